@@ -1,0 +1,95 @@
+import { inspect } from 'node:util';
+import { runInNewContext } from 'node:vm';
+import { describe, expect, it } from 'vitest';
+import { append, ChronicleError, ErrorCodes, isChronicleError } from '../index.mjs';
+import { event, expectCode, freshPath, rejection } from './support.js';
+
+describe('ErrorCodes', () => {
+  it('is the frozen list of the codes, each under its own name', () => {
+    expect(Object.isFrozen(ErrorCodes)).toBe(true);
+    expect(Object.keys(ErrorCodes).sort()).toEqual([
+      'ECLOSED',
+      'ECONFLICT',
+      'ECORRUPT',
+      'EHALT',
+      'EIO',
+      'ELOCK_TIMEOUT',
+      'EPERMISSION',
+      'ETIMEOUT',
+      'EUNSUPPORTED',
+      'EVALIDATION',
+    ]);
+    for (const [name, code] of Object.entries(ErrorCodes)) expect(code).toBe(name);
+  });
+});
+
+describe('ChronicleError', () => {
+  it('is an Error with a code and only the fields that apply', () => {
+    const error = new ChronicleError('EIO', 'disk full', { written: 'no', path: 'a.sage' });
+    expect(error).toBeInstanceOf(Error);
+    expect(error).toBeInstanceOf(ChronicleError);
+    expect(error.name).toBe('ChronicleError');
+    expect(String(error)).toBe('ChronicleError: disk full');
+    expect(Object.keys(error).sort()).toEqual(['code', 'path', 'written']);
+    expect('cause' in error).toBe(false);
+  });
+
+  it('keeps its cause as every error does, not enumerable', () => {
+    const cause = Object.assign(new Error('no space'), { code: 'ENOSPC' });
+    const error = new ChronicleError('EIO', 'disk full', { cause });
+    expect(error.cause).toBe(cause);
+    expect(Object.keys(error)).toEqual(['code']);
+    expect(inspect(error)).toContain('ENOSPC');
+  });
+
+  it('has the function that called the package in its stack', async () => {
+    async function theCaller() {
+      await append('not-a-chronicle.txt', event());
+    }
+    const error = expectCode(await rejection(theCaller()), 'EVALIDATION');
+    expect(error.stack).toContain('theCaller');
+  });
+
+  it('has the caller in its stack after a wait, too', async () => {
+    const path = freshPath();
+    await append(path, event());
+    async function theCaller() {
+      await append(path, event({ n: 1 }), { expectedTail: 'nobody' });
+    }
+    const error = expectCode(await rejection(theCaller()), 'ECONFLICT');
+    expect(error.stack).toContain('theCaller');
+    expect(error.path).toBe(path);
+  });
+});
+
+describe('isChronicleError', () => {
+  it('tells by shape, so that errors of another realm count', () => {
+    expect(isChronicleError(new ChronicleError('EIO', 'm'))).toBe(true);
+    const foreign = runInNewContext(
+      `Object.assign(new Error('m'), { name: 'ChronicleError', code: 'EIO' })`,
+    );
+    expect(foreign).not.toBeInstanceOf(Error);
+    expect(isChronicleError(foreign)).toBe(true);
+    expect(isChronicleError(foreign, 'EIO')).toBe(true);
+    expect(isChronicleError(foreign, 'ECLOSED')).toBe(false);
+  });
+
+  it('refuses everything else', () => {
+    const others = [
+      undefined,
+      null,
+      0,
+      'EIO',
+      Symbol('s'),
+      () => {},
+      {},
+      new Error('m'),
+      Object.assign(new Error('m'), { code: 'EIO' }),
+      { name: 'ChronicleError', message: 'm' },
+      { name: 'ChronicleError', message: 'm', code: 'ENOENT' },
+      { name: 'ChronicleError', message: 'm', code: 'toString' },
+      { name: 'ChronicleError', code: 'EIO' },
+    ];
+    for (const other of others) expect(isChronicleError(other), inspect(other)).toBe(false);
+  });
+});

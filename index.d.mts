@@ -1,0 +1,2 @@
+// A star, not a list: an augmentation of `ChronicleEventMap` merges through a star only.
+export * from './index.js';

@@ -1,0 +1,67 @@
+'use strict';
+
+const { resolve } = require('node:path');
+const { ChronicleError } = require('./errors.js');
+const { warn } = require('./warnings.js');
+
+/** @typedef {import('../index.d.ts').BadLine} BadLine */
+
+/** How many bad lines of which file were warned of: one process warning for each such pair. */
+const warned = new Set();
+
+/** What a read does about the lines that are no records, as its `onBadLine` says. */
+class BadLines {
+  /**
+   * @param {string} path
+   * @param {'skip' | 'throw' | ((line: BadLine) => void)} [policy]
+   */
+  constructor(path, policy = 'skip') {
+    this.path = path;
+    this.policy = policy;
+    this.skipped = 0;
+    this.firstOffset = 0;
+  }
+
+  /**
+   * Takes the bad lines of one slice, in file order.
+   *
+   * @param {BadLine[]} lines
+   */
+  meet(lines) {
+    for (const line of lines) {
+      if (typeof this.policy === 'function') {
+        this.policy(line);
+        continue;
+      }
+      // A torn tail may be a write under way: no error, and nothing to warn of.
+      if (line.kind === 'torn') continue;
+      if (this.policy === 'throw') throw this.error(line);
+      if (this.skipped === 0) this.firstOffset = line.offset;
+      this.skipped += 1;
+    }
+  }
+
+  /** Warns of what was skipped. */
+  end() {
+    if (this.skipped === 0) return;
+    const file = resolve(this.path);
+    const key = `${this.skipped} ${file}`;
+    if (warned.has(key)) return;
+    warned.add(key);
+    const lines = this.skipped === 1 ? '1 bad line' : `${this.skipped} bad lines`;
+    warn('CHRONICLE_BAD_LINES', `skipped ${lines} from byte ${this.firstOffset} on in ${file}`);
+  }
+
+  /** @param {BadLine} line */
+  error({ kind, line, offset }) {
+    const what = kind === 'nul' ? 'line with NUL bytes' : `${kind} line`;
+    const where = line > 0 ? `${what} ${line} at byte ${offset}` : `${what} at byte ${offset}`;
+    return new ChronicleError('ECORRUPT', `${where} of ${this.path}`, {
+      path: this.path,
+      line: line > 0 ? line : undefined,
+      offset,
+    });
+  }
+}
+
+module.exports = { BadLines };

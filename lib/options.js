@@ -1,0 +1,122 @@
+'use strict';
+
+const { causeOf, invalid } = require('./errors.js');
+
+/**
+ * A kind of option: what it must be, in words, and the test.
+ *
+ * @typedef {{ must: string, test: (value: any) => boolean }} Kind
+ * @typedef {import('../index.d.ts').AbortSignalLike} Signal
+ */
+
+const flag = { must: 'a boolean', test: (/** @type {unknown} */ v) => typeof v === 'boolean' };
+
+const milliseconds = {
+  must: 'a finite number of milliseconds, 0 or more',
+  test: (/** @type {unknown} */ v) => typeof v === 'number' && Number.isFinite(v) && v >= 0,
+};
+
+const name = {
+  must: 'a non-empty string',
+  test: (/** @type {unknown} */ v) => typeof v === 'string' && v !== '',
+};
+
+const nameOrNull = {
+  must: 'a non-empty string or null',
+  test: (/** @type {unknown} */ v) => v === null || name.test(v),
+};
+
+// By shape: the signal may come from another realm, such as that of jsdom.
+const signal = {
+  must: 'an AbortSignal',
+  test: (/** @type {any} */ v) =>
+    typeof v === 'object' &&
+    v !== null &&
+    typeof v.aborted === 'boolean' &&
+    typeof v.addEventListener === 'function' &&
+    typeof v.removeEventListener === 'function',
+};
+
+/** @param {string[]} words */
+function oneOf(...words) {
+  return {
+    must: words.map((word) => `'${word}'`).join(' or '),
+    test: (/** @type {any} */ v) => words.includes(v),
+  };
+}
+
+const badLinePolicy = {
+  must: "'skip', 'throw' or a function",
+  test: (/** @type {unknown} */ v) => v === 'skip' || v === 'throw' || typeof v === 'function',
+};
+
+/** @type {Record<string, Kind>} */
+const PATH = { anyExtension: flag };
+
+/** @type {Record<string, Kind>} */
+const APPEND_SYNC = {
+  ...PATH,
+  lockTimeoutMs: milliseconds,
+  computeId: flag,
+  idempotencyKey: name,
+  chain: flag,
+  expectedTail: nameOrNull,
+  onIdReuse: oneOf('accept', 'reject'),
+  durability: oneOf('sync', 'os'),
+};
+
+/** @type {Record<string, Kind>} */
+const APPEND = { ...APPEND_SYNC, signal };
+
+/** @type {Record<string, Kind>} */
+const READ = { ...PATH, onBadLine: badLinePolicy, positions: flag, signal };
+
+/** @type {Record<string, Kind>} */
+const FLUSH = { timeoutMs: milliseconds };
+
+// 49 days: more than any wait, and it fits 32 bits.
+const LONGEST_MS = 2 ** 32 - 1;
+
+/**
+ * Reads the options a function knows out of what its caller gave. What is undefined is absent.
+ *
+ * @param {unknown} given
+ * @param {Record<string, Kind>} known
+ * @returns {Record<string, any>}
+ */
+function readOptions(given, known) {
+  /** @type {Record<string, any>} */
+  const options = {};
+  if (given === undefined) return options;
+  if (typeof given !== 'object' || given === null) throw invalid('options must be an object');
+  /** @type {string | undefined} */
+  let wrong;
+  try {
+    if (Array.isArray(given)) wrong = 'options must be an object';
+    const unknown = Object.keys(given).find((key) => !Object.hasOwn(known, key));
+    if (unknown !== undefined) {
+      wrong ??= `unknown option ${unknown}, known are ${Object.keys(known).join(', ')}`;
+    }
+    for (const [key, kind] of Object.entries(known)) {
+      const value = /** @type {Record<string, unknown>} */ (given)[key];
+      if (value === undefined) continue;
+      if (!kind.test(value)) wrong ??= `option ${key} must be ${kind.must}`;
+      options[key] = kind === milliseconds ? Math.min(Math.ceil(Number(value)), LONGEST_MS) : value;
+    }
+  } catch (thrown) {
+    throw invalid('options could not be read', { cause: causeOf(thrown) });
+  }
+  if (wrong !== undefined) throw invalid(wrong);
+  return options;
+}
+
+/**
+ * Options as the binding takes them; null stands for all defaults.
+ *
+ * @param {Record<string, unknown>} options
+ */
+function toNative(options) {
+  return Object.keys(options).length === 0 ? null : JSON.stringify(options);
+}
+
+module.exports = { APPEND, APPEND_SYNC, FLUSH, PATH, READ, readOptions, toNative };

@@ -1,0 +1,96 @@
+'use strict';
+
+const { Reader } = require('../binding.js');
+const { BadLines } = require('./bad-lines.js');
+const { invalid } = require('./errors.js');
+const { READ, readOptions, toNative } = require('./options.js');
+const { pathText, validateChroniclePath } = require('./path.js');
+const { openPort, request, throwIfAborted, unwrap } = require('./port.js');
+
+const TAIL_COUNT = 10;
+
+// A count beyond any file; it fits 32 bits.
+const MOST_TAIL = 2 ** 32 - 1;
+
+/**
+ * @param {string} path
+ * @param {unknown} [options]
+ * @returns {Promise<any[]>}
+ */
+async function readChronicle(path, options) {
+  const { signal, onBadLine, ...rest } = readOptions(options, READ);
+  const name = pathText(path);
+  throwIfAborted(signal);
+  const badLines = new BadLines(name, onBadLine);
+  /** @type {unknown[]} */
+  const records = [];
+  const reader = new Reader(openPort(), name, toNative(rest));
+  try {
+    for (;;) {
+      // Each slice is a turn of the event loop of its own.
+      const { outcome, text } = await request((_port, id) => reader.next(id), signal);
+      const slice = unwrap(outcome, { signal });
+      badLines.meet(slice.bad);
+      take(records, text, slice.positions);
+      if (slice.done) break;
+      throwIfAborted(signal);
+    }
+  } finally {
+    reader.close();
+  }
+  badLines.end();
+  return records;
+}
+
+/**
+ * @param {string} path
+ * @param {number} [n]
+ * @param {unknown} [options]
+ * @returns {Promise<any[]>}
+ */
+async function tailChronicle(path, n = TAIL_COUNT, options) {
+  const { signal, onBadLine, ...rest } = readOptions(options, READ);
+  const name = pathText(path);
+  if (typeof n !== 'number') throw invalid('Tail count must be a number');
+  if (n < 0) throw invalid('Tail count must be non-negative');
+  if (!Number.isInteger(n)) throw invalid('Tail count must be an integer');
+  throwIfAborted(signal);
+  if (n === 0) {
+    validateChroniclePath(name, { anyExtension: rest.anyExtension });
+    return [];
+  }
+  const badLines = new BadLines(name, onBadLine);
+  /** @type {unknown[]} */
+  const records = [];
+  const count = Math.min(n, MOST_TAIL);
+  const native = toNative(rest);
+  const { outcome, text } = await request((port, id) => port.tail(id, name, count, native), signal);
+  const slice = unwrap(outcome, { signal });
+  badLines.meet(slice.bad);
+  take(records, text, slice.positions);
+  badLines.end();
+  return records;
+}
+
+/**
+ * Adds the records of one slice, with their positions if these were asked for.
+ *
+ * @param {unknown[]} records
+ * @param {string | null} text a JSON array of the records' lines
+ * @param {number[]} [positions] seq, offset and length of each
+ */
+function take(records, text, positions) {
+  if (text === null) return;
+  const events = JSON.parse(text);
+  for (let i = 0; i < events.length; i += 1) {
+    const event = events[i];
+    if (positions === undefined) {
+      records.push(event);
+    } else {
+      const [seq, offset, length] = positions.slice(3 * i, 3 * i + 3);
+      records.push({ event, seq, offset, length });
+    }
+  }
+}
+
+module.exports = { readChronicle, tailChronicle };

@@ -1,0 +1,617 @@
+//! The write job: from a queue of events to whole lines at the end of the file, under the lock.
+//!
+//! acquire -> (re-read what is suspect) -> catch up -> decide -> one write -> release. Nothing that was learnt before the
+//! lock was taken is trusted after it.
+
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use memchr::memmem;
+
+use crate::batch::{Batch, Before, Decision, Past, Place};
+use crate::error::{Code, Error, Result, Written};
+use crate::event::Id;
+use crate::history::{CaughtUp, Found, History};
+use crate::ledger::{Group, WrittenBatch};
+use crate::pool::locked;
+use crate::request::{Outcome, Request, Warning};
+use crate::storage::{Stat, Storage, read_exact_at};
+use crate::writer::{Next, Writer};
+
+/// Times the file at the path may be another one than was opened before this is taken for a file system without stable
+/// inode numbers.
+const MOST_REOPENS: usize = 100;
+/// More than so many bytes to catch up with are scanned after the lock was given back, and only then it is taken again.
+const LONG_SCAN: u64 = 4 << 20;
+/// What is read again from the disk before the first batch on a descriptor, at the least.
+const LAST_PAGE: u64 = 4096;
+
+/// What only the write job uses.
+pub(crate) struct State {
+    open: Option<Open>,
+    /// The file that `history` is about.
+    known: Option<Stat>,
+    history: History,
+    attempts: u32,
+    is_waiting: bool,
+    warnings: Vec<Warning>,
+}
+
+struct Open {
+    storage: Arc<dyn Storage>,
+    generation: u64,
+    /// The last page was not read from the disk yet.
+    fresh: bool,
+}
+
+/// The lock, released on every way out.
+struct Locked {
+    storage: Arc<dyn Storage>,
+    released: bool,
+}
+
+impl Locked {
+    /// Releases it. A descriptor whose lock cannot be released is closed: that ends the lock.
+    fn release(mut self, writer: &Writer, state: &mut State) {
+        self.released = true;
+        if self.storage.unlock().is_err() {
+            state.close(writer);
+        }
+    }
+}
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        if !self.released {
+            // On the way out of a panic, after which the descriptor is closed.
+            let _ = self.storage.unlock();
+        }
+    }
+}
+
+impl State {
+    pub(crate) fn new() -> Self {
+        State {
+            open: None,
+            known: None,
+            history: History::new(),
+            attempts: 0,
+            is_waiting: false,
+            warnings: Vec::new(),
+        }
+    }
+
+    pub(crate) fn has_descriptor(&self) -> bool {
+        self.open.is_some()
+    }
+
+    pub(crate) fn descriptor(&self) -> Option<(Arc<dyn Storage>, u64)> {
+        self.open
+            .as_ref()
+            .map(|open| (open.storage.clone(), open.generation))
+    }
+
+    pub(crate) fn close(&mut self, writer: &Writer) {
+        self.open = None;
+        writer.shared.closed(writer);
+    }
+
+    /// Forgets everything, after a panic.
+    pub(crate) fn reset(&mut self, writer: &Writer) {
+        self.close(writer);
+        self.known = None;
+        self.history.clear();
+        self.waits(writer, false);
+    }
+
+    fn waits(&mut self, writer: &Writer, waits: bool) {
+        if self.is_waiting != waits {
+            self.is_waiting = waits;
+            if waits {
+                writer.shared.waiting.fetch_add(1, Ordering::Relaxed);
+            } else {
+                writer.shared.waiting.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+impl Writer {
+    /// Writes one batch, if the lock is free.
+    pub(crate) fn write(&self) -> Next {
+        if !self.prepare() {
+            return self.after_write();
+        }
+        let mut state = locked(&self.state);
+        let acquired = self.acquire(&mut state);
+        state.waits(self, matches!(acquired, Ok(None)));
+        let (lock, stat) = match acquired {
+            Err(error) => {
+                self.reject_prepared(&error);
+                return self.after_write();
+            }
+            Ok(None) => return self.try_later(&mut state),
+            Ok(Some(acquired)) => acquired,
+        };
+        state.attempts = 0;
+        if state.history.behind(stat.length) > LONG_SCAN && !locked(&self.ledger).suspect {
+            lock.release(self, &mut state);
+            return self.scan_ahead(&mut state, stat.length);
+        }
+        let requests = self.take_batch();
+        if requests.is_empty() {
+            lock.release(self, &mut state);
+            return self.after_write();
+        }
+        let committed = self.commit(&mut state, &stat, &requests);
+        lock.release(self, &mut state);
+        drop(state);
+        match committed {
+            Ok(batch) => self.hand_over(batch),
+            Err(error) => {
+                for request in requests {
+                    request.settle(Outcome::Failed(self.about(error.clone())));
+                }
+            }
+        }
+        self.after_write()
+    }
+
+    fn try_later(&self, state: &mut State) -> Next {
+        self.tried_in_vain();
+        let pause = self.shared.pause(state.attempts, self.longest_wait());
+        state.attempts = state.attempts.saturating_add(1);
+        match self.after_write() {
+            Next::Done => {
+                state.waits(self, false);
+                Next::Done
+            }
+            _ => Next::At(Instant::now() + pause),
+        }
+    }
+
+    /// Scans up to a length that was seen under the lock, without it: what lies before cannot change, because a failed write is
+    /// taken back under the lock under which it was made.
+    fn scan_ahead(&self, state: &mut State, length: u64) -> Next {
+        let begun = Instant::now();
+        let State { open, history, .. } = state;
+        let scanned = match open {
+            Some(open) => history.catch_up(&*open.storage, length),
+            None => Ok(CaughtUp::default()),
+        };
+        self.extend_deadlines(begun.elapsed());
+        match scanned {
+            Ok(caught) => {
+                if caught.restarted {
+                    locked(&self.ledger).rewritten(length);
+                    open.iter_mut().for_each(|open| open.fresh = true);
+                }
+                Next::Now
+            }
+            // The file was cut meanwhile: the catch-up under the lock will see that.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Next::Now,
+            Err(error) => {
+                self.reject_prepared(&cannot("pread", error));
+                self.after_write()
+            }
+        }
+    }
+
+    /// Takes the lock of the file that is at the path now, opening it if need be. `None`: somebody else holds it.
+    fn acquire(&self, state: &mut State) -> Result<Option<(Locked, Stat)>> {
+        for _ in 0..MOST_REOPENS {
+            let storage = match &state.open {
+                Some(open) => open.storage.clone(),
+                None => self.open(state)?,
+            };
+            if !storage.try_lock().map_err(|error| cannot_lock(&error))? {
+                return Ok(None);
+            }
+            let lock = Locked {
+                storage,
+                released: false,
+            };
+            let here = lock
+                .storage
+                .stat()
+                .map_err(|error| cannot("fstat", error))?;
+            let there = self
+                .shared
+                .disk
+                .stat(self.path.as_path())
+                .map_err(|error| cannot("stat", error))?;
+            if here.links > 0 && there.is_some_and(|there| there.is_same_file(&here)) {
+                self.check_lock(&here)?;
+                return Ok(Some((lock, here)));
+            }
+            lock.release(self, state);
+            state.close(self);
+            state.known = None;
+        }
+        Err(Error::new(
+            Code::Unsupported,
+            "the file system has no stable inode numbers",
+        ))
+    }
+
+    fn check_lock(&self, stat: &Stat) -> Result<()> {
+        let path = self.path.as_path();
+        let honoured = self
+            .shared
+            .honours_lock(stat.device, || self.shared.disk.honours_lock(path))
+            .map_err(|error| cannot("flock", error))?;
+        if honoured {
+            return Ok(());
+        }
+        let message = "the file system does not honour the lock: a second descriptor got it too";
+        Err(Error::new(Code::Unsupported, message))
+    }
+
+    fn open(&self, state: &mut State) -> Result<Arc<dyn Storage>> {
+        if let Some(me) = self.me.upgrade() {
+            self.shared.opening(&me);
+        }
+        let opened = self.open_durably();
+        let (storage, stat) = match opened {
+            Ok(opened) => opened,
+            Err(error) => {
+                self.shared.closed(self);
+                return Err(error);
+            }
+        };
+        let same_file = state.known.is_some_and(|known| known.is_same_file(&stat));
+        if !same_file {
+            state.history.clear();
+        }
+        let generation = {
+            let mut ledger = locked(&self.ledger);
+            ledger.opened(&stat, same_file);
+            ledger.generation
+        };
+        let network = storage.network_file_system();
+        if let Some(kind) = network.filter(|_| self.shared.first_warning(stat.device)) {
+            state.warnings.push(Warning {
+                    code: "CHRONICLE_NETWORK_FILE_SYSTEM",
+                    message: format!(
+                        "{} is on {kind}: the lock holds between the machines only if the server honours it",
+                        self.path.as_path().display()
+                    ),
+                });
+        }
+        state.known = Some(stat);
+        state.open = Some(Open {
+            storage: storage.clone(),
+            generation,
+            fresh: true,
+        });
+        Ok(storage)
+    }
+
+    /// Opens the file and makes its directory entry durable, whoever made the file.
+    fn open_durably(&self) -> Result<(Arc<dyn Storage>, Stat)> {
+        let path = self.path.as_path();
+        let storage = self.shared.disk.open(path)?;
+        let stat = storage.stat().map_err(|error| cannot("fstat", error))?;
+        match self.shared.disk.sync_directory(path) {
+            // Renamed or deleted in between: the identity check will see that.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(cannot("fsync", error)),
+            Ok(()) => {}
+        }
+        Ok((storage, stat))
+    }
+
+    /// Decides and writes, under the lock. Requests that conflict are settled here.
+    fn commit(
+        &self,
+        state: &mut State,
+        stat: &Stat,
+        requests: &[Arc<Request>],
+    ) -> Result<WrittenBatch> {
+        let Some(open) = &mut state.open else {
+            return Err(cannot(
+                "fstat",
+                io::Error::other("the descriptor was closed"),
+            ));
+        };
+        let storage = open.storage.clone();
+        let generation = open.generation;
+        let history = &mut state.history;
+        let caught = self.catch_up(open, history, stat.length)?;
+        let failures = locked(&self.ledger).failures;
+
+        let tail_length = caught.tail.length;
+        let before = Before {
+            records: history.frontier().records,
+            offset: history.frontier().offset,
+            tail_id: history.frontier().tail_id.clone(),
+            last_id: history.frontier().last_id.clone(),
+            open: caught.tail.record,
+        };
+        let open_offset = before.offset;
+        let mut batch = Batch::new(before);
+        let mut groups = Vec::new();
+        for request in requests {
+            let mut past = Records {
+                storage: &*storage,
+                history,
+            };
+            match batch.decide(
+                request.events(),
+                request.is_single(),
+                &request.options,
+                &mut past,
+            ) {
+                Ok(decisions) => groups.push(group(request, decisions, &mut state.warnings)),
+                // The look-up failed: it is not known whether the event is a duplicate.
+                Err(error) if error.code() == Code::Io => {
+                    return Err(error.with_written(Written::No));
+                }
+                Err(error) => {
+                    request.settle(Outcome::Failed(self.about(error.with_written(Written::No))));
+                }
+            }
+        }
+        let is_open = |decision: &Decision| {
+            tail_length > 0
+                && matches!(decision.place, Place::Old { offset, .. } if offset == open_offset)
+        };
+        let ends_tail = tail_length > 0
+            && (!batch.buffer().is_empty()
+                || groups
+                    .iter()
+                    .flat_map(|group| &group.decisions)
+                    .any(is_open));
+        let mut file_end = stat.length;
+        if ends_tail || !batch.buffer().is_empty() {
+            let mut bytes = Vec::new();
+            let bytes: &[u8] = if ends_tail {
+                bytes.push(b'\n');
+                bytes.extend_from_slice(batch.buffer());
+                &bytes
+            } else {
+                batch.buffer()
+            };
+            self.write_at_end(&*storage, generation, bytes, stat.length)?;
+            let handed = Handed {
+                bytes,
+                lines: batch.buffer(),
+                start: stat.length,
+                tail_length,
+            };
+            let landed = land(&*storage, history, &handed)
+                .map_err(|error| cannot("pread", error).with_written(Written::Unknown))?;
+            file_end = landed.file_end;
+            for group in &mut groups {
+                group.begin = landed.begin;
+                group.records_before = landed.records_before;
+            }
+        }
+        let end = history.frontier().clone();
+        Ok(WrittenBatch {
+            storage,
+            generation,
+            failures,
+            end,
+            file_end,
+            groups,
+        })
+    }
+
+    /// Learns what was appended since the lock was held last. What is suspect, and the last page of a file just opened, is
+    /// read from the disk, not from the page cache.
+    fn catch_up(&self, open: &mut Open, history: &mut History, length: u64) -> Result<CaughtUp> {
+        let storage = &*open.storage;
+        let (suspect, proved) = {
+            let mut ledger = locked(&self.ledger);
+            if std::mem::take(&mut ledger.doubtful) {
+                history.clear();
+                ledger.rewritten(length);
+            }
+            (ledger.suspect, ledger.proved.clone())
+        };
+        if suspect {
+            let proved = proved.unwrap_or_default();
+            let range = proved.offset.min(length)..length;
+            self.sync_once(storage, open.generation)
+                .map_err(|error| error.with_written(Written::No))?;
+            if !self.reread(storage, open.generation, range.clone())? {
+                let stays = io::Error::other("other processes keep the pages in the cache");
+                return Err(cannot("posix_fadvise", stays));
+            }
+            history.roll_back(proved);
+        } else if open.fresh {
+            self.reread_last_page(open, length)?;
+        }
+        let caught = loop {
+            let caught = history
+                .catch_up(storage, length)
+                .map_err(|error| cannot("pread", error))?;
+            if !caught.restarted {
+                break caught;
+            }
+            locked(&self.ledger).rewritten(length);
+            self.reread_last_page(open, length)?;
+        };
+        if suspect {
+            locked(&self.ledger).suspect = false;
+        }
+        open.fresh = false;
+        Ok(caught)
+    }
+
+    /// What stands at the end decides how the next line begins: it must be what the disk holds.
+    fn reread_last_page(&self, open: &Open, length: u64) -> Result<()> {
+        if length == 0 {
+            return Ok(());
+        }
+        let storage = &*open.storage;
+        self.sync_once(storage, open.generation)
+            .map_err(|error| error.with_written(Written::No))?;
+        let start = (length - 1) / LAST_PAGE * LAST_PAGE;
+        // A page that somebody maps stays in the cache; then this rests on the sync alone.
+        self.reread(storage, open.generation, start..length)
+            .map(|_| ())
+    }
+
+    fn reread(&self, storage: &dyn Storage, generation: u64, range: Range<u64>) -> Result<bool> {
+        let gone = storage
+            .drop_cached(range.clone())
+            .map_err(|error| cannot("posix_fadvise", error))?;
+        let mut ledger = locked(&self.ledger);
+        if gone && ledger.generation == generation {
+            ledger.proof.reread(range);
+        }
+        Ok(gone)
+    }
+
+    /// One write of all bytes. When it fails part of the way, the part is taken back if nothing came behind it; else it is
+    /// ended with a newline and stays as a bad line.
+    fn write_at_end(
+        &self,
+        storage: &dyn Storage,
+        generation: u64,
+        bytes: &[u8],
+        start: u64,
+    ) -> Result<()> {
+        let mut written = 0;
+        let failure = loop {
+            let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) else {
+                return Ok(());
+            };
+            match storage.append(rest) {
+                Ok(0) => break io::ErrorKind::WriteZero.into(),
+                Ok(count) => written += count,
+                Err(error) => break error,
+            }
+            let is_last = || {
+                storage
+                    .stat()
+                    .is_ok_and(|stat| stat.length == start + written as u64)
+            };
+            if written < bytes.len() && !is_last() {
+                break io::Error::other("another program wrote into the middle of a short write");
+            }
+        };
+        let error = Error::io("cannot append", "write", failure);
+        match storage.stat() {
+            Ok(stat) if stat.length == start => return Err(error.with_written(Written::No)),
+            Ok(stat) if stat.length == start + written as u64 && storage.set_len(start).is_ok() => {
+                let synced = self.sync_once(storage, generation);
+                let written = if synced.is_ok() {
+                    Written::No
+                } else {
+                    Written::Unknown
+                };
+                return Err(error.with_written(written));
+            }
+            _ => {}
+        }
+        // If this fails too, whoever appends next finds the torn tail and ends it.
+        let _ = storage.append(b"\n");
+        Err(error.with_written(Written::Unknown))
+    }
+}
+
+/// What was handed to the system, and where the file ended before.
+struct Handed<'a> {
+    bytes: &'a [u8],
+    lines: &'a [u8],
+    start: u64,
+    tail_length: u64,
+}
+
+/// Where the lines of a batch came to stand.
+struct Landed {
+    begin: u64,
+    records_before: u64,
+    file_end: u64,
+}
+
+/// Takes the written lines into the history and finds their place: a program that appends without the lock may have come in between.
+fn land(storage: &dyn Storage, history: &mut History, written: &Handed<'_>) -> io::Result<Landed> {
+    let file_end = storage.stat()?.length;
+    let records = history.frontier().records;
+    let alone = file_end == written.start + written.bytes.len() as u64;
+    if alone && written.tail_length == 0 {
+        history.absorb(written.bytes);
+        return Ok(Landed {
+            begin: written.start,
+            records_before: records,
+            file_end,
+        });
+    }
+    history.catch_up(storage, file_end)?;
+    let begin = if alone {
+        file_end - written.lines.len() as u64
+    } else {
+        let size = usize::try_from(file_end.saturating_sub(written.start)).unwrap_or(usize::MAX);
+        let mut region = vec![0; size];
+        read_exact_at(storage, &mut region, written.start)?;
+        let at = memmem::find(&region, written.bytes).ok_or_else(|| {
+            io::Error::other(
+                "the written lines are not in the file: another program changed it in place",
+            )
+        })?;
+        let before_lines = written.bytes.len() - written.lines.len();
+        written.start + (at + before_lines) as u64
+    };
+    let records_before = history.seq_of(storage, begin)? - 1;
+    Ok(Landed {
+        begin,
+        records_before,
+        file_end,
+    })
+}
+
+fn group(request: &Arc<Request>, decisions: Vec<Decision>, warnings: &mut Vec<Warning>) -> Group {
+    let mut warnings = std::mem::take(warnings);
+    let reused = decisions.iter().zip(request.events());
+    warnings.extend(reused.filter_map(|(decision, event)| decision.warning(event)));
+    Group {
+        request: request.clone(),
+        decisions,
+        begin: 0,
+        records_before: 0,
+        warnings,
+    }
+}
+
+/// The records in the file, looked up under the lock.
+struct Records<'a> {
+    storage: &'a dyn Storage,
+    history: &'a History,
+}
+
+impl Past for Records<'_> {
+    fn find(&mut self, id: &Id) -> Result<Option<Found>> {
+        self.history
+            .find(self.storage, id)
+            .map_err(|error| cannot("pread", error))
+    }
+
+    fn seq_of(&mut self, offset: u64) -> Result<u64> {
+        self.history
+            .seq_of(self.storage, offset)
+            .map_err(|error| cannot("pread", error))
+    }
+}
+
+fn cannot_lock(error: &io::Error) -> Error {
+    let copy = error.raw_os_error().map_or_else(
+        || io::Error::from(error.kind()),
+        io::Error::from_raw_os_error,
+    );
+    if error.kind() == io::ErrorKind::Unsupported {
+        let message = "the file system has no advisory locks";
+        return Error::io(message, "flock", copy).with_code(Code::Unsupported);
+    }
+    Error::io("cannot lock", "flock", copy).with_written(Written::No)
+}
+
+fn cannot(operation: &'static str, error: io::Error) -> Error {
+    Error::io("cannot append", operation, error).with_written(Written::No)
+}

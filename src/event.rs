@@ -1,0 +1,317 @@
+//! An event as it goes into a log: checked, on one line, with its id.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use memchr::memchr2;
+use sha2::{Digest, Sha256};
+
+use crate::canonical::{Form, canonicalize};
+use crate::envelope::{Envelope, invalid};
+use crate::error::{Error, Result};
+use crate::json::{self, Fault, Visit};
+use crate::string;
+
+pub use crate::json::MAX_LINE;
+
+/// What an id and a chain add to a line.
+const ROOM: usize = 192;
+
+/// An event id or idempotency key: any string that is not empty, as WTF-8.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Id(Box<[u8]>);
+
+impl Id {
+    /// The id made of these WTF-8 bytes; none if there are none, or if no JSON string could hold
+    /// them.
+    pub fn new(wtf8: impl AsRef<[u8]>) -> Option<Id> {
+        let wtf8 = wtf8.as_ref();
+        let mut token = Vec::with_capacity(wtf8.len() + 2);
+        string::escape_into(wtf8, &mut token);
+        let inside = token.get(1..token.len() - 1).unwrap_or_default();
+        let holds = std::str::from_utf8(inside).is_ok() && *string::unescape(inside) == *wtf8;
+        (holds && !wtf8.is_empty()).then(|| Id(wtf8.into()))
+    }
+
+    /// Its WTF-8 bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Appends it as a JSON string.
+    pub fn to_json(&self, out: &mut Vec<u8>) {
+        string::escape_into(&self.0, out);
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&String::from_utf8_lossy(&self.0))
+    }
+}
+
+/// What is asked of an event, and what is added to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rules {
+    /// Give the event the hash of its canonical form as id, where it has none.
+    pub compute_id: bool,
+    /// Store this key as the last member of the event.
+    pub idempotency_key: Option<Id>,
+    /// The event is to be chained to the record before it: see [`Event::chained`].
+    pub chain: bool,
+    /// Refuse an event that brings no id.
+    pub require_id: bool,
+    /// Require nothing but a `type`: no timestamp, no actor, no payload.
+    pub lenient: bool,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Rules {
+            compute_id: true,
+            idempotency_key: None,
+            chain: false,
+            require_id: false,
+            lenient: false,
+        }
+    }
+}
+
+/// A checked event and the line that it is written as.
+#[derive(Debug, Clone)]
+pub struct Event {
+    line: Vec<u8>,
+    id: Option<Id>,
+    key: Option<Id>,
+    /// Behind the member `type` in `line`: where an id is put.
+    type_end: usize,
+    chained_later: bool,
+}
+
+impl Event {
+    /// Checks the envelope and the payload of an event given as JSON text and makes its line.
+    ///
+    /// What `JSON.stringify` wrote stays byte for byte; only whitespace around the text, and between
+    /// its tokens where there is a line break, is dropped. A computed `eventId` is put right behind
+    /// `type`, the key of the rules is put last.
+    pub fn parse(text: &[u8], rules: &Rules) -> Result<Event> {
+        let text = one_line(text)?;
+        let envelope = Envelope::of(&text)?;
+        envelope.check(rules.lenient)?;
+        let id = envelope.text("eventId");
+        if id.is_none() && rules.require_id {
+            return Err(envelope.fault("needs a non-empty string eventId"));
+        }
+        let own_key = envelope.text("idempotencyKey");
+        if let (Some(own), Some(option)) = (&own_key, &rules.idempotency_key)
+            && **own != *option.0
+        {
+            return Err(envelope.fault("has another idempotencyKey than the option says"));
+        }
+        if rules.chain {
+            check_chain(&envelope, rules)?;
+        }
+
+        let mut line = Vec::with_capacity(text.len() + ROOM);
+        line.extend_from_slice(&text);
+        let mut event = Event {
+            line,
+            id: id.map(|id| Id(id.as_ref().into())),
+            key: own_key.map(|key| Id(key.as_ref().into())),
+            type_end: envelope.end_of("type").unwrap_or_default(),
+            chained_later: rules.chain,
+        };
+        if event.key.is_none()
+            && let Some(key) = &rules.idempotency_key
+        {
+            event.add_key(key.clone());
+        }
+        if rules.chain {
+            if event.key.is_none() {
+                event.add_key(Id(compute_id(&event.line)?.into()));
+            }
+        } else if event.id.is_none() && rules.compute_id {
+            event.add_id()?;
+        }
+        event.check_length()
+    }
+
+    /// The line as it is written, without newline. For an event that [is chained
+    /// later](Event::is_chained_later) it is not final yet.
+    pub fn line(&self) -> &[u8] {
+        &self.line
+    }
+
+    /// Its id: the one that it brought or the computed one. None where none was asked for, and for
+    /// an event that is chained later.
+    pub fn id(&self) -> Option<&Id> {
+        self.id.as_ref()
+    }
+
+    /// Its idempotency key. An event to be chained that brought none has the id of the event as it
+    /// was given, so that a retry is recognised wherever the chain has got to.
+    pub fn key(&self) -> Option<&Id> {
+        self.key.as_ref()
+    }
+
+    /// Whether the line and the id are final only after [`Event::chained`].
+    pub fn is_chained_later(&self) -> bool {
+        self.chained_later
+    }
+
+    /// The event with `previous` as its `prevEventId`, the last member; without it if there is no
+    /// previous record with an id.
+    pub fn chained(&self, previous: Option<&Id>) -> Result<Event> {
+        let mut event = Event {
+            chained_later: false,
+            ..self.clone()
+        };
+        if let Some(previous) = previous {
+            event.add_last("prevEventId", previous);
+        }
+        event.add_id()?;
+        event.check_length()
+    }
+
+    fn add_key(&mut self, key: Id) {
+        self.add_last("idempotencyKey", &key);
+        self.key = Some(key);
+    }
+
+    fn add_last(&mut self, name: &str, value: &Id) {
+        // The object is not empty: it has a type.
+        self.line.pop();
+        self.line
+            .extend_from_slice(format!(",\"{name}\":").as_bytes());
+        value.to_json(&mut self.line);
+        self.line.push(b'}');
+    }
+
+    fn add_id(&mut self) -> Result<()> {
+        let id = compute_id(&self.line)?;
+        let before = self.line.len();
+        for part in [b",\"eventId\":\"".as_slice(), &id, b"\""] {
+            self.line.extend_from_slice(part);
+        }
+        let added = self.line.len() - before;
+        if let Some(behind_type) = self.line.get_mut(self.type_end..) {
+            behind_type.rotate_right(added);
+        }
+        self.id = Some(Id(id.into()));
+        Ok(())
+    }
+
+    fn check_length(self) -> Result<Event> {
+        if self.line.len() > MAX_LINE {
+            return Err(too_long(self.line.len()));
+        }
+        Ok(self)
+    }
+}
+
+/// The id of an event given as JSON text: the lower-case hexadecimal SHA-256 of its canonical form
+/// without `eventId`.
+pub fn compute_id(text: &[u8]) -> Result<[u8; 64]> {
+    hash(text, Form::Jcs)
+}
+
+/// In which canonical form the event hashes to the `eventId` that it has. None if it has no id, or
+/// one that is no hash of it.
+pub fn verify_id(text: &[u8]) -> Result<Option<Form>> {
+    let Some(stored) = Envelope::of(text)?.text("eventId") else {
+        return Ok(None);
+    };
+    for form in [Form::Jcs, Form::Legacy] {
+        if hash(text, form)? == *stored {
+            return Ok(Some(form));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether two events given as JSON text are the same but for their `eventId`.
+pub fn same_canonical(a: &[u8], b: &[u8]) -> bool {
+    match (canonical_event(a, Form::Jcs), canonical_event(b, Form::Jcs)) {
+        (Ok(a), Ok(b)) => a == b,
+        _ => false,
+    }
+}
+
+fn hash(text: &[u8], form: Form) -> Result<[u8; 64]> {
+    let mut hex = [0; 64];
+    let digest = Sha256::digest(canonical_event(text, form)?);
+    for (pair, byte) in hex.as_chunks_mut().0.iter_mut().zip(digest) {
+        *pair = [byte >> 4, byte & 0xf].map(|digit| match digit {
+            0..10 => b'0' + digit,
+            _ => b'a' + digit - 10,
+        });
+    }
+    Ok(hex)
+}
+
+fn canonical_event(text: &[u8], form: Form) -> Result<Vec<u8>> {
+    let canonical = canonicalize(text, form, Some("eventId")).map_err(invalid)?;
+    match canonical.first() {
+        Some(b'{') => Ok(canonical),
+        _ => Err(invalid(Fault::NotAnObject)),
+    }
+}
+
+fn too_long(length: usize) -> Error {
+    Error::validation(format!(
+        "event is {length} bytes long, a line may have {MAX_LINE}"
+    ))
+}
+
+fn check_chain(envelope: &Envelope, rules: &Rules) -> Result<()> {
+    let refused = if envelope.get("eventId").is_some() {
+        "with an eventId of its own"
+    } else if envelope.get("prevEventId").is_some() {
+        "with a prevEventId of its own"
+    } else if !rules.compute_id {
+        "without a computed id"
+    } else {
+        return Ok(());
+    };
+    Err(envelope.fault(&format!("cannot be chained {refused}")))
+}
+
+/// The text without whitespace around it, and without any between its tokens if a line break is
+/// there: a line break inside a string would be no JSON.
+fn one_line(text: &[u8]) -> Result<Cow<'_, [u8]>> {
+    let solid = |byte: &u8| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
+    let from = text.iter().position(solid).unwrap_or(text.len());
+    let to = text.iter().rposition(solid).map_or(from, |last| last + 1);
+    let trimmed = text.get(from..to).unwrap_or_default();
+    let text = match memchr2(b'\n', b'\r', trimmed) {
+        Some(_) => Cow::Owned(compact(trimmed)?),
+        None => Cow::Borrowed(trimmed),
+    };
+    if text.len() > MAX_LINE {
+        return Err(too_long(text.len()));
+    }
+    Ok(text)
+}
+
+fn compact(text: &[u8]) -> Result<Vec<u8>> {
+    struct Compact<'a> {
+        text: &'a [u8],
+        out: Vec<u8>,
+        taken: usize,
+    }
+    impl Visit for Compact<'_> {
+        fn space(&mut self, from: usize, to: usize) {
+            self.out
+                .extend_from_slice(self.text.get(self.taken..from).unwrap_or_default());
+            self.taken = to;
+        }
+    }
+    let mut tokens = Compact {
+        text,
+        out: Vec::with_capacity(text.len()),
+        taken: 0,
+    };
+    json::walk(text, &mut tokens).map_err(invalid)?;
+    Visit::space(&mut tokens, text.len(), text.len());
+    Ok(tokens.out)
+}

@@ -1,0 +1,303 @@
+//! What a writer knows of the log's past: the dedup index, how far it reaches, and the number of each record.
+//!
+//! Nothing in here is true by itself after the lock was released: [`History::catch_up`] comes first each time.
+
+use std::io;
+
+use crate::event::{Id, MAX_LINE};
+use crate::index::DedupIndex;
+use crate::lines::{Lines, Piece};
+use crate::scan::{self, Keys, Tail, Verdict};
+use crate::storage::{Storage, read_exact_at};
+
+/// Bytes before the scanned offset that are compared at each catch-up.
+const PROBE: usize = 4096;
+/// A record number is remembered about every so many bytes; those between are counted when asked for.
+const MARK_EVERY: u64 = 32 * 1024;
+
+/// How far the log was scanned, and what the last records were.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Frontier {
+    /// Everything before was scanned; a line begins here.
+    pub(crate) offset: u64,
+    /// Records before.
+    pub(crate) records: u64,
+    /// Id of the last record, if it has one.
+    pub(crate) tail_id: Option<Id>,
+    /// Id of the last record that has one.
+    pub(crate) last_id: Option<Id>,
+    /// The last bytes before `offset`, at most [`PROBE`].
+    probe: Vec<u8>,
+}
+
+/// A place where the number of records before it is known.
+#[derive(Debug, Clone, Copy)]
+struct Mark {
+    offset: u64,
+    records: u64,
+}
+
+/// What stands behind the last newline.
+#[derive(Debug, Default)]
+pub(crate) struct OpenTail {
+    /// Its bytes; none when the file ends with a newline.
+    pub(crate) length: u64,
+    /// The record that it is, if it is one.
+    pub(crate) record: Option<OpenRecord>,
+}
+
+/// An unterminated last line that is a record.
+#[derive(Debug)]
+pub(crate) struct OpenRecord {
+    pub(crate) id: Option<Id>,
+    pub(crate) key: Option<Id>,
+    pub(crate) line: Vec<u8>,
+}
+
+/// What a catch-up found.
+#[derive(Debug, Default)]
+pub(crate) struct CaughtUp {
+    pub(crate) tail: OpenTail,
+    /// What was known did not fit the file, and it was scanned from its beginning.
+    pub(crate) restarted: bool,
+}
+
+/// A record that was looked up and found in the log.
+#[derive(Debug, Clone)]
+pub(crate) struct Found {
+    pub(crate) offset: u64,
+    pub(crate) line: Vec<u8>,
+    pub(crate) id: Option<Id>,
+}
+
+/// The writer's knowledge of one log.
+#[derive(Debug)]
+pub(crate) struct History {
+    index: DedupIndex,
+    frontier: Frontier,
+    marks: Vec<Mark>,
+}
+
+impl History {
+    pub(crate) fn new() -> Self {
+        History {
+            index: DedupIndex::new(),
+            frontier: Frontier::default(),
+            marks: Vec::new(),
+        }
+    }
+
+    pub(crate) fn frontier(&self) -> &Frontier {
+        &self.frontier
+    }
+
+    /// Forgets everything: another file is at the path, or this one was rewritten.
+    pub(crate) fn clear(&mut self) {
+        self.index.clear();
+        self.frontier = Frontier::default();
+        self.marks.clear();
+    }
+
+    /// Goes back to an earlier state of the same log.
+    pub(crate) fn roll_back(&mut self, to: Frontier) {
+        self.index.truncate(to.offset);
+        self.marks.retain(|mark| mark.offset <= to.offset);
+        self.frontier = to;
+    }
+
+    /// How many bytes a catch-up up to `length` would read.
+    pub(crate) fn behind(&self, length: u64) -> u64 {
+        length.saturating_sub(self.frontier.offset)
+    }
+
+    /// Scans what was appended since the last time, after checking that what was scanned then is still there.
+    pub(crate) fn catch_up(&mut self, storage: &dyn Storage, length: u64) -> io::Result<CaughtUp> {
+        let mut restarted = false;
+        if !self.still_holds(storage, length)? {
+            self.clear();
+            restarted = true;
+        }
+        let tail = self.scan_to(storage, length)?;
+        Ok(CaughtUp { tail, restarted })
+    }
+
+    /// Takes in whole lines that stand at the frontier.
+    pub(crate) fn absorb(&mut self, bytes: &[u8]) {
+        let base = self.frontier.offset;
+        let History {
+            index,
+            frontier,
+            marks,
+        } = self;
+        let used = scan::complete_lines(bytes, |start, line| {
+            let offset = base + start as u64;
+            if offset >= marks.last().map_or(0, |mark| mark.offset) + MARK_EVERY {
+                marks.push(Mark {
+                    offset,
+                    records: frontier.records,
+                });
+            }
+            if let Verdict::Record(keys) = scan::judge(line) {
+                note_record(index, frontier, &keys, offset);
+            }
+        });
+        self.advance(bytes.get(..used).unwrap_or_default());
+    }
+
+    /// The first record in file order that carries `id` as its id or key, read from the log.
+    pub(crate) fn find(&self, storage: &dyn Storage, id: &Id) -> io::Result<Option<Found>> {
+        for offset in self.index.candidates(id.as_bytes()) {
+            let found = read_record(storage, offset, self.frontier.offset)?;
+            if let Some(found) = found.filter(|found| found.carries(id)) {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The number of the record that begins at `offset`, counted from 1.
+    pub(crate) fn seq_of(&self, storage: &dyn Storage, offset: u64) -> io::Result<u64> {
+        let after = self.marks.partition_point(|mark| mark.offset <= offset);
+        let mark = after
+            .checked_sub(1)
+            .and_then(|at| self.marks.get(at))
+            .copied()
+            .unwrap_or(Mark {
+                offset: 0,
+                records: 0,
+            });
+        let mut counter = History::new();
+        counter.frontier.offset = mark.offset;
+        counter.frontier.records = mark.records;
+        counter.scan_to(storage, offset)?;
+        Ok(counter.frontier.records + 1)
+    }
+
+    fn still_holds(&self, storage: &dyn Storage, length: u64) -> io::Result<bool> {
+        if length < self.frontier.offset {
+            return Ok(false);
+        }
+        let mut there = vec![0; self.frontier.probe.len()];
+        let start = self.frontier.offset - there.len() as u64;
+        match read_exact_at(storage, &mut there, start) {
+            Ok(()) => Ok(there == self.frontier.probe),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Scans from the frontier to `end` and returns what is behind the last newline.
+    fn scan_to(&mut self, storage: &dyn Storage, end: u64) -> io::Result<OpenTail> {
+        let mut lines = Lines::new(self.frontier.offset, end);
+        loop {
+            match lines.next(storage)? {
+                Piece::Whole { bytes, .. } => self.absorb(bytes),
+                Piece::TooLong { offset, length } => {
+                    self.frontier.offset = offset + length + 1;
+                    self.frontier.probe = vec![0; PROBE];
+                    let start = self.frontier.offset - PROBE as u64;
+                    read_exact_at(storage, &mut self.frontier.probe, start)?;
+                }
+                Piece::Tail { bytes, length, .. } => {
+                    let record = match scan::judge_tail(bytes) {
+                        Tail::Record(keys) => {
+                            let (id, key) = owned(&keys);
+                            Some(OpenRecord {
+                                id,
+                                key,
+                                line: bytes.to_vec(),
+                            })
+                        }
+                        Tail::Clean | Tail::Torn { .. } => None,
+                    };
+                    return Ok(OpenTail { length, record });
+                }
+            }
+        }
+    }
+
+    fn advance(&mut self, bytes: &[u8]) {
+        let probe = &mut self.frontier.probe;
+        if let Some(last) = bytes
+            .len()
+            .checked_sub(PROBE)
+            .and_then(|from| bytes.get(from..))
+        {
+            probe.clear();
+            probe.extend_from_slice(last);
+        } else {
+            let surplus = (probe.len() + bytes.len()).saturating_sub(PROBE);
+            probe.drain(..surplus);
+            probe.extend_from_slice(bytes);
+        }
+        self.frontier.offset += bytes.len() as u64;
+    }
+}
+
+impl Found {
+    /// Whether its id or its key is `id`.
+    pub(crate) fn carries(&self, id: &Id) -> bool {
+        match scan::judge(&self.line) {
+            Verdict::Record(keys) => [keys.event_id, keys.idempotency_key]
+                .into_iter()
+                .flatten()
+                .any(|value| *value == *id.as_bytes()),
+            _ => false,
+        }
+    }
+}
+
+/// Reads the line that begins at `offset`, if it is a record; `end` is the frontier, so the line is complete.
+pub(crate) fn read_record(
+    storage: &dyn Storage,
+    offset: u64,
+    end: u64,
+) -> io::Result<Option<Found>> {
+    let mut line: Vec<u8> = Vec::new();
+    let mut step = 4096_usize;
+    loop {
+        let at = offset + line.len() as u64;
+        let left = usize::try_from(end.saturating_sub(at)).unwrap_or(usize::MAX);
+        if left == 0 || line.len() > MAX_LINE {
+            return Ok(None);
+        }
+        let before = line.len();
+        line.resize(before + step.min(left), 0);
+        let count = storage.read_at(line.get_mut(before..).unwrap_or_default(), at)?;
+        line.truncate(before + count);
+        if count == 0 {
+            return Ok(None);
+        }
+        let fresh = line.get(before..).unwrap_or_default();
+        if let Some(newline) = memchr::memchr(b'\n', fresh) {
+            line.truncate(before + newline);
+            let id = match scan::judge(&line) {
+                Verdict::Record(keys) => keys.event_id.and_then(Id::new),
+                _ => return Ok(None),
+            };
+            return Ok(Some(Found { offset, line, id }));
+        }
+        step = step.saturating_mul(4).min(1 << 20);
+    }
+}
+
+fn note_record(index: &mut DedupIndex, frontier: &mut Frontier, keys: &Keys<'_>, offset: u64) {
+    for id in [&keys.event_id, &keys.idempotency_key]
+        .into_iter()
+        .flatten()
+    {
+        index.insert(id, offset);
+    }
+    frontier.records += 1;
+    frontier.tail_id = keys.event_id.as_deref().and_then(Id::new);
+    if frontier.tail_id.is_some() {
+        frontier.last_id.clone_from(&frontier.tail_id);
+    }
+}
+
+fn owned(keys: &Keys<'_>) -> (Option<Id>, Option<Id>) {
+    (
+        keys.event_id.as_deref().and_then(Id::new),
+        keys.idempotency_key.as_deref().and_then(Id::new),
+    )
+}

@@ -1,0 +1,161 @@
+//! The dedup index: a hash of every id and key in the log, and the offset of its record. It only proposes; each hit
+//! is checked in the log.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+
+use siphasher::sip::SipHasher13;
+
+/// Entries kept for one hash, the earliest ones: a foreign writer may repeat an id without end, and receipts
+/// name the first record.
+const MOST_PER_HASH: usize = 4;
+
+/// A hash table with open addressing, 16 bytes a slot: at most 27 bytes for an id once a million are in.
+#[derive(Debug, Clone)]
+pub(crate) struct DedupIndex {
+    slots: Vec<Slot>,
+    used: usize,
+    keys: (u64, u64),
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Slot {
+    hash: u64,
+    /// Offset of the record plus one; 0 marks a free slot.
+    place: u64,
+}
+
+impl DedupIndex {
+    /// An empty index. Its hash is keyed at random, so that crafted ids cannot collide on purpose.
+    pub(crate) fn new() -> Self {
+        let random = || RandomState::new().build_hasher().finish();
+        DedupIndex {
+            slots: Vec::new(),
+            used: 0,
+            keys: (random(), random()),
+        }
+    }
+
+    /// Forgets everything.
+    pub(crate) fn clear(&mut self) {
+        self.slots = Vec::new();
+        self.used = 0;
+    }
+
+    /// Remembers that the record at `offset` carries `id`.
+    pub(crate) fn insert(&mut self, id: &[u8], offset: u64) {
+        let hash = self.hash(id);
+        if self.places(hash).count() >= MOST_PER_HASH {
+            return;
+        }
+        if (self.used + 1) * 4 > self.slots.len() * 3 {
+            self.resize(self.slots.len().saturating_mul(2).max(64));
+        }
+        self.place(Slot {
+            hash,
+            place: offset + 1,
+        });
+    }
+
+    /// The offsets of the records that may carry `id`, in file order.
+    pub(crate) fn candidates(&self, id: &[u8]) -> Vec<u64> {
+        let mut offsets: Vec<u64> = self.places(self.hash(id)).map(|place| place - 1).collect();
+        offsets.sort_unstable();
+        offsets
+    }
+
+    /// Forgets the records at `offset` and after it.
+    pub(crate) fn truncate(&mut self, offset: u64) {
+        let kept: Vec<Slot> = self
+            .slots
+            .iter()
+            .filter(|slot| (1..=offset).contains(&slot.place))
+            .copied()
+            .collect();
+        self.clear();
+        self.resize((kept.len() * 2).next_power_of_two().max(64));
+        for slot in kept {
+            self.place(slot);
+        }
+    }
+
+    fn hash(&self, id: &[u8]) -> u64 {
+        let mut hasher = SipHasher13::new_with_keys(self.keys.0, self.keys.1);
+        hasher.write(id);
+        hasher.finish()
+    }
+
+    fn places(&self, hash: u64) -> impl Iterator<Item = u64> {
+        self.probe(hash)
+            .filter_map(|at| self.slots.get(at))
+            .take_while(|slot| slot.place != 0)
+            .filter(move |slot| slot.hash == hash)
+            .map(|slot| slot.place)
+    }
+
+    fn place(&mut self, new: Slot) {
+        let free = self
+            .probe(new.hash)
+            .find(|at| self.slots.get(*at).is_some_and(|slot| slot.place == 0));
+        if let Some(slot) = free.and_then(|at| self.slots.get_mut(at)) {
+            *slot = new;
+            self.used += 1;
+        }
+    }
+
+    fn probe(&self, hash: u64) -> impl Iterator<Item = usize> + use<> {
+        let size = self.slots.len();
+        let mask = size.wrapping_sub(1);
+        let start = hash as usize;
+        (0..size).map(move |step| start.wrapping_add(step) & mask)
+    }
+
+    fn resize(&mut self, size: usize) {
+        let old = std::mem::replace(&mut self.slots, vec![Slot::default(); size]);
+        self.used = 0;
+        for slot in old.into_iter().filter(|slot| slot.place != 0) {
+            self.place(slot);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn every_inserted_id_is_found_and_no_other() {
+        let mut index = DedupIndex::new();
+        for n in 0..10_000_u64 {
+            index.insert(format!("id-{n}").as_bytes(), n * 10);
+        }
+        for n in 0..10_000_u64 {
+            assert_eq!(index.candidates(format!("id-{n}").as_bytes()), [n * 10]);
+        }
+        let strangers =
+            (0..10_000).filter(|n| !index.candidates(format!("x-{n}").as_bytes()).is_empty());
+        assert_eq!(strangers.count(), 0);
+    }
+
+    #[test]
+    fn a_repeated_id_keeps_its_first_records_and_stays_cheap() {
+        let mut index = DedupIndex::new();
+        for n in 0..100_000_u64 {
+            index.insert(b"same", n);
+        }
+        assert_eq!(index.candidates(b"same"), [0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn truncating_forgets_only_what_lies_behind() {
+        let mut index = DedupIndex::new();
+        for n in 0..1_000_u64 {
+            index.insert(format!("id-{n}").as_bytes(), n);
+        }
+        index.truncate(500);
+        for n in 0..1_000_u64 {
+            let expected: &[u64] = if n < 500 { &[n] } else { &[] };
+            assert_eq!(index.candidates(format!("id-{n}").as_bytes()), expected);
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Append-only NDJSON event logs that many processes write at once and none can lose.
+//!
+//! One log is one file with one JSON object on each line. An append takes the kernel's advisory lock on the file,
+//! catches up with what others appended, leaves out what the log already has, writes whole lines with one write, gives the
+//! lock back, and syncs before it answers. Readers take no lock and see a prefix of the file.
+//!
+//! ```
+//! # fn main() -> sage_chronicle::Result<()> {
+//! # let folder = tempfile::tempdir().unwrap();
+//! # let name = folder.path().join("agent.sage");
+//! # let name = name.to_str().unwrap();
+//! use sage_chronicle::{AppendOptions, ChroniclePath, append, tail};
+//!
+//! let log = ChroniclePath::parse(name)?;
+//! let event = r#"{"type":"BUILD","timestamp":"2026-01-01T00:00:00Z","actor":{"agent":"ci","id":"7"},"status":"success"}"#;
+//! let receipt = append(&log, event, AppendOptions::default())?;
+//! assert_eq!((receipt.seq, receipt.duplicate, receipt.durable), (1, false, true));
+//!
+//! // The same event again is the same record.
+//! assert!(append(&log, event, AppendOptions::default())?.duplicate);
+//! assert_eq!(tail(&log, 10, true)?.places.len(), 1);
+//! # Ok(())
+//! # }
+//! ```
+
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing
+    )
+)]
+
+pub mod error;
+pub mod path;
+pub mod storage;
+
+mod lock;
+mod platform;
+
+pub mod canonical;
+mod envelope;
+pub mod event;
+pub mod json;
+pub mod scan;
+mod string;
+
+mod history;
+mod index;
+mod lines;
+mod proof;
+
+mod batch;
+mod commit;
+mod ledger;
+mod pool;
+pub mod registry;
+pub mod request;
+mod shared;
+mod writer;
+
+#[cfg(feature = "node")]
+mod permit;
+pub mod reader;
+mod tail;
+
+#[cfg(feature = "node")]
+#[allow(missing_docs, unreachable_pub)]
+#[cfg_attr(
+    test,
+    allow(dead_code, reason = "the exports are registered outside of tests only")
+)]
+mod node;
+
+pub use error::{Code, Error, Position, Result, Written};
+pub use event::{Event, Id, Rules};
+pub use path::ChroniclePath;
+pub use reader::Reader;
+pub use registry::Registry;
+pub use request::{AppendOptions, Durability, OnIdReuse, Outcome, Receipt};
+pub use tail::tail;
+
+/// Appends one event, given as JSON text, and waits until it is as durable as `options` ask.
+///
+/// # Errors
+/// `EVALIDATION`: the event is not one; nothing was touched. `ELOCK_TIMEOUT`: the lock was not free in time; nothing was written.
+/// `ECONFLICT`: as the options say. `EIO`: the system failed; [`Error::written`] says whether bytes may be in the file, and
+/// appending again is safe if the event has an id or a key. `EUNSUPPORTED`: the file system does not honour the lock.
+pub fn append(path: &ChroniclePath, event: &str, options: AppendOptions) -> Result<Receipt> {
+    let texts = vec![event.as_bytes().to_vec()];
+    let (receipts, _) = Registry::global().append(path, texts, true, options)?;
+    receipts
+        .into_iter()
+        .next()
+        .ok_or_else(|| Error::validation("no event was given"))
+}
+
+/// Appends events that succeed or fail together, with one receipt for each.
+///
+/// # Errors
+/// As [`append`]; [`Error::index`] names the event at fault.
+pub fn append_all(
+    path: &ChroniclePath,
+    events: &[&str],
+    options: AppendOptions,
+) -> Result<Vec<Receipt>> {
+    let texts = events
+        .iter()
+        .map(|event| event.as_bytes().to_vec())
+        .collect();
+    Ok(Registry::global().append(path, texts, false, options)?.0)
+}

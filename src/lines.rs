@@ -1,0 +1,120 @@
+//! Walks through a stretch of a log in pieces of whole lines, in bounded memory.
+
+use std::io;
+
+use memchr::{memchr, memrchr};
+
+use crate::json::MAX_LINE;
+use crate::storage::Storage;
+
+/// Bytes read at a time.
+const CHUNK: usize = 1 << 20;
+
+/// A walk from the start of a line to a fixed end.
+pub(crate) struct Lines {
+    /// Where the first byte of `held` stands.
+    offset: u64,
+    end: u64,
+    held: Vec<u8>,
+    /// Bytes of `held` that were handed out.
+    used: usize,
+}
+
+/// What comes next.
+#[derive(Debug)]
+pub(crate) enum Piece<'a> {
+    /// One or more complete lines with their newlines; the first begins at `offset`.
+    Whole { offset: u64, bytes: &'a [u8] },
+    /// A complete line too long to be a record; `length` is without its newline.
+    TooLong { offset: u64, length: u64 },
+    /// The end of the walk, and what stands behind the last newline; `bytes` is empty also when that is too long to be a record.
+    Tail {
+        offset: u64,
+        bytes: &'a [u8],
+        length: u64,
+    },
+}
+
+impl Lines {
+    /// From `offset`, where a line begins, to `end`.
+    pub(crate) fn new(offset: u64, end: u64) -> Self {
+        Lines {
+            offset,
+            end,
+            held: Vec::new(),
+            used: 0,
+        }
+    }
+
+    /// The next piece. `UnexpectedEof` when the file ends before `end`.
+    pub(crate) fn next(&mut self, storage: &dyn Storage) -> io::Result<Piece<'_>> {
+        self.held.drain(..self.used);
+        self.offset += self.used as u64;
+        self.used = 0;
+        loop {
+            if self.held.len() > MAX_LINE {
+                return self.pass_over(storage);
+            }
+            let before = self.held.len();
+            if self.fill(storage)? == 0 {
+                return Ok(Piece::Tail {
+                    offset: self.offset,
+                    bytes: &self.held,
+                    length: self.held.len() as u64,
+                });
+            }
+            let fresh = self.held.get(before..).unwrap_or_default();
+            if let Some(newline) = memrchr(b'\n', fresh) {
+                self.used = before + newline + 1;
+                let bytes = self.held.get(..self.used).unwrap_or_default();
+                return Ok(Piece::Whole {
+                    offset: self.offset,
+                    bytes,
+                });
+            }
+        }
+    }
+
+    /// Reads on behind what is held. 0 at the end of the walk.
+    fn fill(&mut self, storage: &dyn Storage) -> io::Result<usize> {
+        let at = self.offset + self.held.len() as u64;
+        let wanted = usize::try_from(self.end.saturating_sub(at))
+            .unwrap_or(usize::MAX)
+            .min(CHUNK);
+        if wanted == 0 {
+            return Ok(0);
+        }
+        let before = self.held.len();
+        self.held.resize(before + wanted, 0);
+        let count = storage.read_at(self.held.get_mut(before..).unwrap_or_default(), at)?;
+        self.held.truncate(before + count);
+        if count == 0 {
+            let message = "the file became shorter while it was read";
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, message));
+        }
+        Ok(count)
+    }
+
+    /// Finds the end of a line that is too long, keeping nothing of it.
+    fn pass_over(&mut self, storage: &dyn Storage) -> io::Result<Piece<'_>> {
+        let offset = self.offset;
+        loop {
+            self.offset += self.held.len() as u64;
+            self.held.clear();
+            if self.fill(storage)? == 0 {
+                return Ok(Piece::Tail {
+                    offset,
+                    bytes: &[],
+                    length: self.offset - offset,
+                });
+            }
+            if let Some(newline) = memchr(b'\n', &self.held) {
+                self.used = newline + 1;
+                return Ok(Piece::TooLong {
+                    offset,
+                    length: self.offset + newline as u64 - offset,
+                });
+            }
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! The binding: converts, delegates, converts back. It knows no rule about events.
+
+mod options;
+mod outcome;
+mod port;
+mod wake;
+
+use std::time::Duration;
+
+use napi_derive::napi;
+
+use crate::canonical::{self, Form};
+use crate::error::{Error, Result};
+use crate::event::{self, Event};
+use crate::registry::Registry;
+use crate::request::Outcome;
+
+/// Appends and waits.
+#[napi(catch_unwind)]
+pub fn append_sync(path: String, events: String, options: Option<String>) -> String {
+    let appended = port::prepare(&path, events, options.as_deref())
+        .and_then(|(path, texts, options)| Registry::global().append(&path, texts, false, options));
+    outcome::append(&match appended {
+        Ok((receipts, warnings)) => Outcome::Done(receipts, warnings),
+        Err(error) => Outcome::Failed(error),
+    })
+}
+
+/// Waits for what is queued in the process; false when some remains.
+#[napi(catch_unwind)]
+pub fn flush_sync(timeout_ms: f64) -> bool {
+    let timeout = Duration::try_from_secs_f64(timeout_ms / 1000.0).unwrap_or(Duration::MAX);
+    Registry::global().flush(timeout)
+}
+
+/// Checks a path.
+#[napi(catch_unwind)]
+pub fn validate_path(path: String, any_extension: bool) -> String {
+    settle(options::path(&path, any_extension).map(|_| path))
+}
+
+/// The lines that would be written.
+#[napi(catch_unwind)]
+pub fn check_events(events: String, options: Option<String>) -> String {
+    let lines = || {
+        let rules = options::Append::parse(options.as_deref())?
+            .into_core()?
+            .rules;
+        let line = |text: Vec<u8>| {
+            let event = Event::parse(&text, &rules)?;
+            Ok(String::from_utf8_lossy(event.line()).into_owned())
+        };
+        texts(events)
+            .into_iter()
+            .map(line)
+            .collect::<Result<Vec<String>>>()
+    };
+    settle(lines())
+}
+
+/// The ids that events get.
+#[napi(catch_unwind)]
+pub fn compute_ids(events: String) -> String {
+    let id = |(index, text): (usize, Vec<u8>)| {
+        let id = event::compute_id(&text).map_err(|error| error.with_index(index))?;
+        Ok(String::from_utf8_lossy(&id).into_owned())
+    };
+    settle(
+        texts(events)
+            .into_iter()
+            .enumerate()
+            .map(id)
+            .collect::<Result<Vec<String>>>(),
+    )
+}
+
+/// Which canonical form the event's own id is the hash of.
+#[napi(catch_unwind)]
+pub fn verify_id(event: String) -> String {
+    let word = |form| match form {
+        Form::Jcs => "jcs",
+        Form::Legacy => "legacy",
+    };
+    settle(event::verify_id(event.as_bytes()).map(|form| form.map(word)))
+}
+
+/// The canonical text of a JSON value.
+#[napi(catch_unwind)]
+pub fn canonical_text(json: String, legacy: bool) -> String {
+    let form = if legacy { Form::Legacy } else { Form::Jcs };
+    let text = canonical::canonicalize(json.as_bytes(), form, None)
+        .map_err(|fault| Error::validation(format!("not a JSON text: {fault}")))
+        .map(|text| String::from_utf8_lossy(&text).into_owned());
+    settle(text)
+}
+
+fn texts(events: String) -> Vec<Vec<u8>> {
+    if !events.contains('\n') {
+        return vec![events.into_bytes()];
+    }
+    events
+        .split('\n')
+        .map(|text| text.as_bytes().to_vec())
+        .collect()
+}
+
+fn settle<T: serde::Serialize>(result: Result<T>) -> String {
+    match result {
+        Ok(value) => outcome::ok(&value),
+        Err(error) => outcome::error(&error),
+    }
+}

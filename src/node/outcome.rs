@@ -1,0 +1,172 @@
+//! Results as JSON texts: the only form in which they cross into JavaScript.
+
+use serde::Serialize;
+
+use crate::error::{Cause, Error, Written};
+use crate::reader::Slice;
+use crate::request::{Outcome, Receipt, Warning};
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Failure<'a> {
+    code: &'static str,
+    message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    written: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waited_ms: Option<u128>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    holder_pid: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    index: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    offset: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<FailureCause<'a>>,
+}
+
+#[derive(Serialize)]
+struct FailureCause<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    errno: Option<i32>,
+    syscall: &'a str,
+    message: String,
+}
+
+/// `{"error":..}`
+pub(super) fn error(error: &Error) -> String {
+    let position = error.position();
+    let failure = Failure {
+        code: error.code().as_str(),
+        message: error.to_string(),
+        path: error.path().map(|path| path.to_string_lossy().into_owned()),
+        written: error.written().map(Written::as_str),
+        waited_ms: error.waited().map(|waited| waited.as_millis()),
+        holder_pid: error.holder_pid(),
+        index: error.index(),
+        line: position.map(|position| position.line),
+        offset: position.map(|position| position.offset),
+        cause: error.cause().map(cause),
+    };
+    wrap("error", &json(&failure))
+}
+
+/// `{"ok":..}` of anything that serialises.
+pub(super) fn ok(value: &impl Serialize) -> String {
+    wrap("ok", &json(value))
+}
+
+/// The outcome of an append.
+pub(super) fn append(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Done(receipts, warnings) => done(receipts, warnings),
+        Outcome::Failed(failed) => error(failed),
+        Outcome::Cancelled => "{\"cancelled\":true}".into(),
+    }
+}
+
+/// The outcome of a read but its records, which cross as they are.
+pub(super) fn slice(slice: &Slice, missing: bool, positions: bool) -> String {
+    #[derive(Serialize)]
+    struct Bad {
+        kind: &'static str,
+        line: u64,
+        offset: u64,
+        length: u64,
+    }
+    #[derive(Serialize)]
+    struct Part {
+        done: bool,
+        missing: bool,
+        bad: Vec<Bad>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        positions: Option<Vec<u64>>,
+    }
+    let bad = slice.bad.iter().map(|bad| Bad {
+        kind: bad.kind.as_str(),
+        line: bad.line,
+        offset: bad.offset,
+        length: bad.length,
+    });
+    let flat = || {
+        slice
+            .places
+            .iter()
+            .flat_map(|place| [place.seq, place.offset, place.length])
+    };
+    ok(&Part {
+        done: slice.done,
+        missing,
+        bad: bad.collect(),
+        positions: positions.then(|| flat().collect()),
+    })
+}
+
+fn done(receipts: &[Receipt], warnings: &[Warning]) -> String {
+    let mut out = Vec::from(&b"{\"ok\":["[..]);
+    for (at, receipt) in receipts.iter().enumerate() {
+        out.extend_from_slice(if at == 0 { b"{" } else { b",{" });
+        if let Some(id) = &receipt.event_id {
+            // An id may have lone surrogates, which no Rust string holds: its JSON form escapes them.
+            out.extend_from_slice(b"\"eventId\":");
+            id.to_json(&mut out);
+            out.push(b',');
+        }
+        let Receipt {
+            seq,
+            offset,
+            length,
+            duplicate,
+            identical,
+            durable,
+            ..
+        } = receipt;
+        let rest = format!(
+            "\"seq\":{seq},\"offset\":{offset},\"length\":{length},\"duplicate\":{duplicate},\"identical\":{identical},\"durable\":{durable}}}"
+        );
+        out.extend_from_slice(rest.as_bytes());
+    }
+    out.push(b']');
+    if !warnings.is_empty() {
+        #[derive(Serialize)]
+        struct Told<'a> {
+            code: &'a str,
+            message: &'a str,
+        }
+        let told: Vec<Told<'_>> = warnings
+            .iter()
+            .map(|warning| Told {
+                code: warning.code,
+                message: &warning.message,
+            })
+            .collect();
+        out.extend_from_slice(b",\"warnings\":");
+        out.extend_from_slice(json(&told).as_bytes());
+    }
+    out.push(b'}');
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+fn cause(cause: &Cause) -> FailureCause<'_> {
+    FailureCause {
+        code: cause.code(),
+        errno: cause.error.raw_os_error(),
+        syscall: cause.operation,
+        message: cause.error.to_string(),
+    }
+}
+
+fn json(value: &impl Serialize) -> String {
+    // These types have string keys and no failing parts.
+    serde_json::to_string(value).unwrap_or_else(|_| "null".into())
+}
+
+fn wrap(name: &str, json: &str) -> String {
+    format!("{{\"{name}\":{json}}}")
+}

@@ -1,0 +1,349 @@
+//! The way of all asynchronous work: requests go in with a number, settlements come out in bulk.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use napi::bindgen_prelude::{Either3, Env, Function, Null};
+use napi_derive::napi;
+
+use super::options::{Append, Read};
+use super::outcome;
+use super::wake::{Hold, Waker, waker};
+use crate::error::{Error, Result};
+use crate::pool::{self, locked};
+use crate::reader::{Reader as CoreReader, Slice};
+use crate::registry::{Registry, Ticket};
+use crate::tail::tail;
+use crate::{ChroniclePath, permit};
+
+/// Where settlements are collected until the JavaScript thread takes them.
+pub(super) struct Inbox {
+    settled: Mutex<Vec<Settlement>>,
+    waker: Waker,
+}
+
+struct Settlement {
+    id: u32,
+    outcome: String,
+    text: Option<String>,
+}
+
+/// One request's right to settle, used at most once; dropped unused, it settles with an error.
+pub(super) struct Slot {
+    inbox: Arc<Inbox>,
+    id: u32,
+    settled: AtomicBool,
+}
+
+enum Cancel {
+    Append(Ticket),
+    Other(Arc<Slot>),
+}
+
+/// What only the JavaScript thread uses: what is pending, and whether that keeps the process alive.
+struct Desk {
+    inbox: Arc<Inbox>,
+    hold: Hold,
+    pending: HashMap<u32, Option<Cancel>>,
+}
+
+/// One for each realm that loaded the package.
+#[napi]
+pub struct Port {
+    desk: Rc<RefCell<Desk>>,
+}
+
+type Drained = Vec<Either3<u32, String, Null>>;
+
+#[napi]
+impl Port {
+    /// `onSettled` is called on this thread when settlements wait.
+    #[napi(constructor, catch_unwind)]
+    pub fn new(env: Env, on_settled: Function<'_, (), ()>) -> napi::Result<Port> {
+        let (waker, hold) = waker(&env, napi::JsValue::raw(&on_settled))?;
+        let inbox = Arc::new(Inbox {
+            settled: Mutex::default(),
+            waker,
+        });
+        let desk = Desk {
+            inbox,
+            hold,
+            pending: HashMap::new(),
+        };
+        Ok(Port {
+            desk: Rc::new(RefCell::new(desk)),
+        })
+    }
+
+    /// Appends events, JSON texts joined by newlines.
+    #[napi(catch_unwind)]
+    pub fn append(&self, id: u32, path: String, events: String, options: Option<String>) {
+        let mut desk = self.desk.borrow_mut();
+        let slot = desk.slot(id);
+        match prepare(&path, events, options.as_deref()) {
+            Err(error) => slot.settle(outcome::error(&error), None),
+            Ok((path, texts, options)) => {
+                let completion = Box::new(move |done| slot.settle(outcome::append(&done), None));
+                let ticket = Registry::global().submit(&path, texts, false, options, completion);
+                desk.pending.insert(id, Some(Cancel::Append(ticket)));
+            }
+        }
+    }
+
+    /// The last `count` records.
+    #[napi(catch_unwind)]
+    pub fn tail(&self, id: u32, path: String, count: u32, options: Option<String>) {
+        self.desk.borrow_mut().work(id, move || {
+            let options = Read::parse(options.as_deref())?;
+            let path = options.path(&path)?;
+            let slice = tail(
+                &path,
+                usize::try_from(count).unwrap_or(usize::MAX),
+                options.positions,
+            )?;
+            Ok((
+                outcome::slice(&slice, false, options.positions),
+                Some(text(slice)),
+            ))
+        });
+    }
+
+    /// Panics on a worker thread: shows that a panic becomes a rejected promise.
+    #[napi(catch_unwind)]
+    #[allow(clippy::panic, reason = "its purpose")]
+    pub fn panic(&self, id: u32) {
+        self.desk.borrow_mut().work(id, || panic!("on purpose"));
+    }
+
+    /// Settles a request as cancelled unless its batch is being written.
+    #[napi(catch_unwind)]
+    pub fn cancel(&self, id: u32) {
+        match self.desk.borrow().pending.get(&id) {
+            Some(Some(Cancel::Append(ticket))) => ticket.cancel(),
+            Some(Some(Cancel::Other(slot))) => slot.settle("{\"cancelled\":true}".into(), None),
+            Some(None) | None => {}
+        }
+    }
+
+    /// Takes what is settled: id, outcome and text of each, one after the other.
+    #[napi(catch_unwind, ts_return_type = "Array<number | string | null>")]
+    pub fn drain(&self) -> Drained {
+        let mut desk = self.desk.borrow_mut();
+        let settled = std::mem::take(&mut *locked(&desk.inbox.settled));
+        let mut flat = Vec::with_capacity(settled.len() * 3);
+        for Settlement { id, outcome, text } in settled {
+            desk.pending.remove(&id);
+            flat.push(Either3::A(id));
+            flat.push(Either3::B(outcome));
+            flat.push(text.map_or(Either3::C(Null), Either3::B));
+        }
+        let held = !desk.pending.is_empty();
+        desk.hold.set(held);
+        flat
+    }
+}
+
+impl Desk {
+    fn slot(&mut self, id: u32) -> Slot {
+        self.pending.insert(id, None);
+        self.hold.set(true);
+        Slot {
+            inbox: self.inbox.clone(),
+            id,
+            settled: AtomicBool::new(false),
+        }
+    }
+
+    fn work(
+        &mut self,
+        id: u32,
+        work: impl FnOnce() -> Result<(String, Option<String>)> + Send + 'static,
+    ) {
+        start(&self.cancellable(id), work);
+    }
+
+    fn cancellable(&mut self, id: u32) -> Arc<Slot> {
+        let slot = Arc::new(self.slot(id));
+        self.pending.insert(id, Some(Cancel::Other(slot.clone())));
+        slot
+    }
+}
+
+impl Inbox {
+    fn push(&self, settlement: Settlement) {
+        let mut settled = locked(&self.settled);
+        settled.push(settlement);
+        let first = settled.len() == 1;
+        drop(settled);
+        if first {
+            self.waker.wake();
+        }
+    }
+}
+
+impl Slot {
+    fn settle(&self, outcome: String, text: Option<String>) {
+        if !self.settled.swap(true, Ordering::AcqRel) {
+            self.inbox.push(Settlement {
+                id: self.id,
+                outcome,
+                text,
+            });
+        }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.settle(outcome::error(&abandoned()), None);
+    }
+}
+
+/// One sequential read of a log as it was when the read began.
+#[napi]
+pub struct Reader {
+    desk: Rc<RefCell<Desk>>,
+    path: String,
+    options: Option<String>,
+    state: Arc<Mutex<ReaderState>>,
+}
+
+#[derive(Default)]
+struct ReaderState {
+    reader: Option<CoreReader>,
+    path: Option<ChroniclePath>,
+    permit: Option<permit::Permit>,
+    positions: bool,
+    closed: bool,
+}
+
+#[napi]
+impl Reader {
+    /// Opens nothing yet.
+    #[napi(constructor, catch_unwind)]
+    pub fn new(port: &Port, path: String, options: Option<String>) -> Reader {
+        Reader {
+            desk: port.desk.clone(),
+            path,
+            options,
+            state: Arc::default(),
+        }
+    }
+
+    /// Reads the next slice.
+    #[napi(catch_unwind)]
+    pub fn next(&self, id: u32) {
+        let slot = self.desk.borrow_mut().cancellable(id);
+        let state = self.state.clone();
+        if locked(&state).reader.is_some() {
+            return start(&slot, move || next_slice(&state));
+        }
+        let (path, options) = (self.path.clone(), self.options.clone());
+        permit::acquire(Box::new(move |permit| {
+            start(&slot, move || {
+                open(&state, &path, options.as_deref(), permit)?;
+                next_slice(&state)
+            });
+        }));
+    }
+
+    /// Closes the descriptor.
+    #[napi(catch_unwind)]
+    pub fn close(&self) {
+        // A slice may be under way, and this thread must not wait for it.
+        let state = self.state.clone();
+        let close = move || {
+            let mut state = locked(&state);
+            *state = ReaderState {
+                closed: true,
+                ..ReaderState::default()
+            };
+        };
+        // Without a thread the descriptor is closed when the reader is collected.
+        let _ = pool::run(Box::new(close));
+    }
+}
+
+fn open(
+    state: &Mutex<ReaderState>,
+    path: &str,
+    options: Option<&str>,
+    permit: permit::Permit,
+) -> Result<()> {
+    let options = Read::parse(options)?;
+    let path = options.path(path)?;
+    let reader = CoreReader::open(&path)?;
+    let mut state = locked(state);
+    if !state.closed {
+        state.reader = Some(reader);
+        state.path = Some(path);
+        state.permit = Some(permit);
+        state.positions = options.positions;
+    }
+    Ok(())
+}
+
+fn next_slice(state: &Mutex<ReaderState>) -> Result<(String, Option<String>)> {
+    let mut state = locked(state);
+    let ReaderState {
+        reader: Some(reader),
+        path: Some(path),
+        positions,
+        ..
+    } = &mut *state
+    else {
+        return Err(Error::new(crate::Code::Closed, "the reader was closed"));
+    };
+    let slice = reader.next_slice(path)?;
+    Ok((outcome::slice(&slice, false, *positions), Some(text(slice))))
+}
+
+/// Runs `work` on a worker and settles with what it gives.
+fn start(
+    slot: &Arc<Slot>,
+    work: impl FnOnce() -> Result<(String, Option<String>)> + Send + 'static,
+) {
+    let guard = SettleOnDrop(slot.clone());
+    let job = move || {
+        let slot = guard.0.clone();
+        match work() {
+            Ok((outcome, text)) => slot.settle(outcome, text),
+            Err(error) => slot.settle(outcome::error(&error), None),
+        }
+    };
+    // When no thread can be made the job is dropped, and that settles too.
+    let _ = pool::run(Box::new(job));
+}
+
+/// Settles the slot with an error when the job ends without having settled it.
+struct SettleOnDrop(Arc<Slot>);
+
+impl Drop for SettleOnDrop {
+    fn drop(&mut self) {
+        self.0.settle(outcome::error(&abandoned()), None);
+    }
+}
+
+fn abandoned() -> Error {
+    let cause = std::io::Error::other("the thread that served the request panicked");
+    Error::io("request was abandoned", "panic", cause)
+}
+
+pub(super) fn prepare(
+    path: &str,
+    events: String,
+    options: Option<&str>,
+) -> Result<(ChroniclePath, Vec<Vec<u8>>, crate::AppendOptions)> {
+    let options = Append::parse(options)?;
+    let path = options.path(path)?;
+    Ok((path, super::texts(events), options.into_core()?))
+}
+
+fn text(slice: Slice) -> String {
+    // Records are valid UTF-8: the scanner lets nothing else through.
+    String::from_utf8(slice.json)
+        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+}

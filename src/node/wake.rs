@@ -1,0 +1,191 @@
+//! Waking a JavaScript thread from any other: one threadsafe function, which keeps the process alive and its callback from being
+//! collected only while something is pending. An idle port so holds no realm (a Jest test file's, say) in memory.
+
+#![expect(
+    unsafe_code,
+    reason = "napi has no threadsafe function with a weak callback; these are the plain Node-API calls"
+)]
+
+use std::ffi::c_void;
+use std::ptr;
+use std::sync::{Arc, Mutex};
+
+use napi::bindgen_prelude::{Env, Error, Result, Status};
+use napi::sys;
+
+use crate::pool::locked;
+
+/// Wakes its JavaScript thread.
+pub(super) struct Waker(Arc<Mutex<Option<Function>>>);
+
+/// The threadsafe function. Taken out when its environment ends: after that it must not be touched.
+#[derive(Clone, Copy)]
+struct Function(sys::napi_threadsafe_function);
+
+// SAFETY: Node-API allows a threadsafe function to be called and released from every thread.
+unsafe impl Send for Function {}
+
+/// The callback, reachable from the threadsafe function.
+struct Context {
+    callback: sys::napi_ref,
+    function: Arc<Mutex<Option<Function>>>,
+}
+
+/// What only the JavaScript thread may use.
+pub(super) struct Hold {
+    env: sys::napi_env,
+    callback: sys::napi_ref,
+    held: bool,
+    function: Arc<Mutex<Option<Function>>>,
+}
+
+/// Makes both for a callback of this environment.
+pub(super) fn waker(env: &Env, callback: sys::napi_value) -> Result<(Waker, Hold)> {
+    let raw = env.raw();
+    let name = env.create_string("chronicle")?;
+    let function = Arc::new(Mutex::new(None));
+    let mut reference = ptr::null_mut();
+    // SAFETY: `callback` is a live function value of this environment.
+    check(unsafe { sys::napi_create_reference(raw, callback, 0, &raw mut reference) })?;
+    let context = Box::new(Context {
+        callback: reference,
+        function: function.clone(),
+    });
+    let context: *mut c_void = Box::into_raw(context).cast();
+    let mut made = ptr::null_mut();
+    // SAFETY: the context lives until `finalize`, which Node-API calls once and last. Without a JavaScript function `call` finds the callback itself.
+    let status = unsafe {
+        sys::napi_create_threadsafe_function(
+            raw,
+            ptr::null_mut(),
+            ptr::null_mut(),
+            napi::JsValue::raw(&name),
+            0,
+            1,
+            context,
+            Some(finalize),
+            context,
+            Some(call),
+            &raw mut made,
+        )
+    };
+    if let Err(error) = check(status) {
+        // SAFETY: not taken over by Node-API, which failed.
+        drop(unsafe { Box::from_raw(context.cast::<Context>()) });
+        return Err(error);
+    }
+    // SAFETY: just made, on the thread of its environment.
+    check(unsafe { sys::napi_unref_threadsafe_function(raw, made) })?;
+    *locked(&function) = Some(Function(made));
+    let hold = Hold {
+        env: raw,
+        callback: reference,
+        held: false,
+        function: function.clone(),
+    };
+    Ok((Waker(function), hold))
+}
+
+impl Waker {
+    /// Has the callback called soon. Nothing happens when the environment has ended.
+    pub(super) fn wake(&self) {
+        let mut function = locked(&self.0);
+        let Some(Function(raw)) = *function else {
+            return;
+        };
+        // SAFETY: `finalize` takes it out, under this mutex, before it is freed.
+        let status = unsafe {
+            sys::napi_call_threadsafe_function(
+                raw,
+                ptr::null_mut(),
+                sys::ThreadsafeFunctionCallMode::nonblocking,
+            )
+        };
+        if status == sys::Status::napi_closing {
+            *function = None;
+        }
+    }
+}
+
+impl Hold {
+    /// Keeps the process alive and the callback reachable, or lets both go. Only on the JavaScript thread.
+    pub(super) fn set(&mut self, held: bool) {
+        let Some(Function(raw)) = *locked(&self.function) else {
+            return;
+        };
+        if held == self.held {
+            return;
+        }
+        self.held = held;
+        // SAFETY: on the thread of the environment, which has not ended: the function is still there.
+        unsafe {
+            if held {
+                sys::napi_reference_ref(self.env, self.callback, ptr::null_mut());
+                sys::napi_ref_threadsafe_function(self.env, raw);
+            } else {
+                sys::napi_reference_unref(self.env, self.callback, ptr::null_mut());
+                sys::napi_unref_threadsafe_function(self.env, raw);
+            }
+        }
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        if let Some(Function(raw)) = locked(&self.function).take() {
+            // SAFETY: ours to release, once; the finalizer of the port runs on the JavaScript thread.
+            unsafe {
+                sys::napi_release_threadsafe_function(
+                    raw,
+                    sys::ThreadsafeFunctionReleaseMode::release,
+                );
+            }
+        }
+    }
+}
+
+extern "C" fn call(
+    env: sys::napi_env,
+    _function: sys::napi_value,
+    context: *mut c_void,
+    _data: *mut c_void,
+) {
+    if env.is_null() {
+        return;
+    }
+    // SAFETY: the context lives until `finalize`; Node-API opened a handle scope for this call. An exception that the callback
+    // throws stays pending and becomes an uncaught one.
+    unsafe {
+        let context = &*context.cast::<Context>();
+        let mut callback = ptr::null_mut();
+        let found = sys::napi_get_reference_value(env, context.callback, &raw mut callback);
+        if found != sys::Status::napi_ok || callback.is_null() {
+            return;
+        }
+        let mut receiver = ptr::null_mut();
+        if sys::napi_get_undefined(env, &raw mut receiver) != sys::Status::napi_ok {
+            return;
+        }
+        sys::napi_call_function(env, receiver, callback, 0, ptr::null(), ptr::null_mut());
+    }
+}
+
+extern "C" fn finalize(env: sys::napi_env, data: *mut c_void, _hint: *mut c_void) {
+    // SAFETY: `data` came from `Box::into_raw` and this is its last use; on the JavaScript thread.
+    let context = unsafe { Box::from_raw(data.cast::<Context>()) };
+    *locked(&context.function) = None;
+    if !env.is_null() {
+        // SAFETY: made in this environment and not used after the function was taken out.
+        unsafe {
+            sys::napi_delete_reference(env, context.callback);
+        }
+    }
+}
+
+fn check(status: sys::napi_status) -> Result<()> {
+    if status == sys::Status::napi_ok {
+        Ok(())
+    } else {
+        Err(Error::new(Status::from(status), "Node-API call failed"))
+    }
+}

@@ -1,0 +1,124 @@
+//! The only way to name a log: a checked, absolute path, and the names of its side files.
+
+use std::ffi::OsString;
+use std::path::{Component, Path, PathBuf};
+
+use crate::error::{Error, Result};
+
+/// The suffix every chronicle has unless the caller asks for any extension.
+pub const EXTENSION: &str = ".sage";
+
+/// A checked path: absolute, without a `..` segment, ending in `.sage` unless any extension was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ChroniclePath(PathBuf);
+
+impl ChroniclePath {
+    /// Checks `raw`, which must end in `.sage`.
+    ///
+    /// # Errors
+    /// `EVALIDATION` when it does not, is empty, contains a NUL byte or a `..` segment.
+    pub fn parse(raw: &str) -> Result<Self> {
+        if !raw.ends_with(EXTENSION) {
+            return Err(Error::validation(format!(
+                "Chronicle path must end with {EXTENSION}: {raw:?}"
+            )));
+        }
+        Self::parse_any_extension(raw)
+    }
+
+    /// Checks `raw`, whatever its extension.
+    ///
+    /// # Errors
+    /// As [`ChroniclePath::parse`], but for the suffix.
+    pub fn parse_any_extension(raw: &str) -> Result<Self> {
+        if raw.is_empty() || raw.contains('\0') {
+            return Err(Error::validation(format!(
+                "Chronicle path must be a non-empty string without NUL: {raw:?}"
+            )));
+        }
+        let path = Path::new(raw);
+        if path.components().any(|part| part == Component::ParentDir) {
+            return Err(Error::validation(format!(
+                "Chronicle path cannot contain ..: {raw:?}"
+            )));
+        }
+        if path.file_name().is_none() || raw.ends_with('/') {
+            return Err(Error::validation(format!(
+                "Chronicle path must name a file: {raw:?}"
+            )));
+        }
+        let absolute = std::path::absolute(path).map_err(|error| {
+            Error::io("cannot tell the current directory", "getcwd", error)
+                .with_written(crate::error::Written::No)
+        })?;
+        Ok(ChroniclePath(absolute))
+    }
+
+    /// The absolute path.
+    pub fn as_path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The side index: `.<name>.chronicle-index` beside the file.
+    pub fn index_path(&self) -> PathBuf {
+        self.side_file("index")
+    }
+
+    fn side_file(&self, kind: &str) -> PathBuf {
+        let mut name = OsString::from(".");
+        name.push(self.0.file_name().unwrap_or_default());
+        name.push(".chronicle-");
+        name.push(kind);
+        self.0.with_file_name(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_must_end_with_sage() {
+        for raw in ["a.txt", "a", "a.sage/", "a.sage.bak", ""] {
+            let error = ChroniclePath::parse(raw).unwrap_err();
+            assert!(
+                error
+                    .message()
+                    .contains("Chronicle path must end with .sage"),
+                "{raw}: {error}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_parent_segment_is_refused_but_dots_in_a_name_are_not() {
+        for raw in ["../a.sage", "a/../b.sage", "/x/../y.sage"] {
+            let error = ChroniclePath::parse(raw).unwrap_err();
+            assert!(
+                error.message().contains("Chronicle path cannot contain .."),
+                "{raw}: {error}"
+            );
+        }
+        for raw in ["a..b.sage", "..a.sage", "x/a...sage", ".sage"] {
+            assert!(ChroniclePath::parse(raw).is_ok(), "{raw}");
+        }
+    }
+
+    #[test]
+    fn a_path_becomes_absolute_and_names_its_side_files() {
+        let path = ChroniclePath::parse("some/log.sage").unwrap();
+        assert!(path.as_path().is_absolute());
+        assert_eq!(
+            path.index_path().file_name().unwrap(),
+            ".log.sage.chronicle-index"
+        );
+        assert_eq!(path.index_path().parent(), path.as_path().parent());
+    }
+
+    #[test]
+    fn nul_and_missing_names_are_refused() {
+        for raw in ["a\0.sage", "\0", "", "/", "a/"] {
+            assert!(ChroniclePath::parse_any_extension(raw).is_err(), "{raw:?}");
+        }
+    }
+}

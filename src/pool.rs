@@ -1,0 +1,261 @@
+//! The few threads that do all I/O of the process, and the one that watches deadlines.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Threads that read, write and sync. With the clock there are at most seven in a process, however many logs are open.
+const WORKERS: usize = 6;
+
+/// A piece of work. A panic in it ends the job, not the thread.
+pub(crate) type Job = Box<dyn FnOnce() + Send>;
+
+/// Locks a mutex whose data stay right when a holder panics.
+pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Runs `job` on a worker as soon as one is free.
+///
+/// # Errors
+/// When there is no worker and the system makes no thread; the job is dropped.
+pub(crate) fn run(job: Job) -> io::Result<()> {
+    WORK.get_or_init(Work::default).add(job, None)
+}
+
+/// Runs `job` on a worker at `at`: how a lock is waited for without holding a thread.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn run_at(at: Instant, job: Job) -> io::Result<()> {
+    WORK.get_or_init(Work::default).add(job, Some(at))
+}
+
+/// Runs `job`, which must not do I/O, on the clock thread at `at`: deadlines hold also while every worker is stuck in a dead device.
+///
+/// # Errors
+/// When the clock thread cannot be made.
+pub(crate) fn alarm(at: Instant, job: Job) -> io::Result<()> {
+    CLOCK.get_or_init(Clock::default).add(at, job)
+}
+
+static WORK: OnceLock<Work> = OnceLock::new();
+static CLOCK: OnceLock<Clock> = OnceLock::new();
+
+#[derive(Default)]
+struct Work {
+    state: Mutex<WorkState>,
+    wake: Condvar,
+}
+
+#[derive(Default)]
+struct WorkState {
+    ready: VecDeque<Job>,
+    later: BTreeMap<(Instant, u64), Job>,
+    count: u64,
+    threads: usize,
+    idle: usize,
+    /// One idle worker sleeps until the next delayed job; the others sleep until they are woken.
+    has_timekeeper: bool,
+}
+
+impl Work {
+    fn add(&'static self, job: Job, at: Option<Instant>) -> io::Result<()> {
+        let mut state = locked(&self.state);
+        if state.idle == 0 && state.threads < WORKERS {
+            let made = thread::Builder::new()
+                .name("chronicle-io".into())
+                .spawn(move || self.work());
+            match made {
+                Ok(_) => state.threads += 1,
+                Err(error) if state.threads == 0 => return Err(error),
+                Err(_) => {}
+            }
+        }
+        match at {
+            None => {
+                state.ready.push_back(job);
+                self.wake.notify_one();
+            }
+            Some(at) => {
+                let first = state
+                    .later
+                    .first_key_value()
+                    .is_none_or(|(key, _)| at < key.0);
+                state.count += 1;
+                let key = (at, state.count);
+                state.later.insert(key, job);
+                if first {
+                    // Only the timekeeper has a time to correct, and a notification cannot be aimed at it.
+                    self.wake.notify_all();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn work(&self) {
+        let mut state = locked(&self.state);
+        loop {
+            let now = Instant::now();
+            let due = state
+                .later
+                .first_entry()
+                .filter(|entry| entry.key().0 <= now);
+            let job = match due {
+                Some(entry) => Some(entry.remove()),
+                None => state.ready.pop_front(),
+            };
+            if let Some(job) = job {
+                let more = !state.ready.is_empty() || !state.later.is_empty();
+                if more && state.idle > 0 && !state.has_timekeeper {
+                    self.wake.notify_one();
+                }
+                drop(state);
+                // A job settles what it holds when it is dropped, so that a panic leaves nobody waiting.
+                let _ = catch_unwind(AssertUnwindSafe(job));
+                state = locked(&self.state);
+                continue;
+            }
+            state.idle += 1;
+            let next = state.later.first_key_value().map(|(key, _)| key.0);
+            state = match next {
+                Some(at) if !state.has_timekeeper => {
+                    state.has_timekeeper = true;
+                    let wait = at.saturating_duration_since(now);
+                    let mut state = self
+                        .wake
+                        .wait_timeout(state, wait)
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .0;
+                    state.has_timekeeper = false;
+                    state
+                }
+                _ => self
+                    .wake
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner),
+            };
+            state.idle -= 1;
+        }
+    }
+}
+
+#[derive(Default)]
+struct Clock {
+    state: Mutex<ClockState>,
+    wake: Condvar,
+}
+
+#[derive(Default)]
+struct ClockState {
+    alarms: BTreeMap<(Instant, u64), Job>,
+    count: u64,
+    running: bool,
+}
+
+impl Clock {
+    fn add(&'static self, at: Instant, job: Job) -> io::Result<()> {
+        let mut state = locked(&self.state);
+        if !state.running {
+            thread::Builder::new()
+                .name("chronicle-clock".into())
+                .spawn(move || self.tick())?;
+            state.running = true;
+        }
+        state.count += 1;
+        let key = (at, state.count);
+        state.alarms.insert(key, job);
+        if state
+            .alarms
+            .first_key_value()
+            .is_some_and(|(first, _)| *first == key)
+        {
+            self.wake.notify_one();
+        }
+        Ok(())
+    }
+
+    fn tick(&self) {
+        let mut state = locked(&self.state);
+        loop {
+            let now = Instant::now();
+            if let Some(entry) = state
+                .alarms
+                .first_entry()
+                .filter(|entry| entry.key().0 <= now)
+            {
+                let job = entry.remove();
+                drop(state);
+                let _ = catch_unwind(AssertUnwindSafe(job));
+                state = locked(&self.state);
+                continue;
+            }
+            let wait = state
+                .alarms
+                .first_key_value()
+                .map_or(Duration::from_secs(3600), |(key, _)| {
+                    key.0.saturating_duration_since(now)
+                });
+            state = self
+                .wake
+                .wait_timeout(state, wait)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use super::*;
+    use std::sync::mpsc;
+
+    #[test]
+    fn delayed_jobs_run_in_the_order_of_their_times() {
+        let (sender, receiver) = mpsc::channel();
+        let start = Instant::now();
+        for delay in [60_u64, 20, 40] {
+            let sender = sender.clone();
+            let at = start + Duration::from_millis(delay);
+            run_at(
+                at,
+                Box::new(move || sender.send((delay, Instant::now() >= at)).unwrap()),
+            )
+            .unwrap();
+        }
+        let order: Vec<_> = receiver.iter().take(3).collect();
+        assert_eq!(order, [(20, true), (40, true), (60, true)]);
+    }
+
+    #[test]
+    fn a_panicking_job_leaves_the_workers_alive() {
+        let (sender, receiver) = mpsc::channel();
+        for _ in 0..WORKERS * 2 {
+            run(Box::new(|| panic!("on purpose"))).unwrap();
+        }
+        run(Box::new(move || sender.send(()).unwrap())).unwrap();
+        receiver.recv_timeout(Duration::from_secs(30)).unwrap();
+    }
+
+    #[test]
+    fn alarms_ring_while_every_worker_is_stuck() {
+        let (stuck, release) = mpsc::channel::<()>();
+        let release = std::sync::Arc::new(Mutex::new(release));
+        for _ in 0..WORKERS {
+            let release = release.clone();
+            run(Box::new(move || {
+                let _ = release.lock().unwrap().recv();
+            }))
+            .unwrap();
+        }
+        let (sender, receiver) = mpsc::channel();
+        alarm(Instant::now(), Box::new(move || sender.send(()).unwrap())).unwrap();
+        receiver.recv_timeout(Duration::from_secs(30)).unwrap();
+        drop(stuck);
+    }
+}

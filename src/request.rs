@@ -1,0 +1,277 @@
+//! What a caller asks of the writer, and what it is told.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::error::{Error, Result, Written};
+use crate::event::{Event, Id, Rules};
+use crate::pool::locked;
+
+/// What is done about an id that is in the log with another content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnIdReuse {
+    /// It counts as a duplicate, with `identical: false` in the receipt.
+    #[default]
+    Accept,
+    /// `ECONFLICT`.
+    Reject,
+}
+
+/// What a receipt waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Durability {
+    /// `fdatasync(2)`: the record survives kill -9, a crash of the system and a power cut.
+    #[default]
+    Sync,
+    /// `write(2)`: the record survives kill -9 only.
+    Os,
+}
+
+/// Options of an append.
+#[derive(Debug, Clone)]
+pub struct AppendOptions {
+    /// How long to wait for the queue and the lock; 0 tries once. Default 2 s.
+    pub lock_timeout: Duration,
+    /// How the event is checked, and which id and key it gets.
+    pub rules: Rules,
+    /// The id the last record must have; `Some(None)`: there must be no record. Default: not asked. In a batch it is asked
+    /// of the record before the first event that is no duplicate.
+    pub expected_tail: Option<Option<Id>>,
+    /// Default: accept.
+    pub on_id_reuse: OnIdReuse,
+    /// Default: sync.
+    pub durability: Durability,
+}
+
+impl Default for AppendOptions {
+    fn default() -> Self {
+        AppendOptions {
+            lock_timeout: Duration::from_millis(2000),
+            rules: Rules::default(),
+            expected_tail: None,
+            on_id_reuse: OnIdReuse::default(),
+            durability: Durability::default(),
+        }
+    }
+}
+
+/// What a caller may rely on after an append.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Receipt {
+    /// The id of the record in the file, if it has one.
+    pub event_id: Option<Id>,
+    /// Number of the record in the file, from 1.
+    pub seq: u64,
+    /// First byte of the record, from 0.
+    pub offset: u64,
+    /// Its bytes without the newline.
+    pub length: u64,
+    /// The file had it already; the other fields are those of the record in the file.
+    pub duplicate: bool,
+    /// Whether the record has the canonical form of the event that was given.
+    pub identical: bool,
+    /// Whether it was synced, or proved to be on the disk.
+    pub durable: bool,
+}
+
+/// How an append ended.
+#[derive(Debug)]
+pub enum Outcome {
+    /// One receipt for each event, in their order.
+    Done(Vec<Receipt>, Vec<Warning>),
+    /// Nothing may be relied on but what [`Error::written`] says.
+    Failed(Error),
+    /// Cancelled before its batch was begun; nothing was written.
+    Cancelled,
+}
+
+/// Something the caller should hear of although the append succeeded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning {
+    /// A stable code.
+    pub code: &'static str,
+    /// What it is about.
+    pub message: String,
+}
+
+/// Called once with the outcome, on a thread of the pool.
+pub type Completion = Box<dyn FnOnce(Outcome) + Send>;
+
+const QUEUED: u8 = 0;
+const TAKEN: u8 = 1;
+const SETTLED: u8 = 2;
+
+/// One append under way: one event or the events of a batch that succeed or fail together. Whatever becomes of it, its
+/// completion is called exactly once; a request that is dropped unsettled says that something went wrong.
+pub(crate) struct Request {
+    texts: Mutex<Vec<Vec<u8>>>,
+    events: std::sync::OnceLock<Vec<Event>>,
+    pub(crate) options: AppendOptions,
+    /// One event given alone: errors do not name an index.
+    single: bool,
+    pub(crate) bytes: usize,
+    submitted: Instant,
+    deadline: Mutex<Instant>,
+    state: AtomicU8,
+    tried: AtomicBool,
+    completion: Mutex<Option<Completion>>,
+}
+
+impl Request {
+    pub(crate) fn new(
+        texts: Vec<Vec<u8>>,
+        single: bool,
+        options: AppendOptions,
+        completion: Completion,
+    ) -> Self {
+        let now = Instant::now();
+        Request {
+            bytes: texts.iter().map(|text| text.len() + 256).sum(),
+            texts: Mutex::new(texts),
+            events: std::sync::OnceLock::new(),
+            deadline: Mutex::new(later(now, options.lock_timeout)),
+            options,
+            single,
+            submitted: now,
+            state: AtomicU8::new(QUEUED),
+            tried: AtomicBool::new(false),
+            completion: Mutex::new(Some(completion)),
+        }
+    }
+
+    /// Checks the events and computes their ids, once.
+    pub(crate) fn prepare(&self) -> Result<()> {
+        if self.events.get().is_some() {
+            return Ok(());
+        }
+        let texts = std::mem::take(&mut *locked(&self.texts));
+        let parse = |(index, text): (usize, Vec<u8>)| {
+            Event::parse(&text, &self.options.rules).map_err(|error| {
+                if self.single {
+                    error
+                } else {
+                    error.with_index(index)
+                }
+            })
+        };
+        let events = texts
+            .into_iter()
+            .enumerate()
+            .map(parse)
+            .collect::<Result<Vec<_>>>()?;
+        let _ = self.events.set(events);
+        Ok(())
+    }
+
+    /// The checked events; none before [`Request::prepare`].
+    pub(crate) fn events(&self) -> &[Event] {
+        self.events.get().map_or(&[], Vec::as_slice)
+    }
+
+    pub(crate) fn is_prepared(&self) -> bool {
+        self.events.get().is_some()
+    }
+
+    pub(crate) fn is_single(&self) -> bool {
+        self.single
+    }
+
+    /// Takes it into a batch; from now on it has its true outcome. False: it was settled meanwhile.
+    pub(crate) fn take(&self) -> bool {
+        self.step(QUEUED, TAKEN)
+    }
+
+    /// Puts it back to be decided again, with its whole lock timeout before it.
+    pub(crate) fn put_back(&self) {
+        *locked(&self.deadline) = later(Instant::now(), self.options.lock_timeout);
+        self.tried.store(false, Ordering::Relaxed);
+        let _ = self.step(TAKEN, QUEUED);
+    }
+
+    /// Time spent on work that the deadline does not cover is given back.
+    pub(crate) fn extend(&self, by: Duration) {
+        let mut deadline = locked(&self.deadline);
+        *deadline = later(*deadline, by);
+    }
+
+    /// The lock was tried for it.
+    pub(crate) fn mark_tried(&self) {
+        self.tried.store(true, Ordering::Relaxed);
+    }
+
+    /// When it may be told that the lock was not free: at its deadline, but not before the lock was tried once, unless every thread is stuck.
+    pub(crate) fn expires_at(&self) -> Instant {
+        const GRACE: Duration = Duration::from_millis(250);
+        let deadline = *locked(&self.deadline);
+        if self.tried.load(Ordering::Relaxed) {
+            deadline
+        } else {
+            deadline.max(later(self.submitted, GRACE))
+        }
+    }
+
+    pub(crate) fn is_queued(&self) -> bool {
+        self.state.load(Ordering::Acquire) == QUEUED
+    }
+
+    pub(crate) fn waited(&self) -> Duration {
+        self.submitted.elapsed()
+    }
+
+    /// Settles it unless it was taken into a batch. Says whether it did.
+    pub(crate) fn settle_queued(&self, outcome: Outcome) -> bool {
+        let settled = self.step(QUEUED, SETTLED);
+        if settled {
+            self.complete(outcome);
+        }
+        settled
+    }
+
+    /// Settles it.
+    pub(crate) fn settle(&self, outcome: Outcome) {
+        self.state.store(SETTLED, Ordering::Release);
+        self.complete(outcome);
+    }
+
+    fn step(&self, from: u8, to: u8) -> bool {
+        self.state
+            .compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok()
+    }
+
+    fn complete(&self, outcome: Outcome) {
+        let completion = locked(&self.completion).take();
+        if let Some(completion) = completion {
+            completion(outcome);
+        }
+    }
+}
+
+impl Drop for Request {
+    fn drop(&mut self) {
+        let written = match *self.state.get_mut() {
+            TAKEN => Written::Unknown,
+            _ => Written::No,
+        };
+        self.complete(Outcome::Failed(abandoned().with_written(written)));
+    }
+}
+
+/// The error of a request whose thread ended before it was settled.
+fn abandoned() -> Error {
+    Error::io(
+        "append was abandoned",
+        "panic",
+        std::io::Error::other("the writing thread panicked"),
+    )
+}
+
+/// `at + by`, as far in the future as the clock goes.
+fn later(at: Instant, by: Duration) -> Instant {
+    const FAR: Duration = Duration::from_secs(60 * 60 * 24 * 365 * 30);
+    at.checked_add(by.min(FAR)).unwrap_or(at)
+}

@@ -1,0 +1,172 @@
+//! What all writers of a process share: the disk, the count of what is pending, and the bound on descriptors.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use crate::error::{Error, Written};
+use crate::pool::locked;
+use crate::storage::Disk;
+use crate::writer::Writer;
+
+/// Bytes of events that may wait in a process.
+const MOST_PENDING: usize = 256 << 20;
+/// Descriptors kept open by writers. Readers, side files and directories being synced come on top: together at most 256.
+const MOST_DESCRIPTORS: usize = 192;
+/// A descriptor unused for so long is closed.
+const IDLE: Duration = Duration::from_secs(3);
+
+pub(crate) struct Shared {
+    pub(crate) disk: Arc<dyn Disk>,
+    pending: Mutex<Pending>,
+    drained: Condvar,
+    /// Writers that hold a descriptor, by address.
+    open: Mutex<HashMap<usize, Weak<Writer>>>,
+    /// Files whose lock is waited for: the more, the less often each is tried.
+    pub(crate) waiting: AtomicUsize,
+    /// File systems whose lock was tried with a second descriptor, and what came of it.
+    honoured: Mutex<HashMap<u64, bool>>,
+    warned: Mutex<HashMap<u64, ()>>,
+}
+
+#[derive(Default)]
+struct Pending {
+    requests: usize,
+    bytes: usize,
+}
+
+impl Shared {
+    pub(crate) fn new(disk: Arc<dyn Disk>) -> Self {
+        Shared {
+            disk,
+            pending: Mutex::default(),
+            drained: Condvar::new(),
+            open: Mutex::default(),
+            waiting: AtomicUsize::new(0),
+            honoured: Mutex::default(),
+            warned: Mutex::default(),
+        }
+    }
+
+    /// Counts a request in, unless too much is pending.
+    pub(crate) fn admit(&self, bytes: usize) -> Result<(), Error> {
+        let mut pending = locked(&self.pending);
+        if pending.requests > 0 && pending.bytes.saturating_add(bytes) > MOST_PENDING {
+            let cause = no_buffers();
+            let message = format!("more than {} MiB of events are pending", MOST_PENDING >> 20);
+            return Err(Error::io(message, "append", cause).with_written(Written::No));
+        }
+        pending.requests += 1;
+        pending.bytes += bytes;
+        Ok(())
+    }
+
+    /// Counts a settled request out.
+    pub(crate) fn discharge(&self, bytes: usize) {
+        let mut pending = locked(&self.pending);
+        pending.requests -= 1;
+        pending.bytes -= bytes;
+        if pending.requests == 0 {
+            self.drained.notify_all();
+        }
+    }
+
+    /// Waits until nothing is pending; false when something still is after `timeout`.
+    pub(crate) fn flush(&self, timeout: Duration) -> bool {
+        let deadline = Instant::now().checked_add(timeout);
+        let mut pending = locked(&self.pending);
+        while pending.requests > 0 {
+            let left = deadline.map_or(timeout, |at| at.saturating_duration_since(Instant::now()));
+            if left.is_zero() {
+                return false;
+            }
+            pending = self
+                .drained
+                .wait_timeout(pending, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+        true
+    }
+
+    /// Makes room for one more descriptor and counts it to `writer`.
+    pub(crate) fn opening(&self, writer: &Arc<Writer>) {
+        let mut others: Vec<Arc<Writer>> = Vec::new();
+        {
+            let mut open = locked(&self.open);
+            open.retain(|_, writer| writer.strong_count() > 0);
+            if open.len() >= MOST_DESCRIPTORS {
+                others = open.values().filter_map(Weak::upgrade).collect();
+            }
+            open.insert(address(writer), Arc::downgrade(writer));
+        }
+        others.retain(|other| !Arc::ptr_eq(other, writer));
+        others.sort_by_key(|other| other.last_used());
+        // One is enough, but files that just became busy cannot be closed.
+        others
+            .iter()
+            .any(|other| other.close_descriptor(Duration::ZERO));
+    }
+
+    /// `writer` has no descriptor any more.
+    pub(crate) fn closed(&self, writer: &Writer) {
+        locked(&self.open).remove(&(std::ptr::from_ref(writer) as usize));
+    }
+
+    /// Closes descriptors that were not used for a while. Returns how many writers still hold one.
+    pub(crate) fn close_idle(&self) -> usize {
+        let open: Vec<Arc<Writer>> = locked(&self.open)
+            .values()
+            .filter_map(Weak::upgrade)
+            .collect();
+        open.iter()
+            .filter(|writer| !writer.close_descriptor(IDLE))
+            .count()
+    }
+
+    /// How long to wait before the lock is tried again. Short at first, when its holder is most likely in the middle of one
+    /// batch; bounded by what the threads can do when thousands of files wait.
+    pub(crate) fn pause(&self, attempts: u32, waited: Duration) -> Duration {
+        let most = if waited < Duration::from_millis(200) {
+            1000
+        } else {
+            5000
+        };
+        let files = u64::try_from(self.waiting.load(Ordering::Relaxed)).unwrap_or(u64::MAX);
+        let base = (50_u64 << attempts.min(10))
+            .min(most)
+            .max(files.saturating_mul(50));
+        // Spread, so that waiting processes do not try in step.
+        let spread = u64::from(Instant::now().elapsed().subsec_nanos() ^ std::process::id())
+            % (base / 2 + 1);
+        Duration::from_micros(base * 3 / 4 + spread)
+    }
+
+    /// Whether the file system of `device` keeps a second descriptor out. `test` is asked once.
+    pub(crate) fn honours_lock(
+        &self,
+        device: u64,
+        test: impl FnOnce() -> std::io::Result<bool>,
+    ) -> std::io::Result<bool> {
+        if let Some(known) = locked(&self.honoured).get(&device) {
+            return Ok(*known);
+        }
+        let honoured = test()?;
+        locked(&self.honoured).insert(device, honoured);
+        Ok(honoured)
+    }
+
+    /// Whether this is the first warning about `device`.
+    pub(crate) fn first_warning(&self, device: u64) -> bool {
+        locked(&self.warned).insert(device, ()).is_none()
+    }
+}
+
+fn address(writer: &Arc<Writer>) -> usize {
+    Arc::as_ptr(writer) as usize
+}
+
+fn no_buffers() -> std::io::Error {
+    std::io::Error::from_raw_os_error(rustix::io::Errno::NOBUFS.raw_os_error())
+}

@@ -1,0 +1,314 @@
+//! The narrow waist: everything the writer asks of a file and of the tree of files around it.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::error::{Error, Result, Written};
+use crate::{lock, platform};
+
+/// Which file a descriptor or a path is, and how it stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stat {
+    /// The device.
+    pub device: u64,
+    /// The inode.
+    pub inode: u64,
+    /// Bytes.
+    pub length: u64,
+    /// Names in the tree; 0 when the file was deleted and lives only by its descriptors.
+    pub links: u64,
+}
+
+impl Stat {
+    /// Whether both are the same file. Holds only while a descriptor of it is open: inode numbers return.
+    pub fn is_same_file(&self, other: &Stat) -> bool {
+        (self.device, self.inode) == (other.device, other.inode)
+    }
+}
+
+/// One open log file.
+pub trait Storage: Send + Sync {
+    /// Identity, length and link count.
+    fn stat(&self) -> io::Result<Stat>;
+    /// Reads at most `buffer.len()` bytes at `offset`; 0 at the end.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+    /// One `write(2)` at the end of the file; may be short.
+    fn append(&self, bytes: &[u8]) -> io::Result<usize>;
+    /// Sets the length.
+    fn set_len(&self, length: u64) -> io::Result<()>;
+    /// `fdatasync(2)`. A good one proves only bytes that came into the file after this descriptor was opened.
+    fn sync(&self) -> io::Result<()>;
+    /// After a good sync: drops `range` from the page cache, so that the next read comes from the disk. Says whether it is gone.
+    fn drop_cached(&self, range: Range<u64>) -> io::Result<bool>;
+    /// Tries once to take the exclusive lock.
+    fn try_lock(&self) -> io::Result<bool>;
+    /// Releases the lock.
+    fn unlock(&self) -> io::Result<()>;
+    /// The network file system that holds the file, if one does.
+    fn network_file_system(&self) -> Option<&'static str> {
+        None
+    }
+}
+
+/// The tree of files in which logs are found and made.
+pub trait Disk: Send + Sync {
+    /// Opens a log for reading and appending; makes it and missing ancestors.
+    ///
+    /// # Errors
+    /// `EVALIDATION` for what is no regular file, else `EIO` with `written: 'no'`.
+    fn open(&self, path: &Path) -> Result<Arc<dyn Storage>>;
+    /// What the path names now; `None` for nothing.
+    fn stat(&self, path: &Path) -> io::Result<Option<Stat>>;
+    /// Makes the directory entry of the file durable. `storage` is the open file.
+    fn sync_directory(&self, path: &Path) -> io::Result<()>;
+    /// Whether a second descriptor is kept out while `path` is locked through another.
+    fn honours_lock(&self, path: &Path) -> io::Result<bool>;
+    /// The process that holds the lock of the file, where the system tells.
+    fn lock_holder(&self, stat: &Stat) -> Option<u32>;
+}
+
+/// Real files.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct FileDisk;
+
+/// A real file.
+#[derive(Debug)]
+pub struct FileStorage(File);
+
+impl Storage for FileStorage {
+    fn stat(&self) -> io::Result<Stat> {
+        Ok(stat_of(&self.0.metadata()?))
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        retry(|| std::os::unix::fs::FileExt::read_at(&self.0, buffer, offset))
+    }
+
+    fn append(&self, bytes: &[u8]) -> io::Result<usize> {
+        retry(|| io::Write::write(&mut &self.0, bytes))
+    }
+
+    fn set_len(&self, length: u64) -> io::Result<()> {
+        self.0.set_len(length)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn drop_cached(&self, range: Range<u64>) -> io::Result<bool> {
+        platform::drop_cached(&self.0, range)
+    }
+
+    fn try_lock(&self) -> io::Result<bool> {
+        lock::try_exclusive(&self.0)
+    }
+
+    fn unlock(&self) -> io::Result<()> {
+        lock::release(&self.0)
+    }
+
+    fn network_file_system(&self) -> Option<&'static str> {
+        platform::network_file_system(&self.0)
+    }
+}
+
+impl Disk for FileDisk {
+    fn open(&self, path: &Path) -> Result<Arc<dyn Storage>> {
+        check_regular(path)?;
+        let file = match open_for_append(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                make_ancestors(path)?;
+                open_for_append(path)
+            }
+            other => other,
+        }
+        .map_err(|error| cannot_open(path, "open", error))?;
+        let metadata = file
+            .metadata()
+            .map_err(|error| cannot_open(path, "fstat", error))?;
+        if !metadata.is_file() {
+            return Err(not_regular(path, &metadata));
+        }
+        Ok(Arc::new(FileStorage(file)))
+    }
+
+    fn stat(&self, path: &Path) -> io::Result<Option<Stat>> {
+        match std::fs::metadata(path) {
+            Ok(metadata) => Ok(Some(stat_of(&metadata))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn sync_directory(&self, path: &Path) -> io::Result<()> {
+        // The entry that matters is where the symlinks end; the link's own directory is its maker's affair.
+        let real = std::fs::canonicalize(path)?;
+        sync_parent(&real)
+    }
+
+    fn honours_lock(&self, path: &Path) -> io::Result<bool> {
+        let second = OpenOptions::new().read(true).open(path)?;
+        let got_it = lock::try_exclusive(&second)?;
+        if got_it {
+            lock::release(&second)?;
+        }
+        Ok(!got_it)
+    }
+
+    fn lock_holder(&self, stat: &Stat) -> Option<u32> {
+        platform::lock_holder(stat.device, stat.inode)
+    }
+}
+
+/// Opens a log for reading; `None` when there is no such file.
+///
+/// # Errors
+/// `EVALIDATION` for what is no regular file, else `EIO`.
+pub(crate) fn open_for_reading(path: &Path) -> Result<Option<FileStorage>> {
+    check_regular(path)?;
+    let failed = |operation, error| {
+        Error::io(format!("cannot read {}", path.display()), operation, error).with_path(path)
+    };
+    let mut options = OpenOptions::new();
+    options.read(true);
+    without_blocking(&mut options);
+    let file = match options.open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed("open", error)),
+    };
+    let metadata = file.metadata().map_err(|error| failed("fstat", error))?;
+    if !metadata.is_file() {
+        return Err(not_regular(path, &metadata));
+    }
+    Ok(Some(FileStorage(file)))
+}
+
+fn open_for_append(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).append(true).create(true);
+    without_blocking(&mut options);
+    options.open(path)
+}
+
+/// A FIFO or a device put in the file's place must not block the open or become the controlling terminal.
+fn without_blocking(options: &mut OpenOptions) {
+    use rustix::fs::OFlags;
+    use std::os::unix::fs::OpenOptionsExt;
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+    options.custom_flags(i32::try_from(flags.bits()).unwrap_or_default());
+}
+
+/// Refuses what is no regular file before it is opened: opening alone can have effects on a device.
+fn check_regular(path: &Path) -> Result<()> {
+    match std::fs::metadata(path) {
+        Ok(metadata) if !metadata.is_file() => Err(not_regular(path, &metadata)),
+        // Whatever is wrong here shows again, with its own code, when the file is opened.
+        _ => Ok(()),
+    }
+}
+
+fn not_regular(path: &Path, metadata: &std::fs::Metadata) -> Error {
+    use std::os::unix::fs::FileTypeExt;
+    let kind = metadata.file_type();
+    let word = if kind.is_dir() {
+        "a directory"
+    } else if kind.is_fifo() {
+        "a FIFO"
+    } else if kind.is_socket() {
+        "a socket"
+    } else {
+        "a device"
+    };
+    Error::validation(format!(
+        "chronicle must be a regular file, not {word}: {}",
+        path.display()
+    ))
+    .with_path(path)
+}
+
+fn cannot_open(path: &Path, operation: &'static str, error: io::Error) -> Error {
+    Error::io(format!("cannot open {}", path.display()), operation, error)
+        .with_path(path)
+        .with_written(Written::No)
+}
+
+/// Makes missing directories from the top down. Each new entry is durable before the next step, also when
+/// another process made it first: it may not have come to its own sync yet.
+fn make_ancestors(path: &Path) -> Result<()> {
+    let Some(directory) = path.parent() else {
+        return Ok(());
+    };
+    let missing: Vec<&Path> = directory
+        .ancestors()
+        .take_while(|ancestor| matches!(ancestor.try_exists(), Ok(false)))
+        .collect();
+    for ancestor in missing.into_iter().rev() {
+        match std::fs::create_dir(ancestor) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(cannot_open(path, "mkdir", error)),
+        }
+        sync_parent(ancestor).map_err(|error| cannot_open(path, "fsync", error))?;
+    }
+    Ok(())
+}
+
+/// Syncs the directory that holds `path`. One that may be searched but not read cannot be opened for that; then the
+/// whole file system is synced.
+fn sync_parent(path: &Path) -> io::Result<()> {
+    let parent = path.parent().unwrap_or(path);
+    match File::open(parent).and_then(|directory| directory.sync_all()) {
+        Err(error) if needs_other_means(&error) => {
+            platform::sync_file_system(&OpenOptions::new().read(true).open(path)?)
+        }
+        other => other,
+    }
+}
+
+fn needs_other_means(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported
+    )
+}
+
+fn stat_of(metadata: &std::fs::Metadata) -> Stat {
+    use std::os::unix::fs::MetadataExt;
+    Stat {
+        device: metadata.dev(),
+        inode: metadata.ino(),
+        length: metadata.len(),
+        links: metadata.nlink(),
+    }
+}
+
+fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            other => return other,
+        }
+    }
+}
+
+/// Fills `buffer` from `offset` on; `UnexpectedEof` when the file ends before.
+pub(crate) fn read_exact_at(
+    storage: &dyn Storage,
+    mut buffer: &mut [u8],
+    mut offset: u64,
+) -> io::Result<()> {
+    while !buffer.is_empty() {
+        let count = storage.read_at(buffer, offset)?;
+        if count == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        buffer = buffer.split_at_mut(count).1;
+        offset += count as u64;
+    }
+    Ok(())
+}

@@ -1,0 +1,341 @@
+//! One writer for each path: the queue of what callers ask, and the two jobs that serve it.
+//!
+//! The write job takes the lock, catches up, decides and writes a batch ([`crate::commit`]); the sync job makes batches
+//! durable and settles them ([`crate::ledger`]). At most one of each is under way for a path, so the next batch is
+//! written while the disk works on the last. Every way out of a job, a panic included, settles what it holds.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::{Duration, Instant};
+
+use crate::commit::State;
+use crate::error::{Code, Error, Written};
+use crate::ledger::Ledger;
+use crate::path::ChroniclePath;
+use crate::pool::{self, locked};
+use crate::request::{Outcome, Request};
+use crate::shared::Shared;
+
+/// A batch takes in whole requests until it has so many bytes.
+const BATCH: usize = 8 << 20;
+
+/// The writer of one path.
+pub(crate) struct Writer {
+    pub(crate) path: ChroniclePath,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) me: Weak<Writer>,
+    queue: Mutex<Queue>,
+    /// The write job's own; held while it runs.
+    pub(crate) state: Mutex<State>,
+    pub(crate) ledger: Mutex<Ledger>,
+    /// At most one sync of this file at a time: a failed one marks the pages of both clean.
+    pub(crate) gate: Mutex<()>,
+    started: Instant,
+    used_at: AtomicU64,
+}
+
+#[derive(Default)]
+struct Queue {
+    requests: VecDeque<Arc<Request>>,
+    /// A write job is running, ready to run or waiting for its next try.
+    writing: bool,
+    alarm_at: Option<Instant>,
+}
+
+/// When the write job has to run again.
+pub(crate) enum Next {
+    /// Not before something is submitted.
+    Done,
+    Now,
+    At(Instant),
+}
+
+impl Writer {
+    pub(crate) fn new(path: ChroniclePath, shared: Arc<Shared>) -> Arc<Writer> {
+        Arc::new_cyclic(|me| Writer {
+            path,
+            shared,
+            me: me.clone(),
+            queue: Mutex::default(),
+            state: Mutex::new(State::new()),
+            ledger: Mutex::new(Ledger::new()),
+            gate: Mutex::default(),
+            started: Instant::now(),
+            used_at: AtomicU64::new(0),
+        })
+    }
+
+    /// Puts a request into the queue and sees to it that it is served or times out.
+    pub(crate) fn submit(&self, request: Arc<Request>) {
+        self.touch();
+        let expires_at = request.expires_at();
+        let mut queue = locked(&self.queue);
+        queue.requests.push_back(request);
+        let start = !std::mem::replace(&mut queue.writing, true);
+        let armed = self.arm(&mut queue, expires_at);
+        drop(queue);
+        let started = if start {
+            self.schedule(Next::Now)
+        } else {
+            Ok(())
+        };
+        if let Err(error) = armed.and(started) {
+            self.reject_queued(
+                &Error::io("cannot start a thread", "clone", error).with_written(Written::No),
+            );
+            locked(&self.queue).writing = false;
+        }
+    }
+
+    /// Time since the last submission or settlement.
+    pub(crate) fn last_used(&self) -> Instant {
+        self.started + Duration::from_millis(self.used_at.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn touch(&self) {
+        let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.used_at.store(now, Ordering::Relaxed);
+    }
+
+    /// Whether all of it may be forgotten: nothing queued, no descriptor, no bytes that are suspect, unused for `idle`.
+    pub(crate) fn is_forgettable(&self, idle: Duration) -> bool {
+        let quiet = {
+            let queue = locked(&self.queue);
+            !queue.writing && queue.requests.is_empty()
+        };
+        quiet
+            && self.last_used().elapsed() >= idle
+            && self
+                .state
+                .try_lock()
+                .is_ok_and(|state| !state.has_descriptor())
+            && locked(&self.ledger).is_settled()
+    }
+
+    /// The write job, followed by the sync of what it wrote.
+    fn run(&self) {
+        let next = match catch_unwind(AssertUnwindSafe(|| self.write())) {
+            Ok(next) => next,
+            Err(_) => {
+                // What it held was settled when it was dropped. Nothing it knew is trusted any more.
+                locked(&self.state).reset(self);
+                self.state.clear_poison();
+                self.after_write()
+            }
+        };
+        // Whoever waits in the queue is served by another thread while this one syncs.
+        let _ = self.schedule(next);
+        if catch_unwind(AssertUnwindSafe(|| self.sync_written())).is_err() {
+            locked(&self.ledger).end_sync();
+        }
+        self.touch();
+    }
+
+    fn schedule(&self, next: Next) -> std::io::Result<()> {
+        let Some(me) = self.me.upgrade() else {
+            return Ok(());
+        };
+        let job = Box::new(move || me.run());
+        match next {
+            Next::Done => Ok(()),
+            Next::Now => pool::run(job),
+            Next::At(at) => pool::run_at(at, job),
+        }
+    }
+
+    /// Whether the write job is needed again. Clears its mark in the same step as it looks, so that nothing submitted is left lying.
+    pub(crate) fn after_write(&self) -> Next {
+        let mut queue = locked(&self.queue);
+        queue.requests.retain(|request| request.is_queued());
+        if queue.requests.is_empty() {
+            queue.writing = false;
+            Next::Done
+        } else {
+            Next::Now
+        }
+    }
+
+    /// Checks queued events and computes their ids, before the lock is asked for. Says whether any request is left.
+    pub(crate) fn prepare(&self) -> bool {
+        let fresh: Vec<Arc<Request>> = {
+            let queue = locked(&self.queue);
+            let unprepared = queue
+                .requests
+                .iter()
+                .filter(|request| !request.is_prepared());
+            let mut bytes = 0;
+            unprepared
+                .take_while(|request| {
+                    bytes += request.bytes;
+                    bytes - request.bytes < BATCH
+                })
+                .cloned()
+                .collect()
+        };
+        for request in fresh {
+            if let Err(error) = request.prepare() {
+                request.settle_queued(Outcome::Failed(self.about(error.with_written(Written::No))));
+            }
+        }
+        let mut queue = locked(&self.queue);
+        queue.requests.retain(|request| request.is_queued());
+        !queue.requests.is_empty()
+    }
+
+    /// Takes prepared requests out of the queue for one batch, in their order.
+    pub(crate) fn take_batch(&self) -> Vec<Arc<Request>> {
+        let mut queue = locked(&self.queue);
+        let mut batch = Vec::new();
+        let mut bytes = 0;
+        while bytes < BATCH
+            && queue
+                .requests
+                .front()
+                .is_some_and(|request| request.is_prepared() || !request.is_queued())
+        {
+            let Some(request) = queue.requests.pop_front() else {
+                break;
+            };
+            if request.take() {
+                bytes += request.bytes;
+                batch.push(request);
+            }
+        }
+        batch
+    }
+
+    /// Puts requests back at the head of the queue, to be decided again.
+    pub(crate) fn put_back(&self, requests: Vec<Arc<Request>>) {
+        let mut queue = locked(&self.queue);
+        let mut armed = Ok(());
+        for request in requests.into_iter().rev() {
+            request.put_back();
+            let expires_at = request.expires_at();
+            queue.requests.push_front(request);
+            armed = armed.and(self.arm(&mut queue, expires_at));
+        }
+        let start = !std::mem::replace(&mut queue.writing, true);
+        drop(queue);
+        let started = if start {
+            self.schedule(Next::Now)
+        } else {
+            Ok(())
+        };
+        if let Err(error) = armed.and(started) {
+            self.reject_queued(&Error::io("cannot start a thread", "clone", error));
+            locked(&self.queue).writing = false;
+        }
+    }
+
+    /// The lock was tried for all that is queued and prepared. Those whose time is over are told at once.
+    pub(crate) fn tried_in_vain(&self) {
+        let queue = locked(&self.queue);
+        for request in queue
+            .requests
+            .iter()
+            .filter(|request| request.is_prepared())
+        {
+            request.mark_tried();
+        }
+        drop(queue);
+        self.expire();
+    }
+
+    /// Gives queued requests the time back that was spent scanning.
+    pub(crate) fn extend_deadlines(&self, by: Duration) {
+        for request in &locked(&self.queue).requests {
+            request.extend(by);
+        }
+    }
+
+    /// The longest that a queued request has waited.
+    pub(crate) fn longest_wait(&self) -> Duration {
+        locked(&self.queue)
+            .requests
+            .front()
+            .map_or(Duration::ZERO, |request| request.waited())
+    }
+
+    /// Rejects everything queued.
+    pub(crate) fn reject_queued(&self, error: &Error) {
+        let requests: Vec<_> = locked(&self.queue).requests.drain(..).collect();
+        for request in requests {
+            request.settle_queued(Outcome::Failed(self.about(error.clone())));
+        }
+    }
+
+    /// Rejects what is queued and prepared: the lock or the file could not be had for it.
+    pub(crate) fn reject_prepared(&self, error: &Error) {
+        for request in self.take_batch() {
+            request.settle(Outcome::Failed(
+                self.about(error.clone().with_written(Written::No)),
+            ));
+        }
+    }
+
+    /// The error with the path in it.
+    pub(crate) fn about(&self, error: Error) -> Error {
+        error.with_path(self.path.as_path())
+    }
+
+    /// Tells those whose deadline is over that the lock was not free.
+    fn expire(&self) {
+        let now = Instant::now();
+        let mut expired = Vec::new();
+        let mut queue = locked(&self.queue);
+        queue.requests.retain(|request| {
+            let over = request.is_queued() && request.expires_at() <= now;
+            if over {
+                expired.push(request.clone());
+            }
+            request.is_queued() && !over
+        });
+        let next = queue
+            .requests
+            .iter()
+            .map(|request| request.expires_at())
+            .min();
+        if queue.alarm_at.is_some_and(|at| at <= now) {
+            queue.alarm_at = None;
+        }
+        let armed = next.map_or(Ok(()), |at| self.arm(&mut queue, at));
+        drop(queue);
+        if expired.is_empty() && armed.is_ok() {
+            return;
+        }
+        let holder = locked(&self.ledger)
+            .last_seen()
+            .and_then(|stat| self.shared.disk.lock_holder(&stat));
+        for request in expired {
+            let waited = request.waited();
+            let by = holder.map_or(String::new(), |pid| format!(" (held by process {pid})"));
+            let message = format!(
+                "lock of {} was not free within {} ms{by}",
+                self.path.as_path().display(),
+                waited.as_millis()
+            );
+            let error = Error::new(Code::LockTimeout, message)
+                .with_wait(waited, holder)
+                .with_written(Written::No);
+            request.settle_queued(Outcome::Failed(self.about(error)));
+        }
+    }
+
+    /// Sees to it that [`Writer::expire`] runs at `at`.
+    fn arm(&self, queue: &mut Queue, at: Instant) -> std::io::Result<()> {
+        if queue.alarm_at.is_some_and(|armed| armed <= at) {
+            return Ok(());
+        }
+        let me = self.me.clone();
+        let ring = move || {
+            if let Some(writer) = me.upgrade() {
+                writer.expire();
+            }
+        };
+        pool::alarm(at, Box::new(ring))?;
+        queue.alarm_at = Some(at);
+        Ok(())
+    }
+}

@@ -1,0 +1,154 @@
+// A block device that fails and heals, under a mounted ext4. After each trial power is cut by copying the
+// device's bytes: whatever was acknowledged, before the failure or after it, is in the file then.
+import { existsSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { cutPower, makeImage, mount } from './support/disk.mjs';
+import { Driven, note, Program } from './support/program.mjs';
+import { assert, assertEqual, later, run, scratch, suite } from './support/suite.mjs';
+import { losses } from './support/losses.mjs';
+
+let devices = 0;
+
+/** ext4 on a device whose writes fail while `fail()` holds. */
+async function failingDisk(...mkfsOptions) {
+  const name = `device${(devices += 1)}`;
+  const image = makeImage(`${name}.img`, 64, ...mkfsOptions);
+  const device = scratch(`${name}.dev`);
+  const trigger = scratch(`${name}.fails`);
+  writeFileSync(device, '');
+  const plugin = ['nbdkit', '--exit-with-parent', '--filter=error', 'file', image];
+  const errors = ['error-pwrite=EIO', 'error-pwrite-rate=100%', `error-file=${trigger}`];
+  const server = new Program('nbdfuse', [device, '[', ...plugin, ...errors, ']'], 'ignore');
+  later(() => run('umount', '-l', device));
+  await server.until(() => statSync(device).size > 0);
+  const live = mount(device, '-o', 'loop');
+  return {
+    image,
+    point: live.point,
+    unmount: live.unmount,
+    fail: () => writeFileSync(trigger, ''),
+    heal: () => rmSync(trigger, { force: true }),
+  };
+}
+
+/** Where the file is after a power cut. */
+function afterCut(disk, programs, name) {
+  const copy = cutPower(disk.image);
+  return Promise.all(programs.map((program) => program.kill())).then(() => {
+    disk.unmount();
+    return join(mount(copy, '-o', 'loop').point, name);
+  });
+}
+
+function parts(answer) {
+  return [answer.error?.code, answer.error?.cause?.code];
+}
+
+/**
+ * One process appends before, while and after the device fails, another one comes later. Gives what was
+ * acknowledged after the failure, for the caller to say whether there must have been any.
+ */
+async function trial(disk, { filler, brief }) {
+  const path = join(disk.point, 'log.sage');
+  const acks = [];
+  const append = async (driven, mark) => {
+    const answer = await driven.call('appendLarge', path, mark, filler);
+    if (answer.ok) acks.push({ mark, ...answer.ok });
+    return answer;
+  };
+  const one = Driven.start();
+  const two = Driven.start();
+  assert((await append(one, 'before:1')).ok, 'no append on a good device');
+  assert((await append(two, 'before:2')).ok, 'no append on a good device');
+
+  disk.fail();
+  const failed = await append(one, 'during:1');
+  assertEqual(parts(failed), ['EIO', 'EIO'], 'the append on the failing device');
+  assertEqual(failed.error.written, 'unknown', 'what it says was written');
+  if (!brief) {
+    assert(!(await append(one, 'during:1')).ok, 'acknowledged while the device fails');
+    assert(!(await append(two, 'during:2')).ok, 'acknowledged while the device fails');
+  }
+  disk.heal();
+
+  const healthy = acks.length;
+  const three = Driven.start();
+  for (const [driven, mark] of [
+    [one, 'during:1'],
+    [one, 'after:1'],
+    [three, 'after:3'],
+    [three, 'during:1'],
+    [two, 'during:2'],
+    [two, 'during:1'],
+    [one, 'after:3'],
+    [one, 'during:1'],
+    [one, 'after:1b'],
+  ]) {
+    await append(driven, mark);
+  }
+  const place = await afterCut(disk, [one, two, three], 'log.sage');
+  assertEqual(losses(place, acks), [], 'losses');
+
+  const later = Driven.start();
+  const again = await later.call('append', place, note('after the cut'));
+  assert(again.ok, `no append after the cut: ${JSON.stringify(again.error)}`);
+  assertEqual(losses(place, [...acks, { mark: 'after the cut', ...again.ok }]), [], 'losses');
+  await later.kill();
+  return acks.length - healthy;
+}
+
+// A journal that meets the failure makes the file system read-only, and nothing is acknowledged there any
+// more. Where it does not, because there is none or because only the data met it, appends must come back.
+const layouts = [
+  ['ext4', [], false, 0],
+  ['ext4 whose journal is spared', [], true, 5],
+  ['ext4 with 1 KiB blocks whose journal is spared', ['-b', '1024'], true, 5],
+  ['ext4 without a journal', ['-O', '^has_journal'], false, 5],
+  ['ext4 without a journal, with 1 KiB blocks', ['-O', '^has_journal', '-b', '1024'], false, 5],
+];
+
+const fillers = [0, 700, 5000];
+
+const tests = layouts.flatMap(([layout, options, brief, least]) =>
+  fillers.map((filler) => [
+    `on ${layout}, events of ${filler} bytes more: what was acknowledged around a failed sync survives a power cut`,
+    async () => {
+      const acknowledged = await trial(await failingDisk(...options), { filler, brief });
+      assert(acknowledged >= least, `only ${acknowledged} appends came back`);
+    },
+  ]),
+);
+
+await suite(
+  'device-eio',
+  ['mkfs.ext4', 'mount', 'nbdkit', 'nbdfuse', 'python3'],
+  [
+    ...tests,
+    [
+      'a writer that trusts a later sync loses what it acknowledged, so the tests above can fail',
+      async () => {
+        const disk = await failingDisk('-O', '^has_journal');
+        const program = fileURLToPath(new URL('support/trusting_writer.py', import.meta.url));
+        const writer = new Program('python3', [program, join(disk.point, 'log.sage')]);
+        const append = async (mark) => {
+          const before = writer.lines.length;
+          writer.send(
+            mark === '' ? '' : JSON.stringify({ ...note(mark), padding: 'x'.repeat(5000) }),
+          );
+          await writer.until(() => writer.lines.length > before);
+          return writer.lines.at(-1);
+        };
+        assertEqual(await append('before'), 'ok', 'before the failure');
+        disk.fail();
+        assertEqual(await append('during'), 'EIO', 'while the device fails');
+        disk.heal();
+        assertEqual(await append(''), 'ok', 'the sync after it');
+        const path = await afterCut(disk, [writer], 'log.sage');
+        assert(existsSync(path), 'the file is gone');
+        const lost = losses(path, [{ mark: 'during' }]);
+        assertEqual(lost, ['during was acknowledged and is lost'], 'losses');
+      },
+    ],
+  ],
+);
