@@ -157,7 +157,7 @@ impl Writer {
         }
     }
 
-    /// Checks queued events and computes their ids, before the lock is asked for. Says whether any request is left.
+    /// Checks queued events and computes their ids, before the lock is asked for. Says whether any is ready for a batch.
     pub(crate) fn prepare(&self) -> bool {
         let fresh: Vec<Arc<Request>> = {
             let queue = locked(&self.queue);
@@ -181,7 +181,7 @@ impl Writer {
         }
         let mut queue = locked(&self.queue);
         queue.requests.retain(|request| request.is_queued());
-        !queue.requests.is_empty()
+        queue.requests.iter().any(|request| request.is_prepared())
     }
 
     /// Takes prepared requests out of the queue for one batch, in their order.

@@ -72,7 +72,7 @@ pub(super) fn append(outcome: &Outcome) -> String {
 }
 
 /// The outcome of a read but its records, which cross as they are.
-pub(super) fn slice(slice: &Slice, missing: bool, positions: bool) -> String {
+pub(super) fn slice(slice: &Slice, positions: bool) -> String {
     #[derive(Serialize)]
     struct Bad {
         kind: &'static str,
@@ -83,7 +83,6 @@ pub(super) fn slice(slice: &Slice, missing: bool, positions: bool) -> String {
     #[derive(Serialize)]
     struct Part {
         done: bool,
-        missing: bool,
         bad: Vec<Bad>,
         #[serde(skip_serializing_if = "Option::is_none")]
         positions: Option<Vec<u64>>,
@@ -102,7 +101,6 @@ pub(super) fn slice(slice: &Slice, missing: bool, positions: bool) -> String {
     };
     ok(&Part {
         done: slice.done,
-        missing,
         bad: bad.collect(),
         positions: positions.then(|| flat().collect()),
     })

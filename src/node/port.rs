@@ -96,18 +96,12 @@ impl Port {
     /// The last `count` records.
     #[napi(catch_unwind)]
     pub fn tail(&self, id: u32, path: String, count: u32, options: Option<String>) {
+        let target = Target::new(&path, options.as_deref());
         self.desk.borrow_mut().work(id, move || {
-            let options = Read::parse(options.as_deref())?;
-            let path = options.path(&path)?;
-            let slice = tail(
-                &path,
-                usize::try_from(count).unwrap_or(usize::MAX),
-                options.positions,
-            )?;
-            Ok((
-                outcome::slice(&slice, false, options.positions),
-                Some(text(slice)),
-            ))
+            let target = target?;
+            let count = usize::try_from(count).unwrap_or(usize::MAX);
+            let slice = tail(&target.path, count, target.positions)?;
+            Ok((outcome::slice(&slice, target.positions), Some(text(slice))))
         });
     }
 
@@ -202,21 +196,35 @@ impl Drop for Slot {
     }
 }
 
+/// What is read. The path is resolved during the call: the current directory may change before the file is opened.
+#[derive(Clone)]
+struct Target {
+    path: ChroniclePath,
+    positions: bool,
+}
+
+impl Target {
+    fn new(path: &str, options: Option<&str>) -> Result<Target> {
+        let options = Read::parse(options)?;
+        Ok(Target {
+            path: options.path(path)?,
+            positions: options.positions,
+        })
+    }
+}
+
 /// One sequential read of a log as it was when the read began.
 #[napi]
 pub struct Reader {
     desk: Rc<RefCell<Desk>>,
-    path: String,
-    options: Option<String>,
+    target: Result<Target>,
     state: Arc<Mutex<ReaderState>>,
 }
 
 #[derive(Default)]
 struct ReaderState {
     reader: Option<CoreReader>,
-    path: Option<ChroniclePath>,
     permit: Option<permit::Permit>,
-    positions: bool,
     closed: bool,
 }
 
@@ -225,10 +233,10 @@ impl Reader {
     /// Opens nothing yet.
     #[napi(constructor, catch_unwind)]
     pub fn new(port: &Port, path: String, options: Option<String>) -> Reader {
+        let target = Target::new(&path, options.as_deref());
         Reader {
             desk: port.desk.clone(),
-            path,
-            options,
+            target,
             state: Arc::default(),
         }
     }
@@ -238,14 +246,17 @@ impl Reader {
     pub fn next(&self, id: u32) {
         let slot = self.desk.borrow_mut().cancellable(id);
         let state = self.state.clone();
+        let target = match &self.target {
+            Ok(target) => target.clone(),
+            Err(error) => return slot.settle(outcome::error(error), None),
+        };
         if locked(&state).reader.is_some() {
-            return start(&slot, move || next_slice(&state));
+            return start(&slot, move || next_slice(&state, &target));
         }
-        let (path, options) = (self.path.clone(), self.options.clone());
         permit::acquire(Box::new(move |permit| {
             start(&slot, move || {
-                open(&state, &path, options.as_deref(), permit)?;
-                next_slice(&state)
+                open(&state, &target, permit)?;
+                next_slice(&state, &target)
             });
         }));
     }
@@ -267,38 +278,26 @@ impl Reader {
     }
 }
 
-fn open(
-    state: &Mutex<ReaderState>,
-    path: &str,
-    options: Option<&str>,
-    permit: permit::Permit,
-) -> Result<()> {
-    let options = Read::parse(options)?;
-    let path = options.path(path)?;
-    let reader = CoreReader::open(&path)?;
+fn open(state: &Mutex<ReaderState>, target: &Target, permit: permit::Permit) -> Result<()> {
+    let reader = CoreReader::open(&target.path)?;
     let mut state = locked(state);
     if !state.closed {
         state.reader = Some(reader);
-        state.path = Some(path);
         state.permit = Some(permit);
-        state.positions = options.positions;
     }
     Ok(())
 }
 
-fn next_slice(state: &Mutex<ReaderState>) -> Result<(String, Option<String>)> {
+fn next_slice(state: &Mutex<ReaderState>, target: &Target) -> Result<(String, Option<String>)> {
     let mut state = locked(state);
-    let ReaderState {
-        reader: Some(reader),
-        path: Some(path),
-        positions,
-        ..
-    } = &mut *state
-    else {
+    let Some(reader) = &mut state.reader else {
         return Err(Error::new(crate::Code::Closed, "the reader was closed"));
     };
-    let slice = reader.next_slice(path)?;
-    Ok((outcome::slice(&slice, false, *positions), Some(text(slice))))
+    let slice = reader.next_slice(&target.path)?;
+    if slice.done {
+        *state = ReaderState::default();
+    }
+    Ok((outcome::slice(&slice, target.positions), Some(text(slice))))
 }
 
 /// Runs `work` on a worker and settles with what it gives.
