@@ -110,15 +110,17 @@ export interface AppendOptions extends AppendSyncOptions {
   signal?: AbortSignalLike | undefined;
 }
 
-/** A line that is no record. */
+/**
+ * A complete line that is no record. A torn tail (bytes behind the last newline that are no record)
+ * is none: it may be a write under way.
+ */
 export interface BadLine {
   /**
-   * `'torn'`: bytes behind the last newline that are no record, as a crash or a write under way
-   * leaves them. `'malformed'`: a complete line that is no JSON object. `'nul'`: a line or tail
-   * with NUL bytes, as a crashed file system leaves them.
+   * `'malformed'`: it is no JSON object. `'nul'`: it is none and has NUL bytes, as a crashed file
+   * system leaves them.
    */
-  kind: 'torn' | 'malformed' | 'nul';
-  /** Line number, from 1; 0 where lines before it were not counted. */
+  kind: 'malformed' | 'nul';
+  /** Line number, from 1. */
   line: number;
   /** First byte, from 0. */
   offset: number;
@@ -132,8 +134,7 @@ export interface ReadOptions extends PathOptions {
    * What to do about lines that are no records. `'skip'`: leave them out, with one process warning
    * `CHRONICLE_BAD_LINES` per file and number of them. `'throw'`: reject with `ECORRUPT`, `line`
    * and `offset` of the first. A function: leave them out and call it for each, in file order;
-   * what it throws rejects the read. A torn tail is no error: only the function hears of it.
-   * Default `'skip'`.
+   * what it throws rejects the read. Default `'skip'`.
    */
   onBadLine?: 'skip' | 'throw' | ((line: BadLine) => void) | undefined;
   /** Give {@link Positioned} records instead of events. Default `false`. */

@@ -315,6 +315,15 @@ describe('events', () => {
     expect(await chronicle.readChronicle(path)).toEqual([]);
   });
 
+  it('that are refused leave no file, one after the other on one path', async () => {
+    const path = freshPath();
+    for (let n = 0; n < 2000; n += 1) {
+      await expectInvalid('append', path, event({ timestamp: '' }));
+      await expectInvalid('appendEventSync', path, event({ timestamp: '' }));
+      expect(existsSync(path), `after ${n}`).toBe(false);
+    }
+  });
+
   const payloads: Record<string, Record<string, unknown>> = {
     PLAN_DRAFTED: { planId: 'p', summary: 's', steps: [] },
     PLAN_APPROVED: { planId: 'p', reviewerId: 'r' },
@@ -372,7 +381,10 @@ describe('events', () => {
     const rest = most - JSON.stringify(fill(0)).length;
     await expectInvalid('append', path, fill(rest + 1));
     expect(existsSync(path)).toBe(false);
-    expect(await chronicle.append(path, fill(rest))).toMatchObject({ length: most, offset: 0 });
+    // Preparing so much may take a while on a busy machine.
+    const patient = { lockTimeoutMs: 60_000 };
+    const receipt = await chronicle.append(path, fill(rest), patient);
+    expect(receipt).toMatchObject({ length: most, offset: 0 });
     expect(await chronicle.tailChronicle(path, 1)).toHaveLength(1);
   });
 

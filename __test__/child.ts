@@ -122,11 +122,11 @@ export async function startTogether(children: Child[]): Promise<void> {
   for (const child of children) child.send('go');
 }
 
-/** Waits for programs that must end by themselves and well. */
+/** Waits for programs that must end by themselves and well: with code 0, and without a panic that was caught. */
 export async function endsWell(children: Child[], limitMs = 120_000): Promise<void> {
   for (const child of children) {
     const end = await within(child.ended, limitMs, 'a program did not end');
-    if (end.code !== 0) {
+    if (end.code !== 0 || child.stderr.includes('panicked at')) {
       throw new Error(
         `a program ended with ${end.code ?? end.signal}: ${child.stderr.slice(-2000)}`,
       );

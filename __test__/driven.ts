@@ -1,5 +1,5 @@
 import { fileURLToPath } from 'node:url';
-import { Child } from './child';
+import { Child, endsWell } from './child';
 import type { ErrorLike } from './scratch';
 
 export interface Answer {
@@ -34,7 +34,6 @@ export class Driven {
 
   async end(): Promise<void> {
     this.child.closeInput();
-    const { code, signal } = await this.child.ended;
-    if (code !== 0) throw new Error(`ended with ${code ?? signal}: ${this.child.stderr}`);
+    await endsWell([this.child]);
   }
 }

@@ -2,7 +2,7 @@ import { inspect } from 'node:util';
 import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
 import { append, ChronicleError, ErrorCodes, isChronicleError } from '../index.mjs';
-import { event, expectCode, freshPath, rejection } from './support.js';
+import { binding, event, expectCode, freshPath, rejection } from './support.js';
 
 describe('ErrorCodes', () => {
   it('is the frozen list of the codes, each under its own name', () => {
@@ -59,6 +59,17 @@ describe('ChronicleError', () => {
     const error = expectCode(await rejection(theCaller()), 'ECONFLICT');
     expect(error.stack).toContain('theCaller');
     expect(error.path).toBe(path);
+  });
+});
+
+describe('a panic in the native part', () => {
+  it('is an outcome like others, and the process lives on', async () => {
+    const outcome = await new Promise<string>((resolve) => {
+      const port = new binding.Port(() => resolve(port.drain()[1]));
+      port.panic(1);
+    });
+    expect(JSON.parse(outcome).error).toMatchObject({ code: 'EIO' });
+    expect(await append(freshPath(), event())).toMatchObject({ seq: 1 });
   });
 });
 

@@ -18,9 +18,9 @@ import { append, appendEvents, tailChronicle } from '../index.mjs';
 
 const here = fileURLToPath(new URL('.', import.meta.url));
 const folder = mkdtempSync(join(process.argv[2] ?? tmpdir(), 'chronicle-bench-'));
-const rounds = 11;
-const perRound = 300;
-const warmUp = 30;
+const rounds = 15;
+const perRound = 500;
+const warmUp = 50;
 let files = 0;
 let events = 0;
 

@@ -33,8 +33,6 @@ class BadLines {
         this.policy(line);
         continue;
       }
-      // A torn tail may be a write under way: no error, and nothing to warn of.
-      if (line.kind === 'torn') continue;
       if (this.policy === 'throw') throw this.error(line);
       if (this.skipped === 0) this.firstOffset = line.offset;
       this.skipped += 1;
@@ -54,13 +52,16 @@ class BadLines {
 
   /** @param {BadLine} line */
   error({ kind, line, offset }) {
-    const what = kind === 'nul' ? 'line with NUL bytes' : `${kind} line`;
-    const where = line > 0 ? `${what} ${line} at byte ${offset}` : `${what} at byte ${offset}`;
-    return new ChronicleError('ECORRUPT', `${where} of ${this.path}`, {
-      path: this.path,
-      line: line > 0 ? line : undefined,
-      offset,
-    });
+    const what = kind === 'nul' ? 'line with NUL bytes' : 'malformed line';
+    return new ChronicleError(
+      'ECORRUPT',
+      `${what}: line ${line} at byte ${offset} of ${this.path}`,
+      {
+        path: this.path,
+        line,
+        offset,
+      },
+    );
   }
 }
 

@@ -45,6 +45,7 @@ function install() {
     '--ignore-scripts',
     '--no-audit',
     '--no-fund',
+    '--loglevel=error',
   ]);
   writeStamp(setupFolder, 'install.stamp', stamp);
 }

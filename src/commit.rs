@@ -15,9 +15,11 @@ use crate::batch::{Batch, Before, Decision, Past, Place};
 use crate::error::{Code, Error, Result, Written};
 use crate::event::Id;
 use crate::history::{CaughtUp, Found, History};
+use crate::indexing;
 use crate::ledger::{Group, WrittenBatch};
 use crate::pool::locked;
 use crate::request::{Outcome, Request, Warning};
+use crate::side_index::SideIndex;
 use crate::storage::{Stat, Storage, read_exact_at};
 use crate::writer::{Next, Writer};
 
@@ -99,6 +101,20 @@ impl State {
         writer.shared.closed(writer);
     }
 
+    /// Leaves what a side index covers to it, if it is about the open file.
+    pub(crate) fn adopt(&mut self, side: SideIndex, of: &Stat) {
+        let Some(open) = &self.open else { return };
+        if self.known.is_some_and(|known| known.is_same_file(of)) {
+            // It stays in memory when that fails.
+            let _ = self.history.adopt(&*open.storage, side);
+        }
+    }
+
+    /// How far a side index reaches, and which file is open.
+    pub(crate) fn covered(&self) -> Option<(u64, Stat)> {
+        Some((self.history.covered(), self.known?))
+    }
+
     /// Forgets everything, after a panic.
     pub(crate) fn reset(&mut self, writer: &Writer) {
         self.close(writer);
@@ -148,9 +164,15 @@ impl Writer {
         }
         let committed = self.commit(&mut state, &stat, &requests);
         lock.release(self, &mut state);
+        let side_failed = state.history.side_failed();
+        if side_failed {
+            // What it would have said is not known: the log is scanned.
+            state.history.clear();
+        }
         drop(state);
         match committed {
             Ok(batch) => self.hand_over(batch),
+            Err(_) if side_failed => self.put_back(requests),
             Err(error) => {
                 for request in requests {
                     request.settle(Outcome::Failed(self.about(error.clone())));
@@ -265,6 +287,12 @@ impl Writer {
         let same_file = state.known.is_some_and(|known| known.is_same_file(&stat));
         if !same_file {
             state.history.clear();
+        }
+        if state.history.frontier().offset == 0
+            && self.shared.disk.has_side_files()
+            && let Some(history) = indexing::load(&self.path, &*storage, &stat)
+        {
+            state.history = history;
         }
         let generation = {
             let mut ledger = locked(&self.ledger);
@@ -583,7 +611,7 @@ fn group(request: &Arc<Request>, decisions: Vec<Decision>, warnings: &mut Vec<Wa
 /// The records in the file, looked up under the lock.
 struct Records<'a> {
     storage: &'a dyn Storage,
-    history: &'a History,
+    history: &'a mut History,
 }
 
 impl Past for Records<'_> {

@@ -5,9 +5,10 @@
 use std::io;
 
 use crate::event::{Id, MAX_LINE};
-use crate::index::DedupIndex;
+use crate::index::{DedupIndex, Keys, Slot};
 use crate::lines::{Lines, Piece};
-use crate::scan::{self, Keys, Tail, Verdict};
+use crate::scan::{self, Tail, Verdict};
+use crate::side_index::SideIndex;
 use crate::storage::{Storage, read_exact_at};
 
 /// Bytes before the scanned offset that are compared at each catch-up.
@@ -32,9 +33,9 @@ pub(crate) struct Frontier {
 
 /// A place where the number of records before it is known.
 #[derive(Debug, Clone, Copy)]
-struct Mark {
-    offset: u64,
-    records: u64,
+pub(crate) struct Mark {
+    pub(crate) offset: u64,
+    pub(crate) records: u64,
 }
 
 /// What stands behind the last newline.
@@ -73,18 +74,91 @@ pub(crate) struct Found {
 /// The writer's knowledge of one log.
 #[derive(Debug)]
 pub(crate) struct History {
+    /// The records after what the side index covers.
     index: DedupIndex,
+    side: Option<SideIndex>,
+    side_failed: bool,
     frontier: Frontier,
     marks: Vec<Mark>,
+}
+
+impl Frontier {
+    pub(crate) fn new(
+        offset: u64,
+        records: u64,
+        tail_id: Option<Id>,
+        last_id: Option<Id>,
+        probe: Vec<u8>,
+    ) -> Self {
+        Frontier {
+            offset,
+            records,
+            tail_id,
+            last_id,
+            probe,
+        }
+    }
+
+    pub(crate) fn probe(&self) -> &[u8] {
+        &self.probe
+    }
 }
 
 impl History {
     pub(crate) fn new() -> Self {
         History {
             index: DedupIndex::new(),
+            side: None,
+            side_failed: false,
             frontier: Frontier::default(),
             marks: Vec::new(),
         }
+    }
+
+    /// What a side index says, to be extended by scanning on.
+    pub(crate) fn from_side(side: SideIndex) -> Self {
+        History {
+            index: DedupIndex::with_keys(side.keys()),
+            frontier: side.frontier().clone(),
+            marks: side.marks().to_vec(),
+            side: Some(side),
+            side_failed: false,
+        }
+    }
+
+    /// Leaves the prefix that `side` covers to it. False, and nothing changes, when both do not agree.
+    pub(crate) fn adopt(&mut self, storage: &dyn Storage, side: SideIndex) -> io::Result<bool> {
+        let covered = side.frontier();
+        if covered.offset > self.frontier.offset
+            || self.seq_of(storage, covered.offset)? != covered.records + 1
+        {
+            return Ok(false);
+        }
+        self.index.forget_before(covered.offset);
+        self.side = Some(side);
+        Ok(true)
+    }
+
+    /// How much of the log the side index covers.
+    pub(crate) fn covered(&self) -> u64 {
+        self.side.as_ref().map_or(0, |side| side.frontier().offset)
+    }
+
+    /// The side index could not be read: what it would have said is not known.
+    pub(crate) fn side_failed(&self) -> bool {
+        self.side_failed
+    }
+
+    /// Takes it apart: the side index it began with, the entries after it, how far they reach, and the marks.
+    pub(crate) fn into_parts(self) -> (Option<SideIndex>, Keys, Vec<Slot>, Frontier, Vec<Mark>) {
+        let keys = self.index.keys();
+        (
+            self.side,
+            keys,
+            self.index.into_slots(),
+            self.frontier,
+            self.marks,
+        )
     }
 
     pub(crate) fn frontier(&self) -> &Frontier {
@@ -94,12 +168,17 @@ impl History {
     /// Forgets everything: another file is at the path, or this one was rewritten.
     pub(crate) fn clear(&mut self) {
         self.index.clear();
+        self.side = None;
+        self.side_failed = false;
         self.frontier = Frontier::default();
         self.marks.clear();
     }
 
     /// Goes back to an earlier state of the same log.
     pub(crate) fn roll_back(&mut self, to: Frontier) {
+        if to.offset < self.covered() {
+            return self.clear();
+        }
         self.index.truncate(to.offset);
         self.marks.retain(|mark| mark.offset <= to.offset);
         self.frontier = to;
@@ -128,6 +207,7 @@ impl History {
             index,
             frontier,
             marks,
+            ..
         } = self;
         let used = scan::complete_lines(bytes, |start, line| {
             let offset = base + start as u64;
@@ -145,8 +225,15 @@ impl History {
     }
 
     /// The first record in file order that carries `id` as its id or key, read from the log.
-    pub(crate) fn find(&self, storage: &dyn Storage, id: &Id) -> io::Result<Option<Found>> {
-        for offset in self.index.candidates(id.as_bytes()) {
+    pub(crate) fn find(&mut self, storage: &dyn Storage, id: &Id) -> io::Result<Option<Found>> {
+        let covered = match &self.side {
+            Some(side) => side.candidates(id.as_bytes()),
+            None => Ok(Vec::new()),
+        };
+        self.side_failed |= covered.is_err();
+        let mut offsets = covered?;
+        offsets.extend(self.index.candidates(id.as_bytes()));
+        for offset in offsets {
             let found = read_record(storage, offset, self.frontier.offset)?;
             if let Some(found) = found.filter(|found| found.carries(id)) {
                 return Ok(Some(found));
@@ -281,7 +368,12 @@ pub(crate) fn read_record(
     }
 }
 
-fn note_record(index: &mut DedupIndex, frontier: &mut Frontier, keys: &Keys<'_>, offset: u64) {
+fn note_record(
+    index: &mut DedupIndex,
+    frontier: &mut Frontier,
+    keys: &scan::Keys<'_>,
+    offset: u64,
+) {
     for id in [&keys.event_id, &keys.idempotency_key]
         .into_iter()
         .flatten()
@@ -295,7 +387,7 @@ fn note_record(index: &mut DedupIndex, frontier: &mut Frontier, keys: &Keys<'_>,
     }
 }
 
-fn owned(keys: &Keys<'_>) -> (Option<Id>, Option<Id>) {
+fn owned(keys: &scan::Keys<'_>) -> (Option<Id>, Option<Id>) {
     (
         keys.event_id.as_deref().and_then(Id::new),
         keys.idempotency_key.as_deref().and_then(Id::new),

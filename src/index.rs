@@ -7,32 +7,65 @@ use siphasher::sip::SipHasher13;
 
 /// Entries kept for one hash, the earliest ones: a foreign writer may repeat an id without end, and receipts
 /// name the first record.
-const MOST_PER_HASH: usize = 4;
+pub(crate) const MOST_PER_HASH: usize = 4;
+
+/// The key of the hash. Random, so that crafted ids cannot collide on purpose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Keys(pub(crate) u64, pub(crate) u64);
+
+impl Keys {
+    fn random() -> Self {
+        let random = || RandomState::new().build_hasher().finish();
+        Keys(random(), random())
+    }
+
+    /// SipHash-1-3.
+    pub(crate) fn hash(self, bytes: &[u8]) -> u64 {
+        let mut hasher = SipHasher13::new_with_keys(self.0, self.1);
+        hasher.write(bytes);
+        hasher.finish()
+    }
+}
 
 /// A hash table with open addressing, 16 bytes a slot: at most 27 bytes for an id once a million are in.
 #[derive(Debug, Clone)]
 pub(crate) struct DedupIndex {
     slots: Vec<Slot>,
     used: usize,
-    keys: (u64, u64),
+    keys: Keys,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
-struct Slot {
-    hash: u64,
+pub(crate) struct Slot {
+    pub(crate) hash: u64,
     /// Offset of the record plus one; 0 marks a free slot.
-    place: u64,
+    pub(crate) place: u64,
 }
 
 impl DedupIndex {
-    /// An empty index. Its hash is keyed at random, so that crafted ids cannot collide on purpose.
+    /// An empty index.
     pub(crate) fn new() -> Self {
-        let random = || RandomState::new().build_hasher().finish();
+        Self::with_keys(Keys::random())
+    }
+
+    /// An empty index whose hashes fit those of another one.
+    pub(crate) fn with_keys(keys: Keys) -> Self {
         DedupIndex {
             slots: Vec::new(),
             used: 0,
-            keys: (random(), random()),
+            keys,
         }
+    }
+
+    pub(crate) fn keys(&self) -> Keys {
+        self.keys
+    }
+
+    /// Its entries, in no order.
+    pub(crate) fn into_slots(self) -> Vec<Slot> {
+        let mut slots = self.slots;
+        slots.retain(|slot| slot.place != 0);
+        slots
     }
 
     /// Forgets everything.
@@ -43,7 +76,7 @@ impl DedupIndex {
 
     /// Remembers that the record at `offset` carries `id`.
     pub(crate) fn insert(&mut self, id: &[u8], offset: u64) {
-        let hash = self.hash(id);
+        let hash = self.keys.hash(id);
         if self.places(hash).count() >= MOST_PER_HASH {
             return;
         }
@@ -58,30 +91,35 @@ impl DedupIndex {
 
     /// The offsets of the records that may carry `id`, in file order.
     pub(crate) fn candidates(&self, id: &[u8]) -> Vec<u64> {
-        let mut offsets: Vec<u64> = self.places(self.hash(id)).map(|place| place - 1).collect();
+        let mut offsets: Vec<u64> = self
+            .places(self.keys.hash(id))
+            .map(|place| place - 1)
+            .collect();
         offsets.sort_unstable();
         offsets
     }
 
     /// Forgets the records at `offset` and after it.
     pub(crate) fn truncate(&mut self, offset: u64) {
-        let kept: Vec<Slot> = self
-            .slots
-            .iter()
-            .filter(|slot| (1..=offset).contains(&slot.place))
-            .copied()
+        self.keep(|place| place <= offset);
+    }
+
+    /// Forgets the records before `offset`.
+    pub(crate) fn forget_before(&mut self, offset: u64) {
+        self.keep(|place| place > offset);
+    }
+
+    fn keep(&mut self, wanted: impl Fn(u64) -> bool) {
+        let slots = std::mem::take(&mut self.slots);
+        let kept: Vec<Slot> = slots
+            .into_iter()
+            .filter(|slot| slot.place != 0 && wanted(slot.place))
             .collect();
         self.clear();
         self.resize((kept.len() * 2).next_power_of_two().max(64));
         for slot in kept {
             self.place(slot);
         }
-    }
-
-    fn hash(&self, id: &[u8]) -> u64 {
-        let mut hasher = SipHasher13::new_with_keys(self.keys.0, self.keys.1);
-        hasher.write(id);
-        hasher.finish()
     }
 
     fn places(&self, hash: u64) -> impl Iterator<Item = u64> {

@@ -6,7 +6,9 @@ use std::time::Duration;
 use crate::batch::{Decision, Place};
 use crate::error::{Error, Written};
 use crate::history::{self, Frontier};
-use crate::pool::locked;
+use crate::indexing;
+use crate::permit::INDEXING;
+use crate::pool::{self, locked};
 use crate::proof::Proof;
 use crate::request::{Durability, Outcome, Request, Warning};
 use crate::storage::{Stat, Storage};
@@ -33,6 +35,7 @@ pub(crate) struct Ledger {
     synced_to: u64,
     unsynced: Vec<WrittenBatch>,
     syncing: bool,
+    indexing: bool,
     last_seen: Option<Stat>,
 }
 
@@ -100,6 +103,7 @@ impl Ledger {
             synced_to: 0,
             unsynced: Vec::new(),
             syncing: false,
+            indexing: false,
             last_seen: None,
         }
     }
@@ -201,7 +205,39 @@ impl Writer {
             let unfinished = EndSync(self);
             self.sync_batches(batches);
             drop(unfinished);
+            self.index_proved();
         }
+    }
+
+    /// Has a side index made in the background when enough was proved since the last one.
+    fn index_proved(&self) {
+        let Ok(state) = self.state.try_lock() else {
+            return;
+        };
+        let Some((covered, stat)) = state.covered() else {
+            return;
+        };
+        drop(state);
+        let mut ledger = locked(&self.ledger);
+        let proved = ledger.proved.as_ref().map_or(0, |proved| proved.offset);
+        let wanted = self.shared.disk.has_side_files() && indexing::is_due(covered, proved);
+        if !wanted || std::mem::replace(&mut ledger.indexing, true) {
+            return;
+        }
+        drop(ledger);
+        let Some(me) = self.me.upgrade() else { return };
+        INDEXING.acquire(Box::new(move |permit| {
+            let making = EndIndexing(me);
+            let job = move || {
+                let me = &making.0;
+                if let Some(side) = indexing::make(&me.path, &stat, proved) {
+                    locked(&me.state).adopt(side, &stat);
+                }
+                drop(permit);
+            };
+            // Without a thread it is made another time.
+            let _ = pool::run(Box::new(job));
+        }));
     }
 
     /// One sync of the open descriptor, outside of a batch.
@@ -392,6 +428,15 @@ impl Writer {
                 self.about(error.clone().with_written(written)),
             ));
         }
+    }
+}
+
+/// Ends the making of a side index on every way out.
+struct EndIndexing(Arc<Writer>);
+
+impl Drop for EndIndexing {
+    fn drop(&mut self) {
+        locked(&self.0.ledger).indexing = false;
     }
 }
 

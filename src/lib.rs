@@ -49,20 +49,21 @@ mod string;
 
 mod history;
 mod index;
+mod indexing;
 mod lines;
 mod proof;
+mod side_index;
 
 mod batch;
 mod commit;
 mod ledger;
+mod permit;
 mod pool;
 pub mod registry;
 pub mod request;
 mod shared;
 mod writer;
 
-#[cfg(feature = "node")]
-mod permit;
 pub mod reader;
 mod tail;
 

@@ -1,47 +1,63 @@
-//! The bound on descriptors that readers hold: those who come later wait in a queue, not in a thread.
+//! Bounds on what is under way at a time: those who come later wait in a queue, not in a thread.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
 
 use crate::pool::locked;
 
-/// Readers with an open file at a time. With the writers' descriptors this stays below 256.
-const MOST_READERS: usize = 40;
+/// Readers with an open file. With the writers' descriptors this stays below 256.
+#[cfg(feature = "node")]
+pub(crate) static READING: Permits = Permits::new(40);
+/// Side indexes being made.
+pub(crate) static INDEXING: Permits = Permits::new(1);
 
 type Waiter = Box<dyn FnOnce(Permit) + Send>;
 
-static STATE: Mutex<State> = Mutex::new(State {
-    used: 0,
-    waiting: VecDeque::new(),
-});
+/// So many at a time.
+pub(crate) struct Permits {
+    most: usize,
+    state: Mutex<State>,
+}
 
 struct State {
     used: usize,
     waiting: VecDeque<Waiter>,
 }
 
-/// The right to hold one descriptor; dropping it lets the next one in.
-pub(crate) struct Permit(());
+/// The right to be one of them; dropping it lets the next one in.
+pub(crate) struct Permit(&'static Permits);
 
-/// Calls `then` with a permit, at once or when one is free.
-pub(crate) fn acquire(then: Waiter) {
-    let mut state = locked(&STATE);
-    if state.used < MOST_READERS {
-        state.used += 1;
-        drop(state);
-        then(Permit(()));
-    } else {
-        state.waiting.push_back(then);
+impl Permits {
+    const fn new(most: usize) -> Self {
+        Permits {
+            most,
+            state: Mutex::new(State {
+                used: 0,
+                waiting: VecDeque::new(),
+            }),
+        }
+    }
+
+    /// Calls `then` with a permit, at once or when one is free.
+    pub(crate) fn acquire(&'static self, then: Waiter) {
+        let mut state = locked(&self.state);
+        if state.used < self.most {
+            state.used += 1;
+            drop(state);
+            then(Permit(self));
+        } else {
+            state.waiting.push_back(then);
+        }
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let mut state = locked(&STATE);
+        let mut state = locked(&self.0.state);
         match state.waiting.pop_front() {
             Some(next) => {
                 drop(state);
-                next(Permit(()));
+                next(Permit(self.0));
             }
             None => state.used -= 1,
         }

@@ -118,6 +118,7 @@ pub(crate) struct Request {
     deadline: Mutex<Instant>,
     state: AtomicU8,
     tried: AtomicBool,
+    preparing: AtomicBool,
     completion: Mutex<Option<Completion>>,
 }
 
@@ -139,6 +140,7 @@ impl Request {
             submitted: now,
             state: AtomicU8::new(QUEUED),
             tried: AtomicBool::new(false),
+            preparing: AtomicBool::new(false),
             completion: Mutex::new(Some(completion)),
         }
     }
@@ -148,6 +150,8 @@ impl Request {
         if self.events.get().is_some() {
             return Ok(());
         }
+        let begun = Instant::now();
+        self.preparing.store(true, Ordering::Relaxed);
         let texts = std::mem::take(&mut *locked(&self.texts));
         let parse = |(index, text): (usize, Vec<u8>)| {
             Event::parse(&text, &self.options.rules).map_err(|error| {
@@ -162,8 +166,11 @@ impl Request {
             .into_iter()
             .enumerate()
             .map(parse)
-            .collect::<Result<Vec<_>>>()?;
-        let _ = self.events.set(events);
+            .collect::<Result<Vec<_>>>();
+        // The deadline covers the queue and the lock, not the hashing of a long event.
+        self.extend(begun.elapsed());
+        self.preparing.store(false, Ordering::Relaxed);
+        let _ = self.events.set(events?);
         Ok(())
     }
 
@@ -206,7 +213,11 @@ impl Request {
     /// When it may be told that the lock was not free: at its deadline, but not before the lock was tried once, unless every thread is stuck.
     pub(crate) fn expires_at(&self) -> Instant {
         const GRACE: Duration = Duration::from_millis(250);
+        const LOOK_AGAIN: Duration = Duration::from_millis(50);
         let deadline = *locked(&self.deadline);
+        if self.preparing.load(Ordering::Relaxed) {
+            return deadline.max(later(Instant::now(), LOOK_AGAIN));
+        }
         if self.tried.load(Ordering::Relaxed) {
             deadline
         } else {

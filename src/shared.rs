@@ -12,8 +12,9 @@ use crate::writer::Writer;
 
 /// Bytes of events that may wait in a process.
 const MOST_PENDING: usize = 256 << 20;
-/// Descriptors kept open by writers. Readers, side files and directories being synced come on top: together at most 256.
-const MOST_DESCRIPTORS: usize = 192;
+/// Writers that keep descriptors open: the log's, and the side index's for a long log. Those of readers and of directories
+/// being synced come on top: together at most 256.
+const MOST_OPEN: usize = 96;
 /// A descriptor unused for so long is closed.
 const IDLE: Duration = Duration::from_secs(3);
 
@@ -96,7 +97,7 @@ impl Shared {
         {
             let mut open = locked(&self.open);
             open.retain(|_, writer| writer.strong_count() > 0);
-            if open.len() >= MOST_DESCRIPTORS {
+            if open.len() >= MOST_OPEN {
                 others = open.values().filter_map(Weak::upgrade).collect();
             }
             open.insert(address(writer), Arc::downgrade(writer));

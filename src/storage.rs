@@ -68,6 +68,10 @@ pub trait Disk: Send + Sync {
     fn honours_lock(&self, path: &Path) -> io::Result<bool>;
     /// The process that holds the lock of the file, where the system tells.
     fn lock_holder(&self, stat: &Stat) -> Option<u32>;
+    /// Whether side files can be kept beside the logs.
+    fn has_side_files(&self) -> bool {
+        false
+    }
 }
 
 /// Real files.
@@ -161,6 +165,10 @@ impl Disk for FileDisk {
 
     fn lock_holder(&self, stat: &Stat) -> Option<u32> {
         platform::lock_holder(stat.device, stat.inode)
+    }
+
+    fn has_side_files(&self) -> bool {
+        true
     }
 }
 

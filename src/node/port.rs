@@ -253,7 +253,7 @@ impl Reader {
         if locked(&state).reader.is_some() {
             return start(&slot, move || next_slice(&state, &target));
         }
-        permit::acquire(Box::new(move |permit| {
+        permit::READING.acquire(Box::new(move |permit| {
             start(&slot, move || {
                 open(&state, &target, permit)?;
                 next_slice(&state, &target)

@@ -1,0 +1,261 @@
+//! The side index is a cache: it saves reading the log, and whatever becomes of it, no answer changes.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use sage_chronicle::storage::{Disk, FileDisk, Stat, Storage};
+use sage_chronicle::{AppendOptions, ChroniclePath, Receipt, Registry, Result};
+
+const EVENTS: u64 = 6_000;
+
+/// Real files whose reads are counted.
+struct CountingDisk(Arc<AtomicU64>);
+
+struct CountingStorage {
+    inner: Arc<dyn Storage>,
+    read: Arc<AtomicU64>,
+}
+
+impl Storage for CountingStorage {
+    fn stat(&self) -> io::Result<Stat> {
+        self.inner.stat()
+    }
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let count = self.inner.read_at(buffer, offset)?;
+        self.read.fetch_add(count as u64, Ordering::Relaxed);
+        Ok(count)
+    }
+    fn append(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.inner.append(bytes)
+    }
+    fn set_len(&self, length: u64) -> io::Result<()> {
+        self.inner.set_len(length)
+    }
+    fn sync(&self) -> io::Result<()> {
+        self.inner.sync()
+    }
+    fn drop_cached(&self, range: Range<u64>) -> io::Result<bool> {
+        self.inner.drop_cached(range)
+    }
+    fn try_lock(&self) -> io::Result<bool> {
+        self.inner.try_lock()
+    }
+    fn unlock(&self) -> io::Result<()> {
+        self.inner.unlock()
+    }
+}
+
+impl Disk for CountingDisk {
+    fn open(&self, path: &Path) -> Result<Arc<dyn Storage>> {
+        let inner = FileDisk.open(path)?;
+        Ok(Arc::new(CountingStorage {
+            inner,
+            read: self.0.clone(),
+        }))
+    }
+    fn stat(&self, path: &Path) -> io::Result<Option<Stat>> {
+        FileDisk.stat(path)
+    }
+    fn sync_directory(&self, path: &Path) -> io::Result<()> {
+        FileDisk.sync_directory(path)
+    }
+    fn honours_lock(&self, path: &Path) -> io::Result<bool> {
+        FileDisk.honours_lock(path)
+    }
+    fn lock_holder(&self, stat: &Stat) -> Option<u32> {
+        FileDisk.lock_holder(stat)
+    }
+    fn has_side_files(&self) -> bool {
+        true
+    }
+}
+
+/// A process of its own, as far as the log can tell.
+struct Process {
+    registry: Arc<Registry>,
+    read: Arc<AtomicU64>,
+}
+
+impl Process {
+    fn new() -> Self {
+        let read = Arc::new(AtomicU64::new(0));
+        Process {
+            registry: Registry::new(Arc::new(CountingDisk(read.clone()))),
+            read,
+        }
+    }
+
+    fn append(&self, log: &ChroniclePath, events: Range<u64>) -> Vec<Receipt> {
+        let texts = events.map(event).collect();
+        self.registry
+            .append(log, texts, false, AppendOptions::default())
+            .unwrap()
+            .0
+    }
+
+    /// The receipt of an event that the log has, and how many bytes of the log were read for it.
+    fn again(&self, log: &ChroniclePath, n: u64) -> (Receipt, u64) {
+        let before = self.read.load(Ordering::Relaxed);
+        let receipt = self.append(log, n..n + 1).remove(0);
+        (receipt, self.read.load(Ordering::Relaxed) - before)
+    }
+}
+
+fn event(n: u64) -> Vec<u8> {
+    let filler = "x".repeat(100);
+    format!(
+        r#"{{"type":"NOTE","timestamp":"2026-01-01T00:00:00Z","actor":{{"agent":"a","id":"b"}},"n":{n},"text":"{filler}"}}"#
+    )
+    .into_bytes()
+}
+
+/// A log with a side index, made by a process that is gone.
+fn indexed_log(folder: &Path) -> (ChroniclePath, Vec<Receipt>, PathBuf) {
+    let log = ChroniclePath::parse(folder.join("long.sage").to_str().unwrap()).unwrap();
+    let receipts = Process::new().append(&log, 0..EVENTS);
+    let index = folder.join(".long.sage.chronicle-index");
+    wait_for(|| index.exists());
+    (log, receipts, index)
+}
+
+/// The index is made in the background, and nothing tells when.
+fn wait_for(condition: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !condition() {
+        assert!(Instant::now() < deadline, "nothing happened for a minute");
+        std::thread::yield_now();
+    }
+}
+
+fn log_length(log: &ChroniclePath) -> u64 {
+    std::fs::metadata(log.as_path()).unwrap().len()
+}
+
+#[test]
+fn a_new_process_learns_the_log_from_its_index_without_reading_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (log, receipts, _) = indexed_log(folder.path());
+    let process = Process::new();
+    for n in [0, 1, EVENTS / 2, EVENTS - 1] {
+        let (again, read) = process.again(&log, n);
+        let first = &receipts[usize::try_from(n).unwrap()];
+        assert!(again.duplicate && again.identical && again.durable);
+        assert_eq!(
+            (again.seq, again.offset, again.length),
+            (n + 1, first.offset, first.length)
+        );
+        assert!(
+            read < log_length(&log) / 4,
+            "{read} bytes were read for event {n}"
+        );
+    }
+    let new = process.append(&log, EVENTS..EVENTS + 1).remove(0);
+    assert_eq!((new.seq, new.duplicate), (EVENTS + 1, false));
+}
+
+#[test]
+fn an_index_is_extended_as_the_log_grows() {
+    let folder = tempfile::tempdir().unwrap();
+    let (log, _, index) = indexed_log(folder.path());
+    let before = std::fs::metadata(&index).unwrap().len();
+    Process::new().append(&log, EVENTS..3 * EVENTS);
+    wait_for(|| std::fs::metadata(&index).is_ok_and(|metadata| metadata.len() > 2 * before));
+    let process = Process::new();
+    for n in [0, EVENTS, 3 * EVENTS - 1] {
+        let (again, read) = process.again(&log, n);
+        assert_eq!((again.duplicate, again.seq), (true, n + 1));
+        assert!(
+            read < log_length(&log) / 4,
+            "{read} bytes were read for event {n}"
+        );
+    }
+}
+
+#[test]
+fn a_damaged_index_is_never_believed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (log, _, index) = indexed_log(folder.path());
+    let good = std::fs::read(&index).unwrap();
+    let step = good.len() / 97;
+    for at in
+        (0..good.len())
+            .step_by(step)
+            .chain([0, 8, 16, 24, 32, 40, 48, 56, 64, 72, good.len() - 1])
+    {
+        let mut bad = good.clone();
+        bad[at] ^= 0x40;
+        std::fs::write(&index, bad).unwrap();
+        let process = Process::new();
+        for n in [0, EVENTS / 3, EVENTS - 1] {
+            let (again, _) = process.again(&log, n);
+            assert_eq!(
+                (again.duplicate, again.seq),
+                (true, n + 1),
+                "byte {at} flipped"
+            );
+        }
+    }
+    for length in [0, 1, 4095, 4096, good.len() / 2, good.len() - 1] {
+        std::fs::write(&index, &good[..length]).unwrap();
+        let (again, _) = Process::new().again(&log, 7);
+        assert_eq!(
+            (again.duplicate, again.seq),
+            (true, 8),
+            "cut to {length} bytes"
+        );
+    }
+    assert_eq!(
+        Process::new().append(&log, EVENTS..EVENTS + 1)[0].seq,
+        EVENTS + 1
+    );
+}
+
+#[test]
+fn an_index_of_another_file_is_not_believed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (log, _, _) = indexed_log(folder.path());
+    let other = folder.path().join("other");
+    // A file of the same length whose last bytes are the same, but not its first record.
+    let mut bytes = std::fs::read(log.as_path()).unwrap();
+    let line_end = bytes.iter().position(|byte| *byte == b'\n').unwrap();
+    bytes[..line_end].fill(b' ');
+    std::fs::write(&other, bytes).unwrap();
+    std::fs::rename(&other, log.as_path()).unwrap();
+    let process = Process::new();
+    assert!(!process.again(&log, 0).0.duplicate);
+    assert_eq!(process.again(&log, 1).0.seq, 1);
+}
+
+#[test]
+fn an_index_is_not_believed_after_the_log_was_cut_and_grew_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let (log, receipts, _) = indexed_log(folder.path());
+    let file = std::fs::OpenOptions::new()
+        .write(true)
+        .open(log.as_path())
+        .unwrap();
+    file.set_len(receipts[10].offset).unwrap();
+    let process = Process::new();
+    assert!(!process.again(&log, EVENTS - 1).0.duplicate);
+    assert_eq!(process.again(&log, 3).0.seq, 4);
+}
+
+#[test]
+fn a_short_log_gets_no_index() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = ChroniclePath::parse(folder.path().join("short.sage").to_str().unwrap()).unwrap();
+    let process = Process::new();
+    process.append(&log, 0..1_000);
+    // Everything that follows the batch has ended once a second one is settled.
+    process.append(&log, 1_000..1_001);
+    let names: Vec<_> = std::fs::read_dir(folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    assert_eq!(names, ["short.sage"]);
+}
