@@ -15,8 +15,6 @@ export declare class Port {
   constructor(onSettled: () => void)
   /** Appends events, JSON texts joined by newlines. */
   append(id: number, path: string, events: string, options?: string | undefined | null): void
-  /** The last `count` records. */
-  tail(id: number, path: string, count: number, options?: string | undefined | null): void
   /** Panics on a worker thread: shows that a panic becomes a rejected promise. */
   panic(id: number): void
   /** Settles a request as cancelled unless its batch is being written. */

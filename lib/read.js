@@ -18,7 +18,36 @@ const MOST_TAIL = 2 ** 32 - 1;
  * @returns {Promise<any[]>}
  */
 async function readChronicle(path, options) {
-  const { signal, onBadLine, ...rest } = readOptions(options, READ);
+  return readAll(path, readOptions(options, READ));
+}
+
+/**
+ * @param {string} path
+ * @param {number} [n]
+ * @param {unknown} [options]
+ * @returns {Promise<any[]>}
+ */
+async function tailChronicle(path, n = TAIL_COUNT, options) {
+  const known = readOptions(options, READ);
+  const name = pathText(path);
+  if (typeof n !== 'number') throw invalid('Tail count must be a number');
+  if (n < 0) throw invalid('Tail count must be non-negative');
+  if (!Number.isInteger(n)) throw invalid('Tail count must be an integer');
+  if (n === 0) {
+    throwIfAborted(known.signal);
+    validateChroniclePath(name, { anyExtension: known.anyExtension });
+    return [];
+  }
+  // Line numbers have to be counted from the beginning of the file: only for those who see them.
+  const lines = known.onBadLine !== undefined && known.onBadLine !== 'skip';
+  return readAll(name, { ...known, tail: Math.min(n, MOST_TAIL), lines });
+}
+
+/**
+ * @param {string} path
+ * @param {Record<string, any>} options
+ */
+async function readAll(path, { signal, onBadLine, ...rest }) {
   const name = pathText(path);
   throwIfAborted(signal);
   const badLines = new BadLines(name, onBadLine);
@@ -38,36 +67,6 @@ async function readChronicle(path, options) {
   } finally {
     reader.close();
   }
-  badLines.end();
-  return records;
-}
-
-/**
- * @param {string} path
- * @param {number} [n]
- * @param {unknown} [options]
- * @returns {Promise<any[]>}
- */
-async function tailChronicle(path, n = TAIL_COUNT, options) {
-  const { signal, onBadLine, ...rest } = readOptions(options, READ);
-  const name = pathText(path);
-  if (typeof n !== 'number') throw invalid('Tail count must be a number');
-  if (n < 0) throw invalid('Tail count must be non-negative');
-  if (!Number.isInteger(n)) throw invalid('Tail count must be an integer');
-  throwIfAborted(signal);
-  if (n === 0) {
-    validateChroniclePath(name, { anyExtension: rest.anyExtension });
-    return [];
-  }
-  const badLines = new BadLines(name, onBadLine);
-  /** @type {unknown[]} */
-  const records = [];
-  const count = Math.min(n, MOST_TAIL);
-  const native = toNative(rest);
-  const { outcome, text } = await request((port, id) => port.tail(id, name, count, native), signal);
-  const slice = unwrap(outcome, { signal });
-  badLines.meet(slice.bad);
-  take(records, text, slice.positions);
   badLines.end();
   return records;
 }

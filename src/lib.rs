@@ -9,7 +9,7 @@
 //! # let folder = tempfile::tempdir().unwrap();
 //! # let name = folder.path().join("agent.sage");
 //! # let name = name.to_str().unwrap();
-//! use sage_chronicle::{AppendOptions, ChroniclePath, append, tail};
+//! use sage_chronicle::{AppendOptions, ChroniclePath, Reader, append};
 //!
 //! let log = ChroniclePath::parse(name)?;
 //! let event = r#"{"type":"BUILD","timestamp":"2026-01-01T00:00:00Z","actor":{"agent":"ci","id":"7"},"status":"success"}"#;
@@ -18,7 +18,7 @@
 //!
 //! // The same event again is the same record.
 //! assert!(append(&log, event, AppendOptions::default())?.duplicate);
-//! assert_eq!(tail(&log, 10, true)?.places.len(), 1);
+//! assert_eq!(Reader::open_tail(&log, 10)?.next_slice(&log)?.places.len(), 1);
 //! # Ok(())
 //! # }
 //! ```
@@ -81,7 +81,6 @@ pub use path::ChroniclePath;
 pub use reader::Reader;
 pub use registry::Registry;
 pub use request::{AppendOptions, Durability, OnIdReuse, Outcome, Receipt};
-pub use tail::tail;
 
 /// Appends one event, given as JSON text, and waits until it is as durable as `options` ask.
 ///

@@ -1,5 +1,6 @@
 //! Reading without a lock: the file as it was when the read began, whole records only.
 
+use std::io;
 use std::path::Path;
 
 use crate::error::{Error, Result};
@@ -7,6 +8,7 @@ use crate::lines::{Lines, Piece};
 use crate::path::ChroniclePath;
 use crate::scan::{self, Tail, Verdict};
 use crate::storage::{self, Storage};
+use crate::tail::{self, Counted, Start};
 
 /// Why a line is no record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,31 +79,86 @@ struct Source {
     lines: Lines,
 }
 
+/// Times a file that is cut while its end is looked for is looked at anew.
+const MOST_ATTEMPTS: usize = 10;
+
 impl Reader {
     /// Opens the log; one that does not exist is empty.
     ///
     /// # Errors
     /// `EVALIDATION` for what is no regular file, `EIO`.
     pub fn open(path: &ChroniclePath) -> Result<Reader> {
-        let opened = storage::open_for_reading(path.as_path())?;
-        let source = match opened {
-            None => None,
-            Some(storage) => {
-                let end = storage
-                    .stat()
-                    .map_err(|error| cannot_read(path.as_path(), "fstat", error))?
-                    .length;
-                Some(Source {
-                    storage: Box::new(storage),
-                    lines: Lines::new(0, end),
-                })
-            }
-        };
-        Ok(Reader {
-            source,
-            line: 1,
-            records: 0,
+        Self::open_at(path, |_, _| Ok(Start::default()))
+    }
+
+    /// Opens the log before its last `count` records, which are found by reading backwards. The numbers of lines and records are
+    /// counted from there.
+    ///
+    /// # Errors
+    /// As [`Reader::open`].
+    pub fn open_tail(path: &ChroniclePath, count: u64) -> Result<Reader> {
+        Self::open_counted_tail(path, count, Counted::default())
+    }
+
+    /// Opens the log before its last `count` records, with the numbers that they have in the file, for which all of it is read.
+    ///
+    /// # Errors
+    /// As [`Reader::open`].
+    pub fn open_numbered_tail(path: &ChroniclePath, count: u64) -> Result<Reader> {
+        Self::open_counted_tail(
+            path,
+            count,
+            Counted {
+                always: true,
+                for_bad_lines: true,
+            },
+        )
+    }
+
+    pub(crate) fn open_counted_tail(
+        path: &ChroniclePath,
+        count: u64,
+        counted: Counted,
+    ) -> Result<Reader> {
+        Self::open_at(path, |storage, end| {
+            tail::last_records(storage, end, count, counted)
         })
+    }
+
+    fn open_at(
+        path: &ChroniclePath,
+        find: impl Fn(&dyn Storage, u64) -> io::Result<Start>,
+    ) -> Result<Reader> {
+        let Some(storage) = storage::open_for_reading(path.as_path())? else {
+            return Ok(Reader {
+                source: None,
+                line: 1,
+                records: 0,
+            });
+        };
+        let mut attempts = 0;
+        loop {
+            let stat = storage
+                .stat()
+                .map_err(|error| cannot_read(path.as_path(), "fstat", error))?;
+            match find(&storage, stat.length) {
+                Ok(start) => {
+                    let lines = Lines::new(start.offset, stat.length);
+                    let source = Some(Source {
+                        storage: Box::new(storage),
+                        lines,
+                    });
+                    return Ok(Reader {
+                        source,
+                        line: start.lines + 1,
+                        records: start.records,
+                    });
+                }
+                // Somebody cut the file in the middle of the search.
+                Err(error) if is_cut(&error) && attempts < MOST_ATTEMPTS => attempts += 1,
+                Err(error) => return Err(cannot_read(path.as_path(), "pread", error)),
+            }
+        }
     }
 
     /// The next records, about a mebibyte of them, or a single longer one.
@@ -120,7 +177,7 @@ impl Reader {
         let piece = match source.lines.next(&*source.storage) {
             Ok(piece) => piece,
             // Somebody cut the file: what is left of it was read.
-            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+            Err(error) if is_cut(&error) => {
                 self.source = None;
                 return Ok(slice.finish(true));
             }
@@ -153,10 +210,10 @@ impl Reader {
     }
 }
 
-pub(crate) struct SliceBuilder(Slice);
+struct SliceBuilder(Slice);
 
 impl SliceBuilder {
-    pub(crate) fn new() -> Self {
+    fn new() -> Self {
         SliceBuilder(Slice {
             json: vec![b'['],
             ..Slice::default()
@@ -182,7 +239,7 @@ impl SliceBuilder {
         }
     }
 
-    pub(crate) fn push(&mut self, line: &[u8], place: Place) {
+    fn push(&mut self, line: &[u8], place: Place) {
         if self.0.json.len() > 1 {
             self.0.json.push(b',');
         }
@@ -190,7 +247,7 @@ impl SliceBuilder {
         self.0.places.push(place);
     }
 
-    pub(crate) fn bad(&mut self, kind: BadKind, line: u64, offset: u64, length: u64) {
+    fn bad(&mut self, kind: BadKind, line: u64, offset: u64, length: u64) {
         self.0.bad.push(BadLine {
             kind,
             line,
@@ -199,13 +256,17 @@ impl SliceBuilder {
         });
     }
 
-    pub(crate) fn finish(mut self, done: bool) -> Slice {
+    fn finish(mut self, done: bool) -> Slice {
         self.0.json.push(b']');
         self.0.done = done;
         self.0
     }
 }
 
-pub(crate) fn cannot_read(path: &Path, operation: &'static str, error: std::io::Error) -> Error {
+fn cannot_read(path: &Path, operation: &'static str, error: io::Error) -> Error {
     Error::io(format!("cannot read {}", path.display()), operation, error).with_path(path)
+}
+
+fn is_cut(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::UnexpectedEof
 }

@@ -1,149 +1,85 @@
-//! The last n records, by reading backwards from the end.
+//! Finding where the last n records begin, by reading backwards from the end.
 
 use std::io;
 
 use memchr::memrchr;
 
-use crate::error::Result;
 use crate::json::MAX_LINE;
-use crate::path::ChroniclePath;
-use crate::reader::{BadKind, Place, Slice, SliceBuilder, cannot_read};
+use crate::lines::{Lines, Piece};
 use crate::scan::{self, Tail, Verdict};
-use crate::storage::{self, FileStorage, Storage, read_exact_at};
+use crate::storage::{Storage, read_exact_at};
 
 /// Bytes read at a time, at first.
 const BLOCK: u64 = 16 * 1024;
-/// Times a file that is cut while it is read is begun anew.
-const MOST_ATTEMPTS: usize = 10;
 /// Bytes read at a time, at most.
 const LARGEST_BLOCK: u64 = 1 << 20;
 
-/// The last `count` records in file order, and the bad lines among them. With `numbered` the records and lines before are counted, which
-/// reads the whole file; else `seq` and `line` are 0.
-///
-/// # Errors
-/// `EVALIDATION` for what is no regular file, `EIO`.
-pub fn tail(path: &ChroniclePath, count: usize, numbered: bool) -> Result<Slice> {
-    let Some(storage) = storage::open_for_reading(path.as_path())? else {
-        return Ok(SliceBuilder::new().finish(true));
-    };
-    let mut attempts = 0;
-    loop {
-        match tail_of(&storage, count, numbered) {
-            // Somebody cut the file in the middle of the walk; it is begun anew.
-            Err(error)
-                if error.kind() == io::ErrorKind::UnexpectedEof && attempts < MOST_ATTEMPTS =>
-            {
-                attempts += 1;
-            }
-            other => return other.map_err(|error| cannot_read(path.as_path(), "pread", error)),
-        }
-    }
+/// Where a read begins, and how many lines and records come before.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Start {
+    pub(crate) offset: u64,
+    pub(crate) lines: u64,
+    pub(crate) records: u64,
 }
 
-fn tail_of(storage: &FileStorage, count: usize, numbered: bool) -> io::Result<Slice> {
-    let end = storage.stat()?.length;
-    let found = backwards(storage, end, count)?;
-    let mut numbers = Numbers { line: 0, seq: 0 };
-    let any_bad = found.iter().any(|line| line.bad.is_some());
-    if numbered || any_bad {
-        let start = found.last().map_or(end, |line| line.offset);
-        numbers = count_before(storage, start)?;
-    }
-    let mut slice = SliceBuilder::new();
-    for line in found.iter().rev() {
-        numbers.line += line.lines_before;
-        let length = line.length;
-        match line.bad {
-            Some(kind) => slice.bad(kind, numbers.line + 1, line.offset, length),
-            None => {
-                numbers.seq += 1;
-                slice.push(
-                    &line.bytes,
-                    Place {
-                        seq: numbers.seq,
-                        offset: line.offset,
-                        length,
-                    },
-                );
-            }
-        }
-        numbers.line += 1;
-    }
-    Ok(slice.finish(true))
+/// What is to be counted from the beginning of the file, which reads all of it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Counted {
+    /// Records and lines, whatever is found.
+    pub(crate) always: bool,
+    /// Lines, when a bad one is among the last.
+    pub(crate) for_bad_lines: bool,
 }
 
-struct Numbers {
-    line: u64,
-    seq: u64,
-}
-
-/// A line met on the way back.
-struct Met {
-    offset: u64,
-    length: u64,
-    bytes: Vec<u8>,
-    bad: Option<BadKind>,
-    /// Blank lines between the previous line that counts and this one.
-    lines_before: u64,
-}
-
-/// Lines from the last one back, until `count` records were met. Blank lines are left out.
-fn backwards(storage: &FileStorage, end: u64, count: usize) -> io::Result<Vec<Met>> {
-    let mut met: Vec<Met> = Vec::new();
-    let mut records = 0;
-    let mut before = Before {
+/// Where the last `count` records before `end` begin.
+pub(crate) fn last_records(
+    storage: &dyn Storage,
+    end: u64,
+    count: u64,
+    counted: Counted,
+) -> io::Result<Start> {
+    let mut backwards = Backwards {
         start: end,
         block: BLOCK,
         held: Vec::new(),
     };
+    let mut offset = end;
+    let mut records = 0;
+    let mut any_bad = false;
     let mut is_tail = true;
     while records < count {
-        let Some(line) = before.previous_line(storage)? else {
+        let Some(line) = backwards.previous_line(storage)? else {
             break;
         };
-        let bytes = line.bytes.unwrap_or_default();
-        let too_long = line.length > bytes.len() as u64;
-        let verdict = match (too_long, is_tail) {
-            (true, true) => Verdict::Blank,
-            (true, false) => Verdict::Malformed,
-            (false, true) => match scan::judge_tail(&bytes) {
-                Tail::Record(keys) => Verdict::Record(keys),
-                Tail::Clean | Tail::Torn { .. } => Verdict::Blank,
-            },
-            (false, false) => scan::judge(&bytes),
-        };
-        let bad = match verdict {
-            Verdict::Record(_) => None,
-            Verdict::Malformed => Some(BadKind::Malformed),
-            Verdict::Nul => Some(BadKind::Nul),
-            Verdict::Blank => {
-                if let Some(after) = met.last_mut().filter(|_| !is_tail) {
-                    after.lines_before += 1;
-                }
-                is_tail = false;
-                continue;
+        let is_record = match &line.bytes {
+            Some(bytes) if is_tail => matches!(scan::judge_tail(bytes), Tail::Record(_)),
+            None if is_tail => false,
+            Some(bytes) => {
+                let verdict = scan::judge(bytes);
+                any_bad |= matches!(verdict, Verdict::Malformed | Verdict::Nul);
+                matches!(verdict, Verdict::Record(_))
+            }
+            None => {
+                any_bad = true;
+                false
             }
         };
         is_tail = false;
-        records += usize::from(bad.is_none());
-        met.push(Met {
-            offset: line.offset,
-            length: line.length,
-            bytes,
-            bad,
-            lines_before: 0,
-        });
+        records += u64::from(is_record);
+        offset = line.offset;
     }
-    // Blank lines before the first one kept are counted with what comes before it.
-    if let Some(first) = met.last_mut() {
-        first.lines_before = 0;
+    if counted.always || (counted.for_bad_lines && any_bad) {
+        count_before(storage, offset)
+    } else {
+        Ok(Start {
+            offset,
+            ..Start::default()
+        })
     }
-    Ok(met)
 }
 
 /// The part of the file that was not looked at yet, as one goes back.
-struct Before {
+struct Backwards {
     /// Everything from here on was handed out, or is in `held`.
     start: u64,
     block: u64,
@@ -152,55 +88,39 @@ struct Before {
 
 struct PreviousLine {
     offset: u64,
-    length: u64,
     /// Nothing for a line too long to be a record.
     bytes: Option<Vec<u8>>,
 }
 
-impl Before {
+impl Backwards {
     /// The line before; first of all what stands behind the last newline, which may be nothing.
-    fn previous_line(&mut self, storage: &FileStorage) -> io::Result<Option<PreviousLine>> {
-        let mut searched = self.held.len();
-        let mut dropped = 0_u64;
+    fn previous_line(&mut self, storage: &dyn Storage) -> io::Result<Option<PreviousLine>> {
+        let mut fresh = self.held.len();
+        let mut is_too_long = false;
         loop {
-            let unsearched = self.held.len() - searched;
-            let fresh = if searched == self.held.len() {
-                &self.held
-            } else {
-                self.held.get(..unsearched).unwrap_or_default()
-            };
-            if let Some(newline) = memrchr(b'\n', fresh) {
-                let bytes = self.held.split_off(newline + 1);
-                self.held.pop();
-                let offset = self.start + newline as u64 + 1;
-                let length = bytes.len() as u64 + dropped;
-                return Ok(Some(PreviousLine {
-                    offset,
-                    length,
-                    bytes: (dropped == 0).then_some(bytes),
-                }));
-            }
-            if self.start == 0 {
-                if self.held.is_empty() && dropped == 0 {
+            let newline = memrchr(b'\n', self.held.get(..fresh).unwrap_or_default());
+            if newline.is_some() || self.start == 0 {
+                if newline.is_none() && self.held.is_empty() && !is_too_long {
                     return Ok(None);
                 }
-                let bytes = std::mem::take(&mut self.held);
-                let length = bytes.len() as u64 + dropped;
+                let begin = newline.map_or(0, |newline| newline + 1);
+                let bytes = self.held.split_off(begin);
+                self.held.pop();
+                let offset = self.start + begin as u64;
                 return Ok(Some(PreviousLine {
-                    offset: 0,
-                    length,
-                    bytes: (dropped == 0).then_some(bytes),
+                    offset,
+                    bytes: (!is_too_long).then_some(bytes),
                 }));
             }
             if self.held.len() > MAX_LINE {
-                dropped += self.held.len() as u64;
+                is_too_long = true;
                 self.held.clear();
             }
-            searched = self.held.len();
             let size = self.block.min(self.start);
             self.block = (self.block * 2).min(LARGEST_BLOCK);
             let mut bytes = vec![0; usize::try_from(size).unwrap_or_default()];
             read_exact_at(storage, &mut bytes, self.start - size)?;
+            fresh = bytes.len();
             bytes.append(&mut self.held);
             self.held = bytes;
             self.start -= size;
@@ -208,21 +128,23 @@ impl Before {
     }
 }
 
-/// Lines and records before `end`, where a line begins.
-fn count_before(storage: &FileStorage, end: u64) -> io::Result<Numbers> {
-    use crate::lines::{Lines, Piece};
-    let mut numbers = Numbers { line: 0, seq: 0 };
-    let mut lines = Lines::new(0, end);
+/// Lines and records before `offset`, where a line begins.
+fn count_before(storage: &dyn Storage, offset: u64) -> io::Result<Start> {
+    let mut start = Start {
+        offset,
+        ..Start::default()
+    };
+    let mut lines = Lines::new(0, offset);
     loop {
         match lines.next(storage)? {
             Piece::Whole { bytes, .. } => {
                 scan::complete_lines(bytes, |_, line| {
-                    numbers.line += 1;
-                    numbers.seq += u64::from(matches!(scan::judge(line), Verdict::Record(_)));
+                    start.lines += 1;
+                    start.records += u64::from(matches!(scan::judge(line), Verdict::Record(_)));
                 });
             }
-            Piece::TooLong { .. } => numbers.line += 1,
-            Piece::Tail { .. } => return Ok(numbers),
+            Piece::TooLong { .. } => start.lines += 1,
+            Piece::Tail { .. } => return Ok(start),
         }
     }
 }

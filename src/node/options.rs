@@ -25,11 +25,15 @@ pub(super) struct Append {
     require_id: bool,
 }
 
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, Default, Clone, Copy)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(super) struct Read {
     any_extension: bool,
     pub(super) positions: bool,
+    /// Only the last so many records.
+    pub(super) tail: Option<u32>,
+    /// Bad lines are told with their line numbers, for which a tail has to count.
+    pub(super) lines: bool,
 }
 
 /// A string that may have lone surrogates, as its JSON form between quotes.

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::pool::{self, locked};
 use crate::reader::{Reader as CoreReader, Slice};
 use crate::registry::{Registry, Ticket};
-use crate::tail::tail;
+use crate::tail::Counted;
 use crate::{ChroniclePath, permit};
 
 /// Where settlements are collected until the JavaScript thread takes them.
@@ -91,18 +91,6 @@ impl Port {
                 desk.pending.insert(id, Some(Cancel::Append(ticket)));
             }
         }
-    }
-
-    /// The last `count` records.
-    #[napi(catch_unwind)]
-    pub fn tail(&self, id: u32, path: String, count: u32, options: Option<String>) {
-        let target = Target::new(&path, options.as_deref());
-        self.desk.borrow_mut().work(id, move || {
-            let target = target?;
-            let count = usize::try_from(count).unwrap_or(usize::MAX);
-            let slice = tail(&target.path, count, target.positions)?;
-            Ok((outcome::slice(&slice, target.positions), Some(text(slice))))
-        });
     }
 
     /// Panics on a worker thread: shows that a panic becomes a rejected promise.
@@ -200,7 +188,7 @@ impl Drop for Slot {
 #[derive(Clone)]
 struct Target {
     path: ChroniclePath,
-    positions: bool,
+    options: Read,
 }
 
 impl Target {
@@ -208,8 +196,27 @@ impl Target {
         let options = Read::parse(options)?;
         Ok(Target {
             path: options.path(path)?,
-            positions: options.positions,
+            options,
         })
+    }
+
+    fn open(&self) -> Result<CoreReader> {
+        let Read {
+            tail,
+            positions,
+            lines,
+            ..
+        } = self.options;
+        match tail {
+            None => CoreReader::open(&self.path),
+            Some(count) => {
+                let counted = Counted {
+                    always: positions,
+                    for_bad_lines: lines,
+                };
+                CoreReader::open_counted_tail(&self.path, u64::from(count), counted)
+            }
+        }
     }
 }
 
@@ -279,7 +286,7 @@ impl Reader {
 }
 
 fn open(state: &Mutex<ReaderState>, target: &Target, permit: permit::Permit) -> Result<()> {
-    let reader = CoreReader::open(&target.path)?;
+    let reader = target.open()?;
     let mut state = locked(state);
     if !state.closed {
         state.reader = Some(reader);
@@ -297,7 +304,10 @@ fn next_slice(state: &Mutex<ReaderState>, target: &Target) -> Result<(String, Op
     if slice.done {
         *state = ReaderState::default();
     }
-    Ok((outcome::slice(&slice, target.positions), Some(text(slice))))
+    Ok((
+        outcome::slice(&slice, target.options.positions),
+        Some(text(slice)),
+    ))
 }
 
 /// Runs `work` on a worker and settles with what it gives.
