@@ -93,15 +93,8 @@ impl Batch {
             if open.id.is_some() {
                 this.last_id.clone_from(&open.id);
             }
-            let place = Place::Old {
-                offset: before.offset,
-                seq: this.records_before,
-            };
-            this.open = Some(Known {
-                line: open.line,
-                id: open.id,
-                place,
-            });
+            let place = Place::Old { offset: before.offset, seq: this.records_before };
+            this.open = Some(Known { line: open.line, id: open.id, place });
         }
         this
     }
@@ -122,29 +115,17 @@ impl Batch {
         options: &AppendOptions,
         past: &mut dyn Past,
     ) -> Result<Vec<Decision>> {
-        let mark = (
-            self.buffer.len(),
-            self.new.len(),
-            self.tail_id.clone(),
-            self.last_id.clone(),
-        );
+        let mark = (self.buffer.len(), self.new.len(), self.tail_id.clone(), self.last_id.clone());
         let mut asked = options.expected_tail.is_none();
         let decide = |(index, event)| {
             let decision = self.decide_one(event, options, &mut asked, past);
-            decision.map_err(|error| {
-                if single {
-                    error
-                } else {
-                    error.with_index(index)
-                }
-            })
+            decision.map_err(|error| if single { error } else { error.with_index(index) })
         };
         let decisions: Result<Vec<Decision>> = events.iter().enumerate().map(decide).collect();
         if decisions.is_err() {
             self.buffer.truncate(mark.0);
             self.new.truncate(mark.1);
-            self.names
-                .retain(|_, name| !matches!(name, Name::New(at) if *at >= mark.1));
+            self.names.retain(|_, name| !matches!(name, Name::New(at) if *at >= mark.1));
             self.tail_id = mark.2;
             self.last_id = mark.3;
         }
@@ -194,15 +175,8 @@ impl Batch {
     fn find(&self, name: &Id, past: &mut dyn Past) -> Result<Option<Known>> {
         if let Some(found) = past.find(name)? {
             let seq = past.seq_of(found.offset)?;
-            let place = Place::Old {
-                offset: found.offset,
-                seq,
-            };
-            return Ok(Some(Known {
-                line: found.line,
-                id: found.id,
-                place,
-            }));
+            let place = Place::Old { offset: found.offset, seq };
+            return Ok(Some(Known { line: found.line, id: found.id, place }));
         }
         let known = match self.names.get(name) {
             Some(Name::Open) => self.open.as_ref(),
@@ -225,27 +199,20 @@ impl Batch {
         if holds {
             return Ok(());
         }
-        let wanted = expected.map_or("no record".to_owned(), |id| {
-            format!("the last record to be {id}")
-        });
+        let wanted =
+            expected.map_or("no record".to_owned(), |id| format!("the last record to be {id}"));
         let found = match &self.tail_id {
             Some(id) => format!("it is {id}"),
             None if records == 0 => "there is no record".to_owned(),
             None => "the last record has no id".to_owned(),
         };
-        Err(Error::new(
-            Code::Conflict,
-            format!("expected {wanted}, but {found}"),
-        ))
+        Err(Error::new(Code::Conflict, format!("expected {wanted}, but {found}")))
     }
 
     fn push(&mut self, event: &Event) -> Decision {
         let at = self.new.len();
         let start = self.buffer.len() as u64;
-        let place = Place::New {
-            start,
-            nth: at as u64,
-        };
+        let place = Place::New { start, nth: at as u64 };
         self.buffer.extend_from_slice(event.line());
         self.buffer.push(b'\n');
         for name in [event.id(), event.key()].into_iter().flatten() {
@@ -255,11 +222,7 @@ impl Batch {
         if self.tail_id.is_some() {
             self.last_id.clone_from(&self.tail_id);
         }
-        self.new.push(Known {
-            line: event.line().to_vec(),
-            id: event.id().cloned(),
-            place,
-        });
+        self.new.push(Known { line: event.line().to_vec(), id: event.id().cloned(), place });
         Decision {
             event_id: event.id().cloned(),
             place,
@@ -315,8 +278,5 @@ fn is_identical(event: &Event, line: &[u8]) -> Result<bool> {
             previous = Id::new(json::unescape(inside));
         }
     });
-    Ok(event::same_canonical(
-        event.chained(previous.as_ref())?.line(),
-        line,
-    ))
+    Ok(event::same_canonical(event.chained(previous.as_ref())?.line(), line))
 }

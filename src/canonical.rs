@@ -91,8 +91,7 @@ impl<'a> Draft<'a> {
 
     #[inline]
     fn take_up_to(&mut self, at: usize) {
-        self.out
-            .extend_from_slice(self.text.get(self.taken..at).unwrap_or_default());
+        self.out.extend_from_slice(self.text.get(self.taken..at).unwrap_or_default());
         self.taken = at;
     }
 
@@ -107,19 +106,10 @@ impl<'a> Draft<'a> {
     }
 
     fn replace_number(&mut self, from: usize, to: usize) {
-        let raw = self
-            .text
-            .get(from..to)
-            .and_then(|raw| std::str::from_utf8(raw).ok());
-        let number = raw
-            .and_then(|raw| raw.parse::<f64>().ok())
-            .unwrap_or(f64::NAN);
+        let raw = self.text.get(from..to).and_then(|raw| std::str::from_utf8(raw).ok());
+        let number = raw.and_then(|raw| raw.parse::<f64>().ok()).unwrap_or(f64::NAN);
         let mut buffer = ryu_js::Buffer::new();
-        let canonical = if number.is_finite() {
-            buffer.format_finite(number)
-        } else {
-            "null"
-        };
+        let canonical = if number.is_finite() { buffer.format_finite(number) } else { "null" };
         if raw != Some(canonical) {
             self.take_up_to(from);
             self.out.extend_from_slice(canonical.as_bytes());
@@ -143,35 +133,27 @@ impl<'a> Draft<'a> {
         });
         let members = self.members.get(object.first..).unwrap_or_default();
         for (index, member) in members.iter().enumerate() {
-            let overruled = members
-                .get(index + 1)
-                .is_some_and(|next| next.key == member.key);
+            let overruled = members.get(index + 1).is_some_and(|next| next.key == member.key);
             if !overruled && !self.is_left_out(&member.key) {
                 self.order.push(member.from..member.to);
             }
         }
         self.members.truncate(object.first);
         let members = start..self.order.len();
-        self.shuffled.push(Shuffled {
-            span: object.from..to,
-            members,
-        });
+        self.shuffled.push(Shuffled { span: object.from..to, members });
     }
 
     fn finish(mut self) -> Vec<u8> {
         if self.shuffled.is_empty() {
             return self.out;
         }
-        self.shuffled
-            .sort_unstable_by_key(|object| object.span.start);
+        self.shuffled.sort_unstable_by_key(|object| object.span.start);
         let mut written = Vec::with_capacity(self.out.len());
         // Objects being written: the members left, where they go on, where what is around them ends.
         let mut around: Vec<(Range<usize>, usize, usize)> = Vec::new();
         let mut rest = 0..self.out.len();
         loop {
-            let next = self
-                .shuffled
-                .partition_point(|object| object.span.start < rest.start);
+            let next = self.shuffled.partition_point(|object| object.span.start < rest.start);
             match self.shuffled.get(next) {
                 Some(object) if object.span.start < rest.end => {
                     self.copy(rest.start..object.span.start + 1, &mut written);
@@ -227,11 +209,7 @@ impl Visit for Draft<'_> {
         self.depth += 1;
         if shape == Shape::Object {
             let from = self.place(at);
-            self.open.push(OpenObject {
-                from,
-                first: self.members.len(),
-                in_order: true,
-            });
+            self.open.push(OpenObject { from, first: self.members.len(), in_order: true });
         }
     }
 
@@ -249,11 +227,7 @@ impl Visit for Draft<'_> {
             let in_order = |last: &Member| compare(self.form, &last.key, &key) == Ordering::Less;
             object.in_order = object.in_order && !left_out && before.is_none_or(in_order);
         }
-        self.members.push(Member {
-            key,
-            from: place,
-            to: place,
-        });
+        self.members.push(Member { key, from: place, to: place });
     }
 
     #[inline]
@@ -297,11 +271,8 @@ fn compare(form: Form, a: &[u8], b: &[u8]) -> Ordering {
 /// differ where one has a character beyond U+FFFF (a pair of surrogates) and the other one of
 /// U+D000 to U+FFFF.
 fn compare_utf16(a: &[u8], b: &[u8]) -> Ordering {
-    let Some((at, x, y)) = a
-        .iter()
-        .zip(b)
-        .enumerate()
-        .find_map(|(at, (x, y))| (x != y).then_some((at, *x, *y)))
+    let Some((at, x, y)) =
+        a.iter().zip(b).enumerate().find_map(|(at, (x, y))| (x != y).then_some((at, *x, *y)))
     else {
         return a.len().cmp(&b.len());
     };
@@ -437,20 +408,14 @@ mod tests {
         };
         for (text, expected) in [
             (r#"{"eventId":1}"#, "{}"),
-            (
-                r#"{"a":1,"eventId":{"x":[1,{"b":2,"a":1}]},"z":2}"#,
-                r#"{"a":1,"z":2}"#,
-            ),
+            (r#"{"a":1,"eventId":{"x":[1,{"b":2,"a":1}]},"z":2}"#, r#"{"a":1,"z":2}"#),
             (
                 r#"{"eventId":"a","b":{"eventId":2,"a":1},"eventId":"c"}"#,
                 r#"{"b":{"a":1,"eventId":2}}"#,
             ),
             (r#"{"event\u0049d":1,"a":2}"#, r#"{"a":2}"#),
             (r#"[{"eventId":1}]"#, r#"[{"eventId":1}]"#),
-            (
-                r#"{"eventI":1,"eventIdd":2}"#,
-                r#"{"eventI":1,"eventIdd":2}"#,
-            ),
+            (r#"{"eventI":1,"eventIdd":2}"#, r#"{"eventI":1,"eventIdd":2}"#),
             (r#""eventId""#, r#""eventId""#),
         ] {
             assert_eq!(without(text), expected);
@@ -464,10 +429,7 @@ mod tests {
                 "{\"b\":{\"d\":[{\"f\":1,\"e\":2},3],\"c\":4},\"a\":{}}",
                 "{\"a\":{},\"b\":{\"c\":4,\"d\":[{\"e\":2,\"f\":1},3]}}",
             ),
-            (
-                " [ { \"b\" : [ ] , \"a\" : { } } , { } ] ",
-                "[{\"a\":{},\"b\":[]},{}]",
-            ),
+            (" [ { \"b\" : [ ] , \"a\" : { } } , { } ] ", "[{\"a\":{},\"b\":[]},{}]"),
             (
                 "{\"b\":{\"z\":1,\"y\":2},\"b\":{\"x\":3,\"w\":4},\"a\":{\"z\":1,\"y\":2}}",
                 "{\"a\":{\"y\":2,\"z\":1},\"b\":{\"w\":4,\"x\":3}}",

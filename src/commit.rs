@@ -91,9 +91,7 @@ impl State {
     }
 
     pub(crate) fn descriptor(&self) -> Option<(Arc<dyn Storage>, u64)> {
-        self.open
-            .as_ref()
-            .map(|open| (open.storage.clone(), open.generation))
+        self.open.as_ref().map(|open| (open.storage.clone(), open.generation))
     }
 
     pub(crate) fn close(&mut self, writer: &Writer) {
@@ -232,14 +230,8 @@ impl Writer {
             if !storage.try_lock().map_err(|error| cannot_lock(&error))? {
                 return Ok(None);
             }
-            let lock = Locked {
-                storage,
-                released: false,
-            };
-            let here = lock
-                .storage
-                .stat()
-                .map_err(|error| cannot("fstat", error))?;
+            let lock = Locked { storage, released: false };
+            let here = lock.storage.stat().map_err(|error| cannot("fstat", error))?;
             let there = self
                 .shared
                 .disk
@@ -253,10 +245,7 @@ impl Writer {
             state.close(self);
             state.known = None;
         }
-        Err(Error::new(
-            Code::Unsupported,
-            "the file system has no stable inode numbers",
-        ))
+        Err(Error::new(Code::Unsupported, "the file system has no stable inode numbers"))
     }
 
     fn check_lock(&self, stat: &Stat) -> Result<()> {
@@ -310,11 +299,7 @@ impl Writer {
                 });
         }
         state.known = Some(stat);
-        state.open = Some(Open {
-            storage: storage.clone(),
-            generation,
-            fresh: true,
-        });
+        state.open = Some(Open { storage: storage.clone(), generation, fresh: true });
         Ok(storage)
     }
 
@@ -340,10 +325,7 @@ impl Writer {
         requests: &[Arc<Request>],
     ) -> Result<WrittenBatch> {
         let Some(open) = &mut state.open else {
-            return Err(cannot(
-                "fstat",
-                io::Error::other("the descriptor was closed"),
-            ));
+            return Err(cannot("fstat", io::Error::other("the descriptor was closed")));
         };
         let storage = open.storage.clone();
         let generation = open.generation;
@@ -363,16 +345,8 @@ impl Writer {
         let mut batch = Batch::new(before);
         let mut groups = Vec::new();
         for request in requests {
-            let mut past = Records {
-                storage: &*storage,
-                history,
-            };
-            match batch.decide(
-                request.events(),
-                request.is_single(),
-                &request.options,
-                &mut past,
-            ) {
+            let mut past = Records { storage: &*storage, history };
+            match batch.decide(request.events(), request.is_single(), &request.options, &mut past) {
                 Ok(decisions) => groups.push(group(request, decisions, &mut state.warnings)),
                 // The look-up failed: it is not known whether the event is a duplicate.
                 Err(error) if error.code() == Code::Io => {
@@ -389,10 +363,7 @@ impl Writer {
         };
         let ends_tail = tail_length > 0
             && (!batch.buffer().is_empty()
-                || groups
-                    .iter()
-                    .flat_map(|group| &group.decisions)
-                    .any(is_open));
+                || groups.iter().flat_map(|group| &group.decisions).any(is_open));
         let mut file_end = stat.length;
         if ends_tail || !batch.buffer().is_empty() {
             let mut bytes = Vec::new();
@@ -404,12 +375,7 @@ impl Writer {
                 batch.buffer()
             };
             self.write_at_end(&*storage, generation, bytes, stat.length)?;
-            let handed = Handed {
-                bytes,
-                lines: batch.buffer(),
-                start: stat.length,
-                tail_length,
-            };
+            let handed = Handed { bytes, lines: batch.buffer(), start: stat.length, tail_length };
             let landed = land(&*storage, history, &handed)
                 .map_err(|error| cannot("pread", error).with_written(Written::Unknown))?;
             file_end = landed.file_end;
@@ -419,14 +385,7 @@ impl Writer {
             }
         }
         let end = history.frontier().clone();
-        Ok(WrittenBatch {
-            storage,
-            generation,
-            failures,
-            end,
-            file_end,
-            groups,
-        })
+        Ok(WrittenBatch { storage, generation, failures, end, file_end, groups })
     }
 
     /// Learns what was appended since the lock was held last. What is suspect, and the last page of a file just opened, is
@@ -455,9 +414,8 @@ impl Writer {
             self.reread_last_page(open, length)?;
         }
         let caught = loop {
-            let caught = history
-                .catch_up(storage, length)
-                .map_err(|error| cannot("pread", error))?;
+            let caught =
+                history.catch_up(storage, length).map_err(|error| cannot("pread", error))?;
             if !caught.restarted {
                 break caught;
             }
@@ -481,14 +439,12 @@ impl Writer {
             .map_err(|error| error.with_written(Written::No))?;
         let start = (length - 1) / LAST_PAGE * LAST_PAGE;
         // A page that somebody maps stays in the cache; then this rests on the sync alone.
-        self.reread(storage, open.generation, start..length)
-            .map(|_| ())
+        self.reread(storage, open.generation, start..length).map(|_| ())
     }
 
     fn reread(&self, storage: &dyn Storage, generation: u64, range: Range<u64>) -> Result<bool> {
-        let gone = storage
-            .drop_cached(range.clone())
-            .map_err(|error| cannot("posix_fadvise", error))?;
+        let gone =
+            storage.drop_cached(range.clone()).map_err(|error| cannot("posix_fadvise", error))?;
         let mut ledger = locked(&self.ledger);
         if gone && ledger.generation == generation {
             ledger.proof.reread(range);
@@ -515,11 +471,7 @@ impl Writer {
                 Ok(count) => written += count,
                 Err(error) => break error,
             }
-            let is_last = || {
-                storage
-                    .stat()
-                    .is_ok_and(|stat| stat.length == start + written as u64)
-            };
+            let is_last = || storage.stat().is_ok_and(|stat| stat.length == start + written as u64);
             if written < bytes.len() && !is_last() {
                 break io::Error::other("another program wrote into the middle of a short write");
             }
@@ -529,11 +481,7 @@ impl Writer {
             Ok(stat) if stat.length == start => return Err(error.with_written(Written::No)),
             Ok(stat) if stat.length == start + written as u64 && storage.set_len(start).is_ok() => {
                 let synced = self.sync_once(storage, generation);
-                let written = if synced.is_ok() {
-                    Written::No
-                } else {
-                    Written::Unknown
-                };
+                let written = if synced.is_ok() { Written::No } else { Written::Unknown };
                 return Err(error.with_written(written));
             }
             _ => {}
@@ -566,11 +514,7 @@ fn land(storage: &dyn Storage, history: &mut History, written: &Handed<'_>) -> i
     let alone = file_end == written.start + written.bytes.len() as u64;
     if alone && written.tail_length == 0 {
         history.absorb(written.bytes);
-        return Ok(Landed {
-            begin: written.start,
-            records_before: records,
-            file_end,
-        });
+        return Ok(Landed { begin: written.start, records_before: records, file_end });
     }
     history.catch_up(storage, file_end)?;
     let begin = if alone {
@@ -588,24 +532,14 @@ fn land(storage: &dyn Storage, history: &mut History, written: &Handed<'_>) -> i
         written.start + (at + before_lines) as u64
     };
     let records_before = history.seq_of(storage, begin)? - 1;
-    Ok(Landed {
-        begin,
-        records_before,
-        file_end,
-    })
+    Ok(Landed { begin, records_before, file_end })
 }
 
 fn group(request: &Arc<Request>, decisions: Vec<Decision>, warnings: &mut Vec<Warning>) -> Group {
     let mut warnings = std::mem::take(warnings);
     let reused = decisions.iter().zip(request.events());
     warnings.extend(reused.filter_map(|(decision, event)| decision.warning(event)));
-    Group {
-        request: request.clone(),
-        decisions,
-        begin: 0,
-        records_before: 0,
-        warnings,
-    }
+    Group { request: request.clone(), decisions, begin: 0, records_before: 0, warnings }
 }
 
 /// The records in the file, looked up under the lock.
@@ -616,23 +550,18 @@ struct Records<'a> {
 
 impl Past for Records<'_> {
     fn find(&mut self, id: &Id) -> Result<Option<Found>> {
-        self.history
-            .find(self.storage, id)
-            .map_err(|error| cannot("pread", error))
+        self.history.find(self.storage, id).map_err(|error| cannot("pread", error))
     }
 
     fn seq_of(&mut self, offset: u64) -> Result<u64> {
-        self.history
-            .seq_of(self.storage, offset)
-            .map_err(|error| cannot("pread", error))
+        self.history.seq_of(self.storage, offset).map_err(|error| cannot("pread", error))
     }
 }
 
 fn cannot_lock(error: &io::Error) -> Error {
-    let copy = error.raw_os_error().map_or_else(
-        || io::Error::from(error.kind()),
-        io::Error::from_raw_os_error,
-    );
+    let copy = error
+        .raw_os_error()
+        .map_or_else(|| io::Error::from(error.kind()), io::Error::from_raw_os_error);
     if error.kind() == io::ErrorKind::Unsupported {
         let message = "the file system has no advisory locks";
         return Error::io(message, "flock", copy).with_code(Code::Unsupported);

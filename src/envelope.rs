@@ -16,19 +16,14 @@ pub(crate) struct Envelope<'a> {
 impl<'a> Envelope<'a> {
     pub(crate) fn of(text: &'a [u8]) -> Result<Envelope<'a>> {
         let mut members = Vec::with_capacity(16);
-        json::object(text, |key, value| {
-            members.push((string::unescape(key), value))
-        })
-        .map_err(invalid)?;
+        json::object(text, |key, value| members.push((string::unescape(key), value)))
+            .map_err(invalid)?;
         Ok(Envelope { text, members })
     }
 
     /// The raw value of a field; of equal keys the last counts.
     pub(crate) fn get(&self, name: &str) -> Option<&'a [u8]> {
-        let found = self
-            .members
-            .iter()
-            .rfind(|(key, _)| **key == *name.as_bytes());
+        let found = self.members.iter().rfind(|(key, _)| **key == *name.as_bytes());
         found.map(|(_, value)| *value)
     }
 
@@ -181,22 +176,10 @@ mod tests {
         let actor = r#""actor":{"agent":"a","id":"b"}"#;
         for (text, fault) in [
             ("{}".to_owned(), "event needs a non-empty string type"),
-            (
-                r#"{"type":""}"#.to_owned(),
-                "event needs a non-empty string type",
-            ),
-            (
-                r#"{"type":5}"#.to_owned(),
-                "event needs a non-empty string type",
-            ),
-            (
-                r#"{"type":"X","type":null}"#.to_owned(),
-                "event needs a non-empty string type",
-            ),
-            (
-                format!(r#"{{"type":"X",{actor}}}"#),
-                "X event needs a non-empty string timestamp",
-            ),
+            (r#"{"type":""}"#.to_owned(), "event needs a non-empty string type"),
+            (r#"{"type":5}"#.to_owned(), "event needs a non-empty string type"),
+            (r#"{"type":"X","type":null}"#.to_owned(), "event needs a non-empty string type"),
+            (format!(r#"{{"type":"X",{actor}}}"#), "X event needs a non-empty string timestamp"),
             (
                 format!(r#"{{"type":"X","timestamp":"",{actor}}}"#),
                 "X event needs a non-empty string timestamp",
@@ -205,10 +188,7 @@ mod tests {
                 format!(r#"{{"type":"X","timestamp":1700000000000,{actor}}}"#),
                 "X event needs a non-empty string timestamp",
             ),
-            (
-                r#"{"type":"X","timestamp":"t"}"#.to_owned(),
-                "X event needs an object actor",
-            ),
+            (r#"{"type":"X","timestamp":"t"}"#.to_owned(), "X event needs an object actor"),
             (
                 r#"{"type":"X","timestamp":"t","actor":["agent","id"]}"#.to_owned(),
                 "X event needs an object actor",
@@ -236,33 +216,13 @@ mod tests {
     #[test]
     fn optional_fields_have_the_right_kind_where_they_are_there() {
         for (field, kind, good, bad) in [
-            (
-                "eventId",
-                "a non-empty string",
-                "\"x\"",
-                ["\"\"", "5", "null"],
-            ),
-            (
-                "idempotencyKey",
-                "a non-empty string",
-                "\"x\"",
-                ["\"\"", "{}", "null"],
-            ),
+            ("eventId", "a non-empty string", "\"x\"", ["\"\"", "5", "null"]),
+            ("idempotencyKey", "a non-empty string", "\"x\"", ["\"\"", "{}", "null"]),
             ("planHash", "a string", "\"\"", ["5", "[\"x\"]", "null"]),
             ("graphCommit", "a string", "\"x\"", ["true", "{}", "null"]),
             ("prevEventId", "a string", "\"\"", ["1", "[]", "null"]),
-            (
-                "tags",
-                "an array of strings",
-                "[]",
-                ["\"x\"", "[\"x\",5]", "null"],
-            ),
-            (
-                "tags",
-                "an array of strings",
-                "[\"x\",\"\"]",
-                ["{}", "[[\"x\"]]", "[{\"x\":\"y\"}]"],
-            ),
+            ("tags", "an array of strings", "[]", ["\"x\"", "[\"x\",5]", "null"]),
+            ("tags", "an array of strings", "[\"x\",\"\"]", ["{}", "[[\"x\"]]", "[{\"x\":\"y\"}]"]),
         ] {
             for lenient in [false, true] {
                 let given = |value: &str| event("X", &format!("\"{field}\":{value}"));
@@ -287,16 +247,9 @@ mod tests {
             ("FILE_RENAMED", &["oldPath", "newPath"]),
         ] {
             let payload = |value: &str| -> Vec<String> {
-                let steps = if kind == "PLAN_DRAFTED" {
-                    Some("\"steps\":[]".to_owned())
-                } else {
-                    None
-                };
-                fields
-                    .iter()
-                    .map(|field| format!("\"{field}\":{value}"))
-                    .chain(steps)
-                    .collect()
+                let steps =
+                    if kind == "PLAN_DRAFTED" { Some("\"steps\":[]".to_owned()) } else { None };
+                fields.iter().map(|field| format!("\"{field}\":{value}")).chain(steps).collect()
             };
             let whole = payload("\"x\"");
             assert_eq!(check(&event(kind, &whole.join(",")), false), Ok(()));
@@ -305,10 +258,7 @@ mod tests {
                 for bad in ["\"\"", "5", "null"] {
                     let mut broken = whole.clone();
                     broken[index] = format!("\"{field}\":{bad}");
-                    assert_eq!(
-                        check(&event(kind, &broken.join(",")), false),
-                        Err(fault.clone())
-                    );
+                    assert_eq!(check(&event(kind, &broken.join(",")), false), Err(fault.clone()));
                 }
                 let mut missing = whole.clone();
                 missing.remove(index);
@@ -348,18 +298,9 @@ mod tests {
             assert_eq!(check(text, true), Ok(()), "{text}");
         }
         for (text, fault) in [
-            (
-                r#"{"timestamp":"t"}"#,
-                "event needs a non-empty string type",
-            ),
-            (
-                r#"{"type":"X","timestamp":5}"#,
-                "X event has a field timestamp that is not a string",
-            ),
-            (
-                r#"{"type":"X","actor":"me"}"#,
-                "X event has a field actor that is not an object",
-            ),
+            (r#"{"timestamp":"t"}"#, "event needs a non-empty string type"),
+            (r#"{"type":"X","timestamp":5}"#, "X event has a field timestamp that is not a string"),
+            (r#"{"type":"X","actor":"me"}"#, "X event has a field actor that is not an object"),
         ] {
             assert_eq!(check(text, true), Err(fault.to_owned()), "{text}");
         }
@@ -370,10 +311,7 @@ mod tests {
         let fault = check(&format!(r#"{{"type":"{}"}}"#, "\u{e9}".repeat(5000)), false);
         assert_eq!(
             fault,
-            Err(format!(
-                "{} event needs a non-empty string timestamp",
-                "\u{e9}".repeat(100)
-            ))
+            Err(format!("{} event needs a non-empty string timestamp", "\u{e9}".repeat(100)))
         );
     }
 }

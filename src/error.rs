@@ -113,9 +113,7 @@ pub struct Cause {
 impl Cause {
     /// The system's name for it, such as `ENOSPC`.
     pub fn code(&self) -> Option<&'static str> {
-        self.error
-            .raw_os_error()
-            .and_then(crate::platform::errno_name)
+        self.error.raw_os_error().and_then(crate::platform::errno_name)
     }
 }
 
@@ -131,9 +129,7 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.cause
-            .as_ref()
-            .map(|cause| cause.error.as_ref() as &(dyn std::error::Error + 'static))
+        self.cause.as_ref().map(|cause| cause.error.as_ref() as &(dyn std::error::Error + 'static))
     }
 }
 
@@ -161,10 +157,7 @@ impl Error {
     /// `EIO`: the system failed in `operation`.
     pub fn io(message: impl Into<String>, operation: &'static str, error: io::Error) -> Self {
         let mut this = Error::new(Code::Io, message);
-        this.0.cause = Some(Cause {
-            operation,
-            error: Arc::new(error),
-        });
+        this.0.cause = Some(Cause { operation, error: Arc::new(error) });
         this
     }
 

@@ -162,10 +162,7 @@ impl Event {
     /// The event with `previous` as its `prevEventId`, the last member; without it if there is no
     /// previous record with an id.
     pub fn chained(&self, previous: Option<&Id>) -> Result<Event> {
-        let mut event = Event {
-            chained_later: false,
-            ..self.clone()
-        };
+        let mut event = Event { chained_later: false, ..self.clone() };
         if let Some(previous) = previous {
             event.add_last("prevEventId", previous);
         }
@@ -181,8 +178,7 @@ impl Event {
     fn add_last(&mut self, name: &str, value: &Id) {
         // The object is not empty: it has a type.
         self.line.pop();
-        self.line
-            .extend_from_slice(format!(",\"{name}\":").as_bytes());
+        self.line.extend_from_slice(format!(",\"{name}\":").as_bytes());
         value.to_json(&mut self.line);
         self.line.push(b'}');
     }
@@ -258,9 +254,7 @@ fn canonical_event(text: &[u8], form: Form) -> Result<Vec<u8>> {
 }
 
 fn too_long(length: usize) -> Error {
-    Error::validation(format!(
-        "event is {length} bytes long, a line may have {MAX_LINE}"
-    ))
+    Error::validation(format!("event is {length} bytes long, a line may have {MAX_LINE}"))
 }
 
 fn check_chain(envelope: &Envelope, rules: &Rules) -> Result<()> {
@@ -301,16 +295,11 @@ fn compact(text: &[u8]) -> Result<Vec<u8>> {
     }
     impl Visit for Compact<'_> {
         fn space(&mut self, from: usize, to: usize) {
-            self.out
-                .extend_from_slice(self.text.get(self.taken..from).unwrap_or_default());
+            self.out.extend_from_slice(self.text.get(self.taken..from).unwrap_or_default());
             self.taken = to;
         }
     }
-    let mut tokens = Compact {
-        text,
-        out: Vec::with_capacity(text.len()),
-        taken: 0,
-    };
+    let mut tokens = Compact { text, out: Vec::with_capacity(text.len()), taken: 0 };
     json::walk(text, &mut tokens).map_err(invalid)?;
     Visit::space(&mut tokens, text.len(), text.len());
     Ok(tokens.out)

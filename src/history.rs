@@ -90,13 +90,7 @@ impl Frontier {
         last_id: Option<Id>,
         probe: Vec<u8>,
     ) -> Self {
-        Frontier {
-            offset,
-            records,
-            tail_id,
-            last_id,
-            probe,
-        }
+        Frontier { offset, records, tail_id, last_id, probe }
     }
 
     pub(crate) fn probe(&self) -> &[u8] {
@@ -152,13 +146,7 @@ impl History {
     /// Takes it apart: the side index it began with, the entries after it, how far they reach, and the marks.
     pub(crate) fn into_parts(self) -> (Option<SideIndex>, Keys, Vec<Slot>, Frontier, Vec<Mark>) {
         let keys = self.index.keys();
-        (
-            self.side,
-            keys,
-            self.index.into_slots(),
-            self.frontier,
-            self.marks,
-        )
+        (self.side, keys, self.index.into_slots(), self.frontier, self.marks)
     }
 
     pub(crate) fn frontier(&self) -> &Frontier {
@@ -203,19 +191,11 @@ impl History {
     /// Takes in whole lines that stand at the frontier.
     pub(crate) fn absorb(&mut self, bytes: &[u8]) {
         let base = self.frontier.offset;
-        let History {
-            index,
-            frontier,
-            marks,
-            ..
-        } = self;
+        let History { index, frontier, marks, .. } = self;
         let used = scan::complete_lines(bytes, |start, line| {
             let offset = base + start as u64;
             if offset >= marks.last().map_or(0, |mark| mark.offset) + MARK_EVERY {
-                marks.push(Mark {
-                    offset,
-                    records: frontier.records,
-                });
+                marks.push(Mark { offset, records: frontier.records });
             }
             if let Verdict::Record(keys) = scan::judge(line) {
                 note_record(index, frontier, &keys, offset);
@@ -249,10 +229,7 @@ impl History {
             .checked_sub(1)
             .and_then(|at| self.marks.get(at))
             .copied()
-            .unwrap_or(Mark {
-                offset: 0,
-                records: 0,
-            });
+            .unwrap_or(Mark { offset: 0, records: 0 });
         let mut counter = History::new();
         counter.frontier.offset = mark.offset;
         counter.frontier.records = mark.records;
@@ -289,11 +266,7 @@ impl History {
                     let record = match scan::judge_tail(bytes) {
                         Tail::Record(keys) => {
                             let (id, key) = owned(&keys);
-                            Some(OpenRecord {
-                                id,
-                                key,
-                                line: bytes.to_vec(),
-                            })
+                            Some(OpenRecord { id, key, line: bytes.to_vec() })
                         }
                         Tail::Clean | Tail::Torn { .. } => None,
                     };
@@ -305,11 +278,7 @@ impl History {
 
     fn advance(&mut self, bytes: &[u8]) {
         let probe = &mut self.frontier.probe;
-        if let Some(last) = bytes
-            .len()
-            .checked_sub(PROBE)
-            .and_then(|from| bytes.get(from..))
-        {
+        if let Some(last) = bytes.len().checked_sub(PROBE).and_then(|from| bytes.get(from..)) {
             probe.clear();
             probe.extend_from_slice(last);
         } else {
@@ -374,10 +343,7 @@ fn note_record(
     keys: &scan::Keys<'_>,
     offset: u64,
 ) {
-    for id in [&keys.event_id, &keys.idempotency_key]
-        .into_iter()
-        .flatten()
-    {
+    for id in [&keys.event_id, &keys.idempotency_key].into_iter().flatten() {
         index.insert(id, offset);
     }
     frontier.records += 1;
@@ -388,8 +354,5 @@ fn note_record(
 }
 
 fn owned(keys: &scan::Keys<'_>) -> (Option<Id>, Option<Id>) {
-    (
-        keys.event_id.as_deref().and_then(Id::new),
-        keys.idempotency_key.as_deref().and_then(Id::new),
-    )
+    (keys.event_id.as_deref().and_then(Id::new), keys.idempotency_key.as_deref().and_then(Id::new))
 }

@@ -50,11 +50,7 @@ impl DedupIndex {
 
     /// An empty index whose hashes fit those of another one.
     pub(crate) fn with_keys(keys: Keys) -> Self {
-        DedupIndex {
-            slots: Vec::new(),
-            used: 0,
-            keys,
-        }
+        DedupIndex { slots: Vec::new(), used: 0, keys }
     }
 
     pub(crate) fn keys(&self) -> Keys {
@@ -83,18 +79,13 @@ impl DedupIndex {
         if (self.used + 1) * 4 > self.slots.len() * 3 {
             self.resize(self.slots.len().saturating_mul(2).max(64));
         }
-        self.place(Slot {
-            hash,
-            place: offset + 1,
-        });
+        self.place(Slot { hash, place: offset + 1 });
     }
 
     /// The offsets of the records that may carry `id`, in file order.
     pub(crate) fn candidates(&self, id: &[u8]) -> Vec<u64> {
-        let mut offsets: Vec<u64> = self
-            .places(self.keys.hash(id))
-            .map(|place| place - 1)
-            .collect();
+        let mut offsets: Vec<u64> =
+            self.places(self.keys.hash(id)).map(|place| place - 1).collect();
         offsets.sort_unstable();
         offsets
     }
@@ -111,10 +102,8 @@ impl DedupIndex {
 
     fn keep(&mut self, wanted: impl Fn(u64) -> bool) {
         let slots = std::mem::take(&mut self.slots);
-        let kept: Vec<Slot> = slots
-            .into_iter()
-            .filter(|slot| slot.place != 0 && wanted(slot.place))
-            .collect();
+        let kept: Vec<Slot> =
+            slots.into_iter().filter(|slot| slot.place != 0 && wanted(slot.place)).collect();
         self.clear();
         self.resize((kept.len() * 2).next_power_of_two().max(64));
         for slot in kept {
@@ -131,9 +120,8 @@ impl DedupIndex {
     }
 
     fn place(&mut self, new: Slot) {
-        let free = self
-            .probe(new.hash)
-            .find(|at| self.slots.get(*at).is_some_and(|slot| slot.place == 0));
+        let free =
+            self.probe(new.hash).find(|at| self.slots.get(*at).is_some_and(|slot| slot.place == 0));
         if let Some(slot) = free.and_then(|at| self.slots.get_mut(at)) {
             *slot = new;
             self.used += 1;

@@ -65,12 +65,7 @@ fn try_make(path: &ChroniclePath, stat: &Stat, end: u64) -> io::Result<Option<Si
         }
     }
     let (before, keys, new, frontier, marks) = history.into_parts();
-    let covered = Covered {
-        stat: here,
-        frontier: &frontier,
-        marks: &marks,
-        keys,
-    };
+    let covered = Covered { stat: here, frontier: &frontier, marks: &marks, keys };
     let written = side_index::write(&path.index_path(), log_path, &covered, before.as_ref(), new);
     if written.is_err() && before.is_some() {
         // Perhaps it could not be read: the next one begins anew.

@@ -32,16 +32,7 @@ pub enum Fault {
 /// raw key (inside its quotes, still escaped) and the raw value of each top-level member, in order.
 /// Members before a fault have been reported by the time the fault is returned.
 pub fn object<'a>(text: &'a [u8], member: impl FnMut(&'a [u8], &'a [u8])) -> Result<(), Fault> {
-    match walk(
-        text,
-        &mut Members {
-            text,
-            member,
-            depth: 0,
-            key: 0..0,
-            value: 0,
-        },
-    )? {
+    match walk(text, &mut Members { text, member, depth: 0, key: 0..0, value: 0 })? {
         Shape::Object => Ok(()),
         Shape::Array | Shape::Scalar => Err(Fault::NotAnObject),
     }
@@ -83,9 +74,7 @@ pub(crate) trait Visit {
 /// nesting beyond [`MAX_DEPTH`].
 pub(crate) fn walk<V: Visit>(text: &[u8], visit: &mut V) -> Result<Shape, Fault> {
     if let Err(error) = std::str::from_utf8(text) {
-        return Err(Fault::Invalid {
-            at: error.valid_up_to(),
-        });
+        return Err(Fault::Invalid { at: error.valid_up_to() });
     }
     let mut cursor = Cursor { text, at: 0 };
     let mut open = Nest::default();
@@ -141,11 +130,7 @@ pub(crate) fn walk<V: Visit>(text: &[u8], visit: &mut V) -> Result<Shape, Fault>
         loop {
             let Some(container) = open.innermost() else {
                 cursor.space(visit);
-                return if cursor.at == text.len() {
-                    Ok(outermost)
-                } else {
-                    cursor.fault()
-                };
+                return if cursor.at == text.len() { Ok(outermost) } else { cursor.fault() };
             };
             visit.done(cursor.at, container);
             cursor.space(visit);
@@ -231,11 +216,7 @@ impl Nest {
         }
         if let Some(word) = self.objects.get_mut(self.depth / 64) {
             let bit = 1 << (self.depth % 64);
-            *word = if shape == Shape::Object {
-                *word | bit
-            } else {
-                *word & !bit
-            };
+            *word = if shape == Shape::Object { *word | bit } else { *word & !bit };
         }
         self.depth += 1;
         Ok(())
@@ -245,11 +226,7 @@ impl Nest {
     fn innermost(&self) -> Option<Shape> {
         let last = self.depth.checked_sub(1)?;
         let word = self.objects.get(last / 64)?;
-        Some(if word >> (last % 64) & 1 == 1 {
-            Shape::Object
-        } else {
-            Shape::Array
-        })
+        Some(if word >> (last % 64) & 1 == 1 { Shape::Object } else { Shape::Array })
     }
 
     #[inline]
@@ -373,11 +350,7 @@ impl Cursor<'_> {
         while let Some(b'0'..=b'9') = self.peek() {
             self.at += 1;
         }
-        if self.at == from {
-            self.fault()
-        } else {
-            Ok(())
-        }
+        if self.at == from { self.fault() } else { Ok(()) }
     }
 
     #[inline]
@@ -412,9 +385,7 @@ fn string_stop(text: &[u8], at: usize) -> usize {
             return at + index * 8 + hits.trailing_zeros() as usize / 8;
         }
     }
-    let stop = tail
-        .iter()
-        .position(|&byte| byte < 0x20 || byte == b'"' || byte == b'\\');
+    let stop = tail.iter().position(|&byte| byte < 0x20 || byte == b'"' || byte == b'\\');
     text.len() - tail.len() + stop.unwrap_or(tail.len())
 }
 
@@ -439,22 +410,13 @@ mod tests {
     #[test]
     fn a_thousand_arrays_and_objects_may_be_open_and_no_more() {
         let nested = |depth: usize| {
-            let (open, close) = if depth.is_multiple_of(2) {
-                ("{\"a\":[", "]}")
-            } else {
-                ("[{\"a\":", "}]")
-            };
+            let (open, close) =
+                if depth.is_multiple_of(2) { ("{\"a\":[", "]}") } else { ("[{\"a\":", "}]") };
             format!("{}0{}", open.repeat(depth / 2), close.repeat(depth / 2))
         };
         assert_eq!(check(nested(1000).as_bytes()), Ok(()));
-        assert_eq!(
-            check(format!("{{\"a\":[{}]}}", nested(998)).as_bytes()),
-            Ok(())
-        );
-        assert_eq!(
-            check(format!("{{\"a\":{}}}", nested(1000)).as_bytes()),
-            Err(Fault::TooDeep)
-        );
+        assert_eq!(check(format!("{{\"a\":[{}]}}", nested(998)).as_bytes()), Ok(()));
+        assert_eq!(check(format!("{{\"a\":{}}}", nested(1000)).as_bytes()), Err(Fault::TooDeep));
         assert_eq!(check("[".repeat(1 << 20).as_bytes()), Err(Fault::TooDeep));
         let wide = format!("{{\"a\":[{}0]}}", "[],{},".repeat(5000));
         assert_eq!(check(wide.as_bytes()), Ok(()));
@@ -479,17 +441,11 @@ mod tests {
     #[test]
     fn the_end_of_a_string_is_found_at_every_distance() {
         // Each neighbour is one away from a byte that is looked for, or has its highest bit set.
-        for filler in [
-            "!", "#", "[", "]", " ", "\u{7f}", "\u{a2}", "\u{dc}", "\u{100}",
-        ] {
+        for filler in ["!", "#", "[", "]", " ", "\u{7f}", "\u{a2}", "\u{dc}", "\u{100}"] {
             for length in 0..40 {
                 let inside = filler.repeat(length);
-                for (end, good) in [
-                    ("\"", true),
-                    ("\\\"\"", true),
-                    ("\x1f\"", false),
-                    ("", false),
-                ] {
+                for (end, good) in [("\"", true), ("\\\"\"", true), ("\x1f\"", false), ("", false)]
+                {
                     let text = format!("{{\"k\":\"{inside}{end}}}");
                     assert_eq!(check(text.as_bytes()).is_ok(), good, "{text:?}");
                 }

@@ -75,17 +75,13 @@ impl Group {
     }
 
     fn range(&self, decision: &Decision) -> std::ops::Range<u64> {
-        let offset = decision
-            .receipt(self.begin, self.records_before, false)
-            .offset;
+        let offset = decision.receipt(self.begin, self.records_before, false).offset;
         offset..offset + decision.length + 1
     }
 
     /// Whether its receipts can be given with `proof` as it is.
     fn is_proved(&self, proof: &Proof) -> bool {
-        self.decisions
-            .iter()
-            .all(|decision| proof.covers(&self.range(decision)))
+        self.decisions.iter().all(|decision| proof.covers(&self.range(decision)))
     }
 }
 
@@ -149,13 +145,8 @@ impl Writer {
     pub(crate) fn hand_over(&self, mut batch: WrittenBatch) {
         match batch.storage.stat() {
             Ok(stat) if stat.links == 0 => {
-                return self.put_back(
-                    batch
-                        .groups
-                        .into_iter()
-                        .map(|group| group.request)
-                        .collect(),
-                );
+                return self
+                    .put_back(batch.groups.into_iter().map(|group| group.request).collect());
             }
             Ok(_) => {}
             Err(error) => return self.reject(batch.groups, &cannot("fstat", error)),
@@ -175,10 +166,8 @@ impl Writer {
             no_sync || (current && group.is_proved(&ledger.proof))
         };
         let settled: Vec<Group> = batch.groups.extract_if(.., done).collect();
-        let proved: Vec<bool> = settled
-            .iter()
-            .map(|group| group.is_proved(&ledger.proof))
-            .collect();
+        let proved: Vec<bool> =
+            settled.iter().map(|group| group.is_proved(&ledger.proof)).collect();
         if !batch.groups.is_empty() {
             ledger.unsynced.push(batch);
         }
@@ -246,10 +235,7 @@ impl Writer {
     /// `EIO`; then everything that was written and not yet synced is rejected, and the file is suspect.
     pub(crate) fn sync_once(&self, storage: &dyn Storage, generation: u64) -> Result<(), Error> {
         let failures = locked(&self.ledger).failures;
-        let length = storage
-            .stat()
-            .map_err(|error| cannot("fstat", error))?
-            .length;
+        let length = storage.stat().map_err(|error| cannot("fstat", error))?.length;
         self.sync_through(storage, generation, failures, length)
     }
 
@@ -335,9 +321,8 @@ impl Writer {
         for (offset, range, at, decision) in unproved {
             let there = history::read_record(storage, offset, file_end)
                 .map_err(|error| cannot("pread", error))?;
-            let holds = there
-                .zip(decision.known_by.as_ref())
-                .is_some_and(|(found, id)| found.carries(id));
+            let holds =
+                there.zip(decision.known_by.as_ref()).is_some_and(|(found, id)| found.carries(id));
             if !holds {
                 missing.push(at);
                 continue;
@@ -419,14 +404,8 @@ impl Writer {
 
     fn reject(&self, groups: Vec<Group>, error: &Error) {
         for group in groups {
-            let written = if group.wrote() {
-                Written::Unknown
-            } else {
-                Written::No
-            };
-            group.request.settle(Outcome::Failed(
-                self.about(error.clone().with_written(written)),
-            ));
+            let written = if group.wrote() { Written::Unknown } else { Written::No };
+            group.request.settle(Outcome::Failed(self.about(error.clone().with_written(written))));
         }
     }
 }
@@ -454,8 +433,5 @@ fn cannot(operation: &'static str, error: std::io::Error) -> Error {
 }
 
 fn lost_sync() -> Error {
-    cannot(
-        "fdatasync",
-        std::io::Error::other("a sync of this file failed"),
-    )
+    cannot("fdatasync", std::io::Error::other("a sync of this file failed"))
 }

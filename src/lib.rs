@@ -25,54 +25,45 @@
 
 #![cfg_attr(
     test,
-    allow(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::indexing_slicing
-    )
+    allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
 )]
 
+mod platform;
 pub mod error;
 pub mod path;
+mod lock;
 pub mod storage;
 
-mod lock;
-mod platform;
-
+mod string;
+pub mod json;
 pub mod canonical;
 mod envelope;
 pub mod event;
-pub mod json;
 pub mod scan;
-mod string;
 
-mod history;
-mod index;
-mod indexing;
 mod lines;
-mod proof;
+mod index;
+mod history;
 mod side_index;
+mod indexing;
+mod proof;
 
-mod batch;
-mod commit;
-mod ledger;
-mod permit;
 mod pool;
-pub mod registry;
+mod permit;
 pub mod request;
+mod batch;
 mod shared;
+mod ledger;
+mod commit;
 mod writer;
+pub mod registry;
 
-pub mod reader;
 mod tail;
+pub mod reader;
 
 #[cfg(feature = "node")]
 #[allow(missing_docs, unreachable_pub)]
-#[cfg_attr(
-    test,
-    allow(dead_code, reason = "the exports are registered outside of tests only")
-)]
+#[cfg_attr(test, allow(dead_code, reason = "the exports are registered outside of tests only"))]
 mod node;
 
 pub use error::{Code, Error, Position, Result, Written};
@@ -91,10 +82,7 @@ pub use request::{AppendOptions, Durability, OnIdReuse, Outcome, Receipt};
 pub fn append(path: &ChroniclePath, event: &str, options: AppendOptions) -> Result<Receipt> {
     let texts = vec![event.as_bytes().to_vec()];
     let (receipts, _) = Registry::global().append(path, texts, true, options)?;
-    receipts
-        .into_iter()
-        .next()
-        .ok_or_else(|| Error::validation("no event was given"))
+    receipts.into_iter().next().ok_or_else(|| Error::validation("no event was given"))
 }
 
 /// Appends events that succeed or fail together, with one receipt for each.
@@ -106,9 +94,6 @@ pub fn append_all(
     events: &[&str],
     options: AppendOptions,
 ) -> Result<Vec<Receipt>> {
-    let texts = events
-        .iter()
-        .map(|event| event.as_bytes().to_vec())
-        .collect();
+    let texts = events.iter().map(|event| event.as_bytes().to_vec()).collect();
     Ok(Registry::global().append(path, texts, false, options)?.0)
 }

@@ -28,22 +28,13 @@ pub(crate) enum Piece<'a> {
     /// A complete line too long to be a record; `length` is without its newline.
     TooLong { offset: u64, length: u64 },
     /// The end of the walk, and what stands behind the last newline; `bytes` is empty also when that is too long to be a record.
-    Tail {
-        offset: u64,
-        bytes: &'a [u8],
-        length: u64,
-    },
+    Tail { offset: u64, bytes: &'a [u8], length: u64 },
 }
 
 impl Lines {
     /// From `offset`, where a line begins, to `end`.
     pub(crate) fn new(offset: u64, end: u64) -> Self {
-        Lines {
-            offset,
-            end,
-            held: Vec::new(),
-            used: 0,
-        }
+        Lines { offset, end, held: Vec::new(), used: 0 }
     }
 
     /// The next piece. `UnexpectedEof` when the file ends before `end`.
@@ -67,10 +58,7 @@ impl Lines {
             if let Some(newline) = memrchr(b'\n', fresh) {
                 self.used = before + newline + 1;
                 let bytes = self.held.get(..self.used).unwrap_or_default();
-                return Ok(Piece::Whole {
-                    offset: self.offset,
-                    bytes,
-                });
+                return Ok(Piece::Whole { offset: self.offset, bytes });
             }
         }
     }
@@ -78,9 +66,7 @@ impl Lines {
     /// Reads on behind what is held. 0 at the end of the walk.
     fn fill(&mut self, storage: &dyn Storage) -> io::Result<usize> {
         let at = self.offset + self.held.len() as u64;
-        let wanted = usize::try_from(self.end.saturating_sub(at))
-            .unwrap_or(usize::MAX)
-            .min(CHUNK);
+        let wanted = usize::try_from(self.end.saturating_sub(at)).unwrap_or(usize::MAX).min(CHUNK);
         if wanted == 0 {
             return Ok(0);
         }
@@ -102,11 +88,7 @@ impl Lines {
             self.offset += self.held.len() as u64;
             self.held.clear();
             if self.fill(storage)? == 0 {
-                return Ok(Piece::Tail {
-                    offset,
-                    bytes: &[],
-                    length: self.offset - offset,
-                });
+                return Ok(Piece::Tail { offset, bytes: &[], length: self.offset - offset });
             }
             if let Some(newline) = memchr(b'\n', &self.held) {
                 self.used = newline + 1;

@@ -38,14 +38,10 @@ impl ChroniclePath {
         }
         let path = Path::new(raw);
         if path.components().any(|part| part == Component::ParentDir) {
-            return Err(Error::validation(format!(
-                "Chronicle path cannot contain ..: {raw:?}"
-            )));
+            return Err(Error::validation(format!("Chronicle path cannot contain ..: {raw:?}")));
         }
         if path.file_name().is_none() || raw.ends_with('/') {
-            return Err(Error::validation(format!(
-                "Chronicle path must name a file: {raw:?}"
-            )));
+            return Err(Error::validation(format!("Chronicle path must name a file: {raw:?}")));
         }
         let absolute = std::path::absolute(path).map_err(|error| {
             Error::io("cannot tell the current directory", "getcwd", error)
@@ -82,9 +78,7 @@ mod tests {
         for raw in ["a.txt", "a", "a.sage/", "a.sage.bak", ""] {
             let error = ChroniclePath::parse(raw).unwrap_err();
             assert!(
-                error
-                    .message()
-                    .contains("Chronicle path must end with .sage"),
+                error.message().contains("Chronicle path must end with .sage"),
                 "{raw}: {error}"
             );
         }
@@ -94,10 +88,7 @@ mod tests {
     fn a_parent_segment_is_refused_but_dots_in_a_name_are_not() {
         for raw in ["../a.sage", "a/../b.sage", "/x/../y.sage"] {
             let error = ChroniclePath::parse(raw).unwrap_err();
-            assert!(
-                error.message().contains("Chronicle path cannot contain .."),
-                "{raw}: {error}"
-            );
+            assert!(error.message().contains("Chronicle path cannot contain .."), "{raw}: {error}");
         }
         for raw in ["a..b.sage", "..a.sage", "x/a...sage", ".sage"] {
             assert!(ChroniclePath::parse(raw).is_ok(), "{raw}");
@@ -108,10 +99,7 @@ mod tests {
     fn a_path_becomes_absolute_and_names_its_side_files() {
         let path = ChroniclePath::parse("some/log.sage").unwrap();
         assert!(path.as_path().is_absolute());
-        assert_eq!(
-            path.index_path().file_name().unwrap(),
-            ".log.sage.chronicle-index"
-        );
+        assert_eq!(path.index_path().file_name().unwrap(), ".log.sage.chronicle-index");
         assert_eq!(path.index_path().parent(), path.as_path().parent());
     }
 

@@ -29,13 +29,7 @@ pub(crate) struct Permit(&'static Permits);
 
 impl Permits {
     const fn new(most: usize) -> Self {
-        Permits {
-            most,
-            state: Mutex::new(State {
-                used: 0,
-                waiting: VecDeque::new(),
-            }),
-        }
+        Permits { most, state: Mutex::new(State { used: 0, waiting: VecDeque::new() }) }
     }
 
     /// Calls `then` with a permit, at once or when one is free.

@@ -86,10 +86,7 @@ fn is_unsupported(error: &io::Error) -> bool {
 }
 
 #[cfg(target_os = "linux")]
-#[allow(
-    clippy::useless_conversion,
-    reason = "the field has another type on other architectures"
-)]
+#[allow(clippy::useless_conversion, reason = "the field has another type on other architectures")]
 fn kind_of(stat: &rustix::fs::StatFs) -> i64 {
     i64::try_from(stat.f_type).unwrap_or_default() & 0xffff_ffff
 }
@@ -118,11 +115,8 @@ pub(crate) fn network_file_system(_file: &File) -> Option<&'static str> {
 #[cfg(target_os = "linux")]
 pub(crate) fn lock_holder(device: u64, inode: u64) -> Option<u32> {
     let table = std::fs::read_to_string("/proc/locks").ok()?;
-    let wanted = format!(
-        "{:02x}:{:02x}:{inode}",
-        rustix::fs::major(device),
-        rustix::fs::minor(device)
-    );
+    let wanted =
+        format!("{:02x}:{:02x}:{inode}", rustix::fs::major(device), rustix::fs::minor(device));
     let holder = |line: &str, whole: bool| {
         let mut words = line.split_ascii_whitespace().skip(1);
         if words.next()? != "FLOCK" {
@@ -131,16 +125,8 @@ pub(crate) fn lock_holder(device: u64, inode: u64) -> Option<u32> {
         let pid = words.nth(2)?;
         let place = words.next()?;
         let inode_of = |place: &str| place.rsplit(':').next().map(str::to_owned);
-        let hit = if whole {
-            place == wanted
-        } else {
-            inode_of(place) == inode_of(&wanted)
-        };
-        if hit {
-            pid.parse::<u32>().ok().filter(|pid| *pid != 0)
-        } else {
-            None
-        }
+        let hit = if whole { place == wanted } else { inode_of(place) == inode_of(&wanted) };
+        if hit { pid.parse::<u32>().ok().filter(|pid| *pid != 0) } else { None }
     };
     // Some file systems (btrfs, overlayfs) show another device here than in fstat.
     table
@@ -208,8 +194,5 @@ pub(crate) fn errno_name(raw: i32) -> Option<&'static str> {
         (Errno::TXTBSY, "ETXTBSY"),
         (Errno::XDEV, "EXDEV"),
     ];
-    NAMES
-        .iter()
-        .find(|(errno, _)| errno.raw_os_error() == raw)
-        .map(|(_, name)| *name)
+    NAMES.iter().find(|(errno, _)| errno.raw_os_error() == raw).map(|(_, name)| *name)
 }

@@ -66,9 +66,8 @@ impl Work {
     fn add(&'static self, job: Job, at: Option<Instant>) -> io::Result<()> {
         let mut state = locked(&self.state);
         if state.idle == 0 && state.threads < WORKERS {
-            let made = thread::Builder::new()
-                .name("chronicle-io".into())
-                .spawn(move || self.work());
+            let made =
+                thread::Builder::new().name("chronicle-io".into()).spawn(move || self.work());
             match made {
                 Ok(_) => state.threads += 1,
                 Err(error) if state.threads == 0 => return Err(error),
@@ -81,10 +80,7 @@ impl Work {
                 self.wake.notify_one();
             }
             Some(at) => {
-                let first = state
-                    .later
-                    .first_key_value()
-                    .is_none_or(|(key, _)| at < key.0);
+                let first = state.later.first_key_value().is_none_or(|(key, _)| at < key.0);
                 state.count += 1;
                 let key = (at, state.count);
                 state.later.insert(key, job);
@@ -101,10 +97,7 @@ impl Work {
         let mut state = locked(&self.state);
         loop {
             let now = Instant::now();
-            let due = state
-                .later
-                .first_entry()
-                .filter(|entry| entry.key().0 <= now);
+            let due = state.later.first_entry().filter(|entry| entry.key().0 <= now);
             let job = match due {
                 Some(entry) => Some(entry.remove()),
                 None => state.ready.pop_front(),
@@ -134,10 +127,7 @@ impl Work {
                     state.has_timekeeper = false;
                     state
                 }
-                _ => self
-                    .wake
-                    .wait(state)
-                    .unwrap_or_else(PoisonError::into_inner),
+                _ => self.wake.wait(state).unwrap_or_else(PoisonError::into_inner),
             };
             state.idle -= 1;
         }
@@ -161,19 +151,13 @@ impl Clock {
     fn add(&'static self, at: Instant, job: Job) -> io::Result<()> {
         let mut state = locked(&self.state);
         if !state.running {
-            thread::Builder::new()
-                .name("chronicle-clock".into())
-                .spawn(move || self.tick())?;
+            thread::Builder::new().name("chronicle-clock".into()).spawn(move || self.tick())?;
             state.running = true;
         }
         state.count += 1;
         let key = (at, state.count);
         state.alarms.insert(key, job);
-        if state
-            .alarms
-            .first_key_value()
-            .is_some_and(|(first, _)| *first == key)
-        {
+        if state.alarms.first_key_value().is_some_and(|(first, _)| *first == key) {
             self.wake.notify_one();
         }
         Ok(())
@@ -183,11 +167,7 @@ impl Clock {
         let mut state = locked(&self.state);
         loop {
             let now = Instant::now();
-            if let Some(entry) = state
-                .alarms
-                .first_entry()
-                .filter(|entry| entry.key().0 <= now)
-            {
+            if let Some(entry) = state.alarms.first_entry().filter(|entry| entry.key().0 <= now) {
                 let job = entry.remove();
                 drop(state);
                 let _ = catch_unwind(AssertUnwindSafe(job));
@@ -197,14 +177,8 @@ impl Clock {
             let wait = state
                 .alarms
                 .first_key_value()
-                .map_or(Duration::from_secs(3600), |(key, _)| {
-                    key.0.saturating_duration_since(now)
-                });
-            state = self
-                .wake
-                .wait_timeout(state, wait)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+                .map_or(Duration::from_secs(3600), |(key, _)| key.0.saturating_duration_since(now));
+            state = self.wake.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 }
@@ -222,11 +196,8 @@ mod tests {
         for delay in [60_u64, 20, 40] {
             let sender = sender.clone();
             let at = start + Duration::from_millis(delay);
-            run_at(
-                at,
-                Box::new(move || sender.send((delay, Instant::now() >= at)).unwrap()),
-            )
-            .unwrap();
+            run_at(at, Box::new(move || sender.send((delay, Instant::now() >= at)).unwrap()))
+                .unwrap();
         }
         let order: Vec<_> = receiver.iter().take(3).collect();
         assert_eq!(order, [(20, true), (40, true), (60, true)]);

@@ -21,11 +21,7 @@ pub(crate) struct Proof {
 impl Proof {
     /// Nothing is proved of a file that had `length` bytes when it was opened.
     pub(crate) fn new(length: u64) -> Self {
-        Proof {
-            opened_at: length,
-            synced_to: length,
-            reread: BTreeMap::new(),
-        }
+        Proof { opened_at: length, synced_to: length, reread: BTreeMap::new() }
     }
 
     /// A good sync began when the file had `end` bytes.

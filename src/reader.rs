@@ -105,14 +105,7 @@ impl Reader {
     /// # Errors
     /// As [`Reader::open`].
     pub fn open_numbered_tail(path: &ChroniclePath, count: u64) -> Result<Reader> {
-        Self::open_counted_tail(
-            path,
-            count,
-            Counted {
-                always: true,
-                for_bad_lines: true,
-            },
-        )
+        Self::open_counted_tail(path, count, Counted { always: true, for_bad_lines: true })
     }
 
     pub(crate) fn open_counted_tail(
@@ -120,9 +113,7 @@ impl Reader {
         count: u64,
         counted: Counted,
     ) -> Result<Reader> {
-        Self::open_at(path, |storage, end| {
-            tail::last_records(storage, end, count, counted)
-        })
+        Self::open_at(path, |storage, end| tail::last_records(storage, end, count, counted))
     }
 
     fn open_at(
@@ -130,29 +121,17 @@ impl Reader {
         find: impl Fn(&dyn Storage, u64) -> io::Result<Start>,
     ) -> Result<Reader> {
         let Some(storage) = storage::open_for_reading(path.as_path())? else {
-            return Ok(Reader {
-                source: None,
-                line: 1,
-                records: 0,
-            });
+            return Ok(Reader { source: None, line: 1, records: 0 });
         };
         let mut attempts = 0;
         loop {
-            let stat = storage
-                .stat()
-                .map_err(|error| cannot_read(path.as_path(), "fstat", error))?;
+            let stat =
+                storage.stat().map_err(|error| cannot_read(path.as_path(), "fstat", error))?;
             match find(&storage, stat.length) {
                 Ok(start) => {
                     let lines = Lines::new(start.offset, stat.length);
-                    let source = Some(Source {
-                        storage: Box::new(storage),
-                        lines,
-                    });
-                    return Ok(Reader {
-                        source,
-                        line: start.lines + 1,
-                        records: start.records,
-                    });
+                    let source = Some(Source { storage: Box::new(storage), lines });
+                    return Ok(Reader { source, line: start.lines + 1, records: start.records });
                 }
                 // Somebody cut the file in the middle of the search.
                 Err(error) if is_cut(&error) && attempts < MOST_ATTEMPTS => attempts += 1,
@@ -167,11 +146,7 @@ impl Reader {
     /// `EIO`.
     pub fn next_slice(&mut self, path: &ChroniclePath) -> Result<Slice> {
         let Some(source) = &mut self.source else {
-            return Ok(Slice {
-                json: b"[]".to_vec(),
-                done: true,
-                ..Slice::default()
-            });
+            return Ok(Slice { json: b"[]".to_vec(), done: true, ..Slice::default() });
         };
         let mut slice = SliceBuilder::new();
         let piece = match source.lines.next(&*source.storage) {
@@ -214,24 +189,14 @@ struct SliceBuilder(Slice);
 
 impl SliceBuilder {
     fn new() -> Self {
-        SliceBuilder(Slice {
-            json: vec![b'['],
-            ..Slice::default()
-        })
+        SliceBuilder(Slice { json: vec![b'['], ..Slice::default() })
     }
 
     fn judge(&mut self, line: &[u8], offset: u64, number: u64, records: &mut u64) {
         match scan::judge(line) {
             Verdict::Record(_) => {
                 *records += 1;
-                self.push(
-                    line,
-                    Place {
-                        seq: *records,
-                        offset,
-                        length: line.len() as u64,
-                    },
-                );
+                self.push(line, Place { seq: *records, offset, length: line.len() as u64 });
             }
             Verdict::Blank => {}
             Verdict::Malformed => self.bad(BadKind::Malformed, number, offset, line.len() as u64),
@@ -248,12 +213,7 @@ impl SliceBuilder {
     }
 
     fn bad(&mut self, kind: BadKind, line: u64, offset: u64, length: u64) {
-        self.0.bad.push(BadLine {
-            kind,
-            line,
-            offset,
-            length,
-        });
+        self.0.bad.push(BadLine { kind, line, offset, length });
     }
 
     fn finish(mut self, done: bool) -> Slice {

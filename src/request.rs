@@ -154,19 +154,10 @@ impl Request {
         self.preparing.store(true, Ordering::Relaxed);
         let texts = std::mem::take(&mut *locked(&self.texts));
         let parse = |(index, text): (usize, Vec<u8>)| {
-            Event::parse(&text, &self.options.rules).map_err(|error| {
-                if self.single {
-                    error
-                } else {
-                    error.with_index(index)
-                }
-            })
+            Event::parse(&text, &self.options.rules)
+                .map_err(|error| if self.single { error } else { error.with_index(index) })
         };
-        let events = texts
-            .into_iter()
-            .enumerate()
-            .map(parse)
-            .collect::<Result<Vec<_>>>();
+        let events = texts.into_iter().enumerate().map(parse).collect::<Result<Vec<_>>>();
         // The deadline covers the queue and the lock, not the hashing of a long event.
         self.extend(begun.elapsed());
         self.preparing.store(false, Ordering::Relaxed);
@@ -249,9 +240,7 @@ impl Request {
     }
 
     fn step(&self, from: u8, to: u8) -> bool {
-        self.state
-            .compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire)
-            .is_ok()
+        self.state.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
     fn complete(&self, outcome: Outcome) {
@@ -274,11 +263,7 @@ impl Drop for Request {
 
 /// The error of a request whose thread ended before it was settled.
 fn abandoned() -> Error {
-    Error::io(
-        "append was abandoned",
-        "panic",
-        std::io::Error::other("the writing thread panicked"),
-    )
+    Error::io("append was abandoned", "panic", std::io::Error::other("the writing thread panicked"))
 }
 
 /// `at + by`, as far in the future as the clock goes.

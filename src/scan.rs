@@ -64,9 +64,7 @@ pub fn judge_tail(tail: &[u8]) -> Tail<'_> {
     match judge(tail) {
         Verdict::Record(keys) => Tail::Record(keys),
         Verdict::Blank => Tail::Clean,
-        Verdict::Malformed | Verdict::Nul => Tail::Torn {
-            nul: memchr(0, tail).is_some(),
-        },
+        Verdict::Malformed | Verdict::Nul => Tail::Torn { nul: memchr(0, tail).is_some() },
     }
 }
 
@@ -125,12 +123,7 @@ mod tests {
             b"{\"a\":\"\xe2\x80\xa8\xc2\x85\"}",
             b"{\"a\":\"\\ud800\\u0000\"}",
         ] {
-            assert_eq!(
-                judge(line),
-                Verdict::Record(Keys::default()),
-                "{}",
-                line.escape_ascii()
-            );
+            assert_eq!(judge(line), Verdict::Record(Keys::default()), "{}", line.escape_ascii());
         }
     }
 
@@ -162,38 +155,20 @@ mod tests {
     #[test]
     fn keys_are_the_last_top_level_strings_of_their_names() {
         for (line, expected) in [
-            (
-                r#"{"eventId":"a","idempotencyKey":"b"}"#,
-                keys(Some("a"), Some("b")),
-            ),
-            (
-                r#"{"x":{"eventId":"a"},"idempotencyKeys":"b"}"#,
-                keys(None, None),
-            ),
+            (r#"{"eventId":"a","idempotencyKey":"b"}"#, keys(Some("a"), Some("b"))),
+            (r#"{"x":{"eventId":"a"},"idempotencyKeys":"b"}"#, keys(None, None)),
             (r#"{"eventId":5,"idempotencyKey":null}"#, keys(None, None)),
-            (
-                r#"{"eventId":["a"],"idempotencyKey":{"a":"b"}}"#,
-                keys(None, None),
-            ),
+            (r#"{"eventId":["a"],"idempotencyKey":{"a":"b"}}"#, keys(None, None)),
             (r#"{"eventId":"","idempotencyKey":""}"#, keys(None, None)),
             (r#"{"eventId":"a","eventId":"b"}"#, keys(Some("b"), None)),
             (r#"{"eventId":"a","eventId":5}"#, keys(None, None)),
             (r#"{"eventId":"a","event\u0049d":""}"#, keys(None, None)),
-            (
-                r#"{"\u0065ventId":"\u0061\n","a\n":"x"}"#,
-                keys(Some("a\n"), None),
-            ),
-            (
-                r#"{"eventId" : "\"" , "idempotencyKey" : " " }"#,
-                keys(Some("\""), Some(" ")),
-            ),
+            (r#"{"\u0065ventId":"\u0061\n","a\n":"x"}"#, keys(Some("a\n"), None)),
+            (r#"{"eventId" : "\"" , "idempotencyKey" : " " }"#, keys(Some("\""), Some(" "))),
         ] {
             assert_eq!(judge(line.as_bytes()), Verdict::Record(expected), "{line}");
         }
-        let lone = Keys {
-            event_id: Some(b"\xed\xa0\x80"[..].into()),
-            idempotency_key: None,
-        };
+        let lone = Keys { event_id: Some(b"\xed\xa0\x80"[..].into()), idempotency_key: None };
         assert_eq!(judge(br#"{"eventId":"\ud800"}"#), Verdict::Record(lone));
     }
 
@@ -218,26 +193,12 @@ mod tests {
         assert_eq!(judge_tail(b""), Tail::Clean);
         assert_eq!(judge_tail(b" \t\r"), Tail::Clean);
         for cut in 1..whole.len() {
-            assert_eq!(
-                judge_tail(&whole[..cut]),
-                Tail::Torn { nul: false },
-                "cut at {cut}"
-            );
+            assert_eq!(judge_tail(&whole[..cut]), Tail::Torn { nul: false }, "cut at {cut}");
             let padded = [&whole[..cut], b"\0\0"].concat();
-            assert_eq!(
-                judge_tail(&padded),
-                Tail::Torn { nul: true },
-                "cut at {cut}"
-            );
+            assert_eq!(judge_tail(&padded), Tail::Torn { nul: true }, "cut at {cut}");
         }
-        assert_eq!(
-            judge_tail(&[whole, b"\0"].concat()),
-            Tail::Torn { nul: true }
-        );
-        assert_eq!(
-            judge_tail(&[whole, whole].concat()),
-            Tail::Torn { nul: false }
-        );
+        assert_eq!(judge_tail(&[whole, b"\0"].concat()), Tail::Torn { nul: true });
+        assert_eq!(judge_tail(&[whole, whole].concat()), Tail::Torn { nul: false });
     }
 
     #[test]
@@ -245,12 +206,8 @@ mod tests {
         let bytes = b"\n{}\r\n\x85\xe2\x80\xa8\x0b\x0c\n\n{\"a\"";
         let mut lines = Vec::new();
         let consumed = complete_lines(bytes, |start, line| lines.push((start, line)));
-        let expected: [(usize, &[u8]); 4] = [
-            (0, b""),
-            (1, b"{}\r"),
-            (5, b"\x85\xe2\x80\xa8\x0b\x0c"),
-            (12, b""),
-        ];
+        let expected: [(usize, &[u8]); 4] =
+            [(0, b""), (1, b"{}\r"), (5, b"\x85\xe2\x80\xa8\x0b\x0c"), (12, b"")];
         assert_eq!(lines, expected);
         assert_eq!(&bytes[consumed..], b"{\"a\"");
     }

@@ -82,11 +82,8 @@ impl Shared {
             if left.is_zero() {
                 return false;
             }
-            pending = self
-                .drained
-                .wait_timeout(pending, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            pending =
+                self.drained.wait_timeout(pending, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         true
     }
@@ -105,9 +102,7 @@ impl Shared {
         others.retain(|other| !Arc::ptr_eq(other, writer));
         others.sort_by_key(|other| other.last_used());
         // One is enough, but files that just became busy cannot be closed.
-        others
-            .iter()
-            .any(|other| other.close_descriptor(Duration::ZERO));
+        others.iter().any(|other| other.close_descriptor(Duration::ZERO));
     }
 
     /// `writer` has no descriptor any more.
@@ -117,27 +112,17 @@ impl Shared {
 
     /// Closes descriptors that were not used for a while. Returns how many writers still hold one.
     pub(crate) fn close_idle(&self) -> usize {
-        let open: Vec<Arc<Writer>> = locked(&self.open)
-            .values()
-            .filter_map(Weak::upgrade)
-            .collect();
-        open.iter()
-            .filter(|writer| !writer.close_descriptor(IDLE))
-            .count()
+        let open: Vec<Arc<Writer>> =
+            locked(&self.open).values().filter_map(Weak::upgrade).collect();
+        open.iter().filter(|writer| !writer.close_descriptor(IDLE)).count()
     }
 
     /// How long to wait before the lock is tried again. Short at first, when its holder is most likely in the middle of one
     /// batch; bounded by what the threads can do when thousands of files wait.
     pub(crate) fn pause(&self, attempts: u32, waited: Duration) -> Duration {
-        let most = if waited < Duration::from_millis(200) {
-            1000
-        } else {
-            5000
-        };
+        let most = if waited < Duration::from_millis(200) { 1000 } else { 5000 };
         let files = u64::try_from(self.waiting.load(Ordering::Relaxed)).unwrap_or(u64::MAX);
-        let base = (50_u64 << attempts.min(10))
-            .min(most)
-            .max(files.saturating_mul(50));
+        let base = (50_u64 << attempts.min(10)).min(most).max(files.saturating_mul(50));
         // Spread, so that waiting processes do not try in step.
         let spread = u64::from(Instant::now().elapsed().subsec_nanos() ^ std::process::id())
             % (base / 2 + 1);

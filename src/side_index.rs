@@ -57,9 +57,7 @@ impl SideIndex {
         let log_owner = std::fs::metadata(log_path).ok()?.uid();
         let mut options = OpenOptions::new();
         let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
-        options
-            .read(true)
-            .custom_flags(i32::try_from(flags.bits()).ok()?);
+        options.read(true).custom_flags(i32::try_from(flags.bits()).ok()?);
         let file = options.open(path).ok()?;
         let metadata = file.metadata().ok()?;
         // Who may write the folder but not the log must not be able to hide records from the dedup.
@@ -73,12 +71,8 @@ impl SideIndex {
             return None;
         }
         let bound = [fields.number()?, fields.number()?];
-        let [covered, records, blocks, meta_length] = [
-            fields.number()?,
-            fields.number()?,
-            fields.number()?,
-            fields.number()?,
-        ];
+        let [covered, records, blocks, meta_length] =
+            [fields.number()?, fields.number()?, fields.number()?, fields.number()?];
         let keys = Keys(fields.number()?, fields.number()?);
         let probe_digest = fields.take(DIGEST)?.to_vec();
         let digest = fields.take(DIGEST)?.to_vec();
@@ -90,15 +84,9 @@ impl SideIndex {
             return None;
         }
         let mut meta = vec![0; usize::try_from(meta_length).ok()?];
-        file.read_exact_at(&mut meta, BLOCK as u64 * (1 + blocks))
-            .ok()?;
+        file.read_exact_at(&mut meta, BLOCK as u64 * (1 + blocks)).ok()?;
         let signed = header.get(..header.len() - fields.0.len() - DIGEST)?;
-        if Sha256::new()
-            .chain_update(signed)
-            .chain_update(&meta)
-            .finalize()[..]
-            != digest[..]
-        {
+        if Sha256::new().chain_update(signed).chain_update(&meta).finalize()[..] != digest[..] {
             return None;
         }
         let mut probe = vec![0; usize::try_from(covered.min(PROBE)).ok()?];
@@ -111,25 +99,11 @@ impl SideIndex {
         let tail_id = fields.id()?;
         let last_id = fields.id()?;
         let marks = (0..fields.number()?)
-            .map(|_| {
-                Some(Mark {
-                    offset: fields.number()?,
-                    records: fields.number()?,
-                })
-            })
+            .map(|_| Some(Mark { offset: fields.number()?, records: fields.number()? }))
             .collect::<Option<Vec<Mark>>>()?;
-        let directory = (0..blocks)
-            .map(|_| fields.number())
-            .collect::<Option<Vec<u64>>>()?;
+        let directory = (0..blocks).map(|_| fields.number()).collect::<Option<Vec<u64>>>()?;
         let frontier = Frontier::new(covered, records, tail_id, last_id, probe);
-        Some(SideIndex {
-            file,
-            keys,
-            blocks,
-            directory,
-            frontier,
-            marks,
-        })
+        Some(SideIndex { file, keys, blocks, directory, frontier, marks })
     }
 
     /// The log as it was at the end of the prefix.
@@ -158,20 +132,14 @@ impl SideIndex {
                 break;
             }
             let block = self.block(at as u64)?;
-            found.extend(
-                block
-                    .iter()
-                    .filter(|slot| slot.hash == hash)
-                    .map(|slot| slot.place - 1),
-            );
+            found.extend(block.iter().filter(|slot| slot.hash == hash).map(|slot| slot.place - 1));
         }
         Ok(found)
     }
 
     fn block(&self, at: u64) -> io::Result<Vec<Slot>> {
         let mut bytes = [0; BLOCK];
-        self.file
-            .read_exact_at(&mut bytes, BLOCK as u64 * (1 + at))?;
+        self.file.read_exact_at(&mut bytes, BLOCK as u64 * (1 + at))?;
         let (entries, trailer) = bytes.split_at(CHECKED);
         if Fields(trailer).number() != Some(checksum(self.keys, at, entries)) {
             return Err(io::Error::new(
@@ -180,15 +148,8 @@ impl SideIndex {
             ));
         }
         let mut fields = Fields(entries);
-        let next = || {
-            Some(Slot {
-                hash: fields.number()?,
-                place: fields.number()?,
-            })
-        };
-        Ok(std::iter::from_fn(next)
-            .take_while(|slot| slot.place != 0)
-            .collect())
+        let next = || Some(Slot { hash: fields.number()?, place: fields.number()? });
+        Ok(std::iter::from_fn(next).take_while(|slot| slot.place != 0).collect())
     }
 
     fn entries(&self) -> impl Iterator<Item = io::Result<Slot>> {
@@ -230,23 +191,11 @@ pub(crate) fn write(
     new.sort_unstable_by_key(|slot| (slot.hash, slot.place));
     let mut out = io::BufWriter::with_capacity(1 << 18, &file);
     out.write_all(&[0; BLOCK])?;
-    let mut blocks = Blocks {
-        keys: covered.keys,
-        directory: Vec::new(),
-        held: Vec::new(),
-    };
+    let mut blocks = Blocks { keys: covered.keys, directory: Vec::new(), held: Vec::new() };
     let mut last = (0, 0);
     let mut put = |slot: Slot, out: &mut io::BufWriter<&File>| {
-        last = if slot.hash == last.0 {
-            (last.0, last.1 + 1)
-        } else {
-            (slot.hash, 1)
-        };
-        if last.1 <= MOST_PER_HASH {
-            blocks.put(slot, out)
-        } else {
-            Ok(())
-        }
+        last = if slot.hash == last.0 { (last.0, last.1 + 1) } else { (slot.hash, 1) };
+        if last.1 <= MOST_PER_HASH { blocks.put(slot, out) } else { Ok(()) }
     };
     let mut new = new.into_iter().peekable();
     for old in before.iter().flat_map(|before| before.entries()) {
@@ -293,14 +242,9 @@ pub(crate) fn write(
         key0,
         key1,
     ];
-    numbers
-        .into_iter()
-        .for_each(|value| number(&mut header, value));
+    numbers.into_iter().for_each(|value| number(&mut header, value));
     header.extend_from_slice(&Sha256::digest(frontier.probe()));
-    let digest = Sha256::new()
-        .chain_update(&header)
-        .chain_update(&meta)
-        .finalize();
+    let digest = Sha256::new().chain_update(&header).chain_update(&meta).finalize();
     header.extend_from_slice(&digest);
     file.write_all_at(&header, 0)?;
     file.sync_data()?;
@@ -321,11 +265,7 @@ impl Blocks {
         }
         number(&mut self.held, slot.hash);
         number(&mut self.held, slot.place);
-        if self.held.len() == CHECKED {
-            self.end(out)
-        } else {
-            Ok(())
-        }
+        if self.held.len() == CHECKED { self.end(out) } else { Ok(()) }
     }
 
     fn end(&mut self, out: &mut impl Write) -> io::Result<()> {

@@ -131,9 +131,7 @@ impl Disk for FileDisk {
             other => other,
         }
         .map_err(|error| cannot_open(path, "open", error))?;
-        let metadata = file
-            .metadata()
-            .map_err(|error| cannot_open(path, "fstat", error))?;
+        let metadata = file.metadata().map_err(|error| cannot_open(path, "fstat", error))?;
         if !metadata.is_file() {
             return Err(not_regular(path, &metadata));
         }
@@ -232,11 +230,8 @@ fn not_regular(path: &Path, metadata: &std::fs::Metadata) -> Error {
     } else {
         "a device"
     };
-    Error::validation(format!(
-        "chronicle must be a regular file, not {word}: {}",
-        path.display()
-    ))
-    .with_path(path)
+    Error::validation(format!("chronicle must be a regular file, not {word}: {}", path.display()))
+        .with_path(path)
 }
 
 fn cannot_open(path: &Path, operation: &'static str, error: io::Error) -> Error {

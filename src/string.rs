@@ -80,9 +80,7 @@ fn escape(text: &[u8]) -> Option<(u32, usize)> {
 }
 
 fn hex4(digits: &[u8]) -> Option<u32> {
-    digits.iter().try_fold(0, |code, &digit| {
-        Some(code << 4 | (digit as char).to_digit(16)?)
-    })
+    digits.iter().try_fold(0, |code, &digit| Some(code << 4 | (digit as char).to_digit(16)?))
 }
 
 /// Appends the WTF-8 of a code point, surrogates included.
@@ -126,10 +124,9 @@ fn next_special(wtf8: &[u8]) -> Option<(&[u8], u32, &[u8])> {
     bytes.find_map(|(at, &byte)| {
         let (code, length) = match (byte, wtf8.get(at + 1..at + 3)) {
             (0..0x20 | b'"' | b'\\', _) => (byte as u32, 1),
-            (0xed, Some(&[second @ 0xa0..=0xbf, third])) => (
-                0xd000 | (second as u32 & 0x3f) << 6 | third as u32 & 0x3f,
-                3,
-            ),
+            (0xed, Some(&[second @ 0xa0..=0xbf, third])) => {
+                (0xd000 | (second as u32 & 0x3f) << 6 | third as u32 & 0x3f, 3)
+            }
             _ => return None,
         };
         Some((wtf8.get(..at)?, code, wtf8.get(at + length..)?))
@@ -161,11 +158,7 @@ mod tests {
                 Ok(char) => out.extend_from_slice(char.to_string().as_bytes()),
                 Err(lone) => {
                     let unit = lone.unpaired_surrogate();
-                    out.extend([
-                        0xed,
-                        (unit >> 6 & 0x3f) as u8 | 0x80,
-                        (unit & 0x3f) as u8 | 0x80,
-                    ]);
+                    out.extend([0xed, (unit >> 6 & 0x3f) as u8 | 0x80, (unit & 0x3f) as u8 | 0x80]);
                 }
             }
         }
@@ -178,16 +171,10 @@ mod tests {
             ("", "".as_bytes()),
             ("plain \u{e9}\u{1f600}", "plain \u{e9}\u{1f600}".as_bytes()),
             (r#"\"\\\/\b\f\n\r\t"#, b"\"\\/\x08\x0c\n\r\t"),
-            (
-                r"\u0000\u001f\u007F\u00e9\u20AC",
-                "\0\x1f\x7f\u{e9}\u{20ac}".as_bytes(),
-            ),
+            (r"\u0000\u001f\u007F\u00e9\u20AC", "\0\x1f\x7f\u{e9}\u{20ac}".as_bytes()),
             (r"\\u0041\u0041", br"\u0041A"),
             (r"\ud83d\ude00\uD83D\uDE00", "\u{1f600}\u{1f600}".as_bytes()),
-            (
-                r"\udbff\udfff\ud800\udc00",
-                "\u{10ffff}\u{10000}".as_bytes(),
-            ),
+            (r"\udbff\udfff\ud800\udc00", "\u{10ffff}\u{10000}".as_bytes()),
             (r"a\ud800", b"a\xed\xa0\x80"),
             (r"\udfff\ud83d", b"\xed\xbf\xbf\xed\xa0\xbd"),
             (r"\ud83d\ud83d\ude00", b"\xed\xa0\xbd\xf0\x9f\x98\x80"),
@@ -209,19 +196,10 @@ mod tests {
     fn only_what_must_be_escaped_is_escaped() {
         for (bytes, expected) in [
             (&b""[..], r#""""#),
-            (
-                b"\x00\x07\x08\x09\x0a\x0b\x0c\x0d\x1f",
-                r#""\u0000\u0007\b\t\n\u000b\f\r\u001f""#,
-            ),
+            (b"\x00\x07\x08\x09\x0a\x0b\x0c\x0d\x1f", r#""\u0000\u0007\b\t\n\u000b\f\r\u001f""#),
             (b" !\"#[\\]/\x7f", " \" !\\\"#[\\\\]/\x7f\"".trim_start()),
-            (
-                "\u{80}\u{2028}\u{d7ff}\u{e000}".as_bytes(),
-                "\"\u{80}\u{2028}\u{d7ff}\u{e000}\"",
-            ),
-            (
-                b"\xed\x9f\xbf\xed\xa0\x80\xed\xbf\xbf",
-                "\"\u{d7ff}\\ud800\\udfff\"",
-            ),
+            ("\u{80}\u{2028}\u{d7ff}\u{e000}".as_bytes(), "\"\u{80}\u{2028}\u{d7ff}\u{e000}\""),
+            (b"\xed\x9f\xbf\xed\xa0\x80\xed\xbf\xbf", "\"\u{d7ff}\\ud800\\udfff\""),
             ("\u{1f600}".as_bytes(), "\"\u{1f600}\""),
         ] {
             assert_eq!(written(bytes), expected);
@@ -244,14 +222,7 @@ mod tests {
 
     #[test]
     fn bytes_that_are_no_json_string_do_no_harm() {
-        for raw in [
-            &b"\\"[..],
-            b"\\u",
-            b"\\u12",
-            b"a\\uzzzz",
-            b"\\ud800\\u12",
-            b"\\x\\",
-        ] {
+        for raw in [&b"\\"[..], b"\\u", b"\\u12", b"a\\uzzzz", b"\\ud800\\u12", b"\\x\\"] {
             unescape(raw);
         }
         for bytes in [&b"\xed"[..], b"\xed\xa0", b"\xff\xed\xa0\x00"] {

@@ -38,11 +38,7 @@ pub(crate) fn last_records(
     count: u64,
     counted: Counted,
 ) -> io::Result<Start> {
-    let mut backwards = Backwards {
-        start: end,
-        block: BLOCK,
-        held: Vec::new(),
-    };
+    let mut backwards = Backwards { start: end, block: BLOCK, held: Vec::new() };
     let mut offset = end;
     let mut records = 0;
     let mut any_bad = false;
@@ -71,10 +67,7 @@ pub(crate) fn last_records(
     if counted.always || (counted.for_bad_lines && any_bad) {
         count_before(storage, offset)
     } else {
-        Ok(Start {
-            offset,
-            ..Start::default()
-        })
+        Ok(Start { offset, ..Start::default() })
     }
 }
 
@@ -107,10 +100,7 @@ impl Backwards {
                 let bytes = self.held.split_off(begin);
                 self.held.pop();
                 let offset = self.start + begin as u64;
-                return Ok(Some(PreviousLine {
-                    offset,
-                    bytes: (!is_too_long).then_some(bytes),
-                }));
+                return Ok(Some(PreviousLine { offset, bytes: (!is_too_long).then_some(bytes) }));
             }
             if self.held.len() > MAX_LINE {
                 is_too_long = true;
@@ -130,10 +120,7 @@ impl Backwards {
 
 /// Lines and records before `offset`, where a line begins.
 fn count_before(storage: &dyn Storage, offset: u64) -> io::Result<Start> {
-    let mut start = Start {
-        offset,
-        ..Start::default()
-    };
+    let mut start = Start { offset, ..Start::default() };
     let mut lines = Lines::new(0, offset);
     loop {
         match lines.next(storage)? {

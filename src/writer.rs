@@ -76,11 +76,7 @@ impl Writer {
         let start = !std::mem::replace(&mut queue.writing, true);
         let armed = self.arm(&mut queue, expires_at);
         drop(queue);
-        let started = if start {
-            self.schedule(Next::Now)
-        } else {
-            Ok(())
-        };
+        let started = if start { self.schedule(Next::Now) } else { Ok(()) };
         if let Err(error) = armed.and(started) {
             self.reject_queued(
                 &Error::io("cannot start a thread", "clone", error).with_written(Written::No),
@@ -107,10 +103,7 @@ impl Writer {
         };
         quiet
             && self.last_used().elapsed() >= idle
-            && self
-                .state
-                .try_lock()
-                .is_ok_and(|state| !state.has_descriptor())
+            && self.state.try_lock().is_ok_and(|state| !state.has_descriptor())
             && locked(&self.ledger).is_settled()
     }
 
@@ -161,10 +154,7 @@ impl Writer {
     pub(crate) fn prepare(&self) -> bool {
         let fresh: Vec<Arc<Request>> = {
             let queue = locked(&self.queue);
-            let unprepared = queue
-                .requests
-                .iter()
-                .filter(|request| !request.is_prepared());
+            let unprepared = queue.requests.iter().filter(|request| !request.is_prepared());
             let mut bytes = 0;
             unprepared
                 .take_while(|request| {
@@ -218,11 +208,7 @@ impl Writer {
         }
         let start = !std::mem::replace(&mut queue.writing, true);
         drop(queue);
-        let started = if start {
-            self.schedule(Next::Now)
-        } else {
-            Ok(())
-        };
+        let started = if start { self.schedule(Next::Now) } else { Ok(()) };
         if let Err(error) = armed.and(started) {
             self.reject_queued(&Error::io("cannot start a thread", "clone", error));
             locked(&self.queue).writing = false;
@@ -232,11 +218,7 @@ impl Writer {
     /// The lock was tried for all that is queued and prepared. Those whose time is over are told at once.
     pub(crate) fn tried_in_vain(&self) {
         let queue = locked(&self.queue);
-        for request in queue
-            .requests
-            .iter()
-            .filter(|request| request.is_prepared())
-        {
+        for request in queue.requests.iter().filter(|request| request.is_prepared()) {
             request.mark_tried();
         }
         drop(queue);
@@ -252,10 +234,7 @@ impl Writer {
 
     /// The longest that a queued request has waited.
     pub(crate) fn longest_wait(&self) -> Duration {
-        locked(&self.queue)
-            .requests
-            .front()
-            .map_or(Duration::ZERO, |request| request.waited())
+        locked(&self.queue).requests.front().map_or(Duration::ZERO, |request| request.waited())
     }
 
     /// Rejects everything queued.
@@ -269,9 +248,7 @@ impl Writer {
     /// Rejects what is queued and prepared: the lock or the file could not be had for it.
     pub(crate) fn reject_prepared(&self, error: &Error) {
         for request in self.take_batch() {
-            request.settle(Outcome::Failed(
-                self.about(error.clone().with_written(Written::No)),
-            ));
+            request.settle(Outcome::Failed(self.about(error.clone().with_written(Written::No))));
         }
     }
 
@@ -292,11 +269,7 @@ impl Writer {
             }
             request.is_queued() && !over
         });
-        let next = queue
-            .requests
-            .iter()
-            .map(|request| request.expires_at())
-            .min();
+        let next = queue.requests.iter().map(|request| request.expires_at()).min();
         if queue.alarm_at.is_some_and(|at| at <= now) {
             queue.alarm_at = None;
         }
@@ -305,9 +278,8 @@ impl Writer {
         if expired.is_empty() && armed.is_ok() {
             return;
         }
-        let holder = locked(&self.ledger)
-            .last_seen()
-            .and_then(|stat| self.shared.disk.lock_holder(&stat));
+        let holder =
+            locked(&self.ledger).last_seen().and_then(|stat| self.shared.disk.lock_holder(&stat));
         for request in expired {
             let waited = request.waited();
             let by = holder.map_or(String::new(), |pid| format!(" (held by process {pid})"));

@@ -1,11 +1,6 @@
 //! The canonical form against its published vectors and against an independent implementation.
 
-#![allow(
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test"
-)]
+#![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test")]
 
 use std::fmt::Write as _;
 
@@ -20,12 +15,10 @@ fn canonical(text: &str, form: Form) -> String {
 }
 
 fn sha256(text: &str) -> String {
-    Sha256::digest(text)
-        .iter()
-        .fold(String::new(), |mut hex, byte| {
-            write!(hex, "{byte:02x}").unwrap();
-            hex
-        })
+    Sha256::digest(text).iter().fold(String::new(), |mut hex, byte| {
+        write!(hex, "{byte:02x}").unwrap();
+        hex
+    })
 }
 
 #[test]
@@ -45,10 +38,7 @@ fn every_vector_has_its_canonical_text_and_hash() {
         assert_eq!(text, field("canonical"), "{name} ({form:?})");
         assert_eq!(sha256(&text), field("sha256"), "{name} ({form:?})");
         if !text.starts_with('{') {
-            assert!(
-                compute_id(json.as_bytes()).is_err(),
-                "{name}: no object, but it has an id"
-            );
+            assert!(compute_id(json.as_bytes()).is_err(), "{name}: no object, but it has an id");
             continue;
         }
         let same = canonical(json, Form::Jcs) == canonical(json, Form::Legacy);
@@ -56,18 +46,10 @@ fn every_vector_has_its_canonical_text_and_hash() {
         let stored = json.trim_end().strip_suffix('}').unwrap();
         let comma = if text == "{}" { "" } else { "," };
         let stored = format!("{stored}{comma}\"eventId\":\"{}\"}}", field("sha256"));
-        assert_eq!(
-            verify_id(stored.as_bytes()).unwrap(),
-            Some(found),
-            "{name} ({form:?})"
-        );
+        assert_eq!(verify_id(stored.as_bytes()).unwrap(), Some(found), "{name} ({form:?})");
         assert!(same_canonical(stored.as_bytes(), json.as_bytes()), "{name}");
         if form == Form::Jcs {
-            assert_eq!(
-                compute_id(json.as_bytes()).unwrap(),
-                *field("sha256").as_bytes(),
-                "{name}"
-            );
+            assert_eq!(compute_id(json.as_bytes()).unwrap(), *field("sha256").as_bytes(), "{name}");
         }
     }
 }
@@ -119,10 +101,7 @@ fn plain_integers_stand_as_they_are_and_others_are_rounded() {
         ("1e-400", "0"),
     ] {
         assert_eq!(canonical(text, Form::Jcs), expected, "{text}");
-        assert_eq!(
-            canonical(&format!("[{text},\"\"]"), Form::Jcs),
-            format!("[{expected},\"\"]")
-        );
+        assert_eq!(canonical(&format!("[{text},\"\"]"), Form::Jcs), format!("[{expected},\"\"]"));
     }
 }
 
@@ -130,27 +109,12 @@ fn plain_integers_stand_as_they_are_and_others_are_rounded() {
 fn decimals_near_the_middle_of_two_doubles_are_rounded_to_the_right_one() {
     for (text, expected) in [
         ("9007199254740993", "9007199254740992"),
-        (
-            "9007199254740993.0000000000000000000000000000000000001",
-            "9007199254740994",
-        ),
+        ("9007199254740993.0000000000000000000000000000000000001", "9007199254740994"),
         ("9007199254740995", "9007199254740996"),
-        (
-            "9007199254740994.9999999999999999999999999999999999999",
-            "9007199254740994",
-        ),
-        (
-            "1.00000000000000011102230246251565404236316680908203125",
-            "1",
-        ),
-        (
-            "1.00000000000000011102230246251565404236316680908203126",
-            "1.0000000000000002",
-        ),
-        (
-            "1.00000000000000033306690738754696212708950042724609375",
-            "1.0000000000000004",
-        ),
+        ("9007199254740994.9999999999999999999999999999999999999", "9007199254740994"),
+        ("1.00000000000000011102230246251565404236316680908203125", "1"),
+        ("1.00000000000000011102230246251565404236316680908203126", "1.0000000000000002"),
+        ("1.00000000000000033306690738754696212708950042724609375", "1.0000000000000004"),
         ("2.2250738585072011e-308", "2.225073858507201e-308"),
         ("2.4703282292062327208e-324", "0"),
         ("2.4703282292062327209e-324", "5e-324"),
@@ -193,18 +157,14 @@ struct Sample<'a> {
 impl Sample<'_> {
     fn space(&mut self) {
         if self.random.one_in(12) {
-            self.text
-                .push_str([" ", "\t", "\n", "\r\n", "  "][self.random.below(5) as usize]);
+            self.text.push_str([" ", "\t", "\n", "\r\n", "  "][self.random.below(5) as usize]);
         }
     }
 
     fn value(&mut self, budget: &mut u32, depth: u32) -> Value {
         self.space();
         *budget = budget.saturating_sub(1);
-        let value = match self
-            .random
-            .below(if *budget == 0 || depth == 0 { 6 } else { 10 })
-        {
+        let value = match self.random.below(if *budget == 0 || depth == 0 { 6 } else { 10 }) {
             0 => self.word("null", Value::Null),
             1 => self.word("true", Value::Bool(true)),
             2 => self.integer(),
@@ -258,11 +218,7 @@ impl Sample<'_> {
     fn integer(&mut self) -> Value {
         let bits = self.random.below(54);
         let magnitude = (self.random.next() >> (63 - bits)) as i64 & ((1 << 53) - 1);
-        let number = if self.random.one_in(2) {
-            -magnitude
-        } else {
-            magnitude
-        };
+        let number = if self.random.one_in(2) { -magnitude } else { magnitude };
         write!(self.text, "{number}").unwrap();
         Value::from(number)
     }
@@ -354,10 +310,7 @@ impl Sample<'_> {
 }
 
 fn sample(random: &mut Random, mut budget: u32, depth: u32) -> (String, Value) {
-    let mut sample = Sample {
-        random,
-        text: String::new(),
-    };
+    let mut sample = Sample { random, text: String::new() };
     let value = sample.value(&mut budget, depth);
     (sample.text, value)
 }
@@ -369,30 +322,15 @@ fn a_hundred_thousand_values_agree_with_another_implementation() {
         let (text, value) = sample(&mut Random(seed), 24, 8);
         let expected = serde_json_canonicalizer::to_string(&value).unwrap();
         let ours = canonical(&text, Form::Jcs);
-        assert!(
-            ours == expected,
-            "seed {seed}\ntext {text}\nours {ours}\nother {expected}"
-        );
+        assert!(ours == expected, "seed {seed}\ntext {text}\nours {ours}\nother {expected}");
         let again = canonical(&ours, Form::Jcs);
-        assert!(
-            again == ours,
-            "seed {seed}: canonical twice\nonce {ours}\ntwice {again}"
-        );
+        assert!(again == ours, "seed {seed}: canonical twice\nonce {ours}\ntwice {again}");
         let legacy = canonical(&text, Form::Legacy);
-        assert!(
-            canonical(&legacy, Form::Jcs) == ours,
-            "seed {seed}: legacy {legacy}"
-        );
-        assert!(
-            canonical(&ours, Form::Legacy) == legacy,
-            "seed {seed}: legacy {legacy}"
-        );
+        assert!(canonical(&legacy, Form::Jcs) == ours, "seed {seed}: legacy {legacy}");
+        assert!(canonical(&ours, Form::Legacy) == legacy, "seed {seed}: legacy {legacy}");
         largest = largest.max(text.len());
     }
-    assert!(
-        largest > 500,
-        "the generator makes nothing but small values"
-    );
+    assert!(largest > 500, "the generator makes nothing but small values");
 }
 
 #[test]
@@ -417,10 +355,7 @@ fn values_nested_to_200_agree_with_another_implementation() {
             }
         }
         let expected = serde_json_canonicalizer::to_string(&value).unwrap();
-        assert!(
-            canonical(&text, Form::Jcs) == expected,
-            "seed {seed}\ntext {text}"
-        );
+        assert!(canonical(&text, Form::Jcs) == expected, "seed {seed}\ntext {text}");
     }
 }
 
@@ -434,21 +369,9 @@ fn a_hundred_thousand_doubles_survive_every_way_to_write_them() {
             continue;
         }
         let expected = canonical(&format!("{double:e}"), Form::Jcs);
-        assert_eq!(
-            expected.parse::<f64>().unwrap().to_bits() << 1,
-            bits << 1,
-            "bits {bits:#x}"
-        );
-        for text in [
-            format!("{double:.16e}"),
-            format!("{double:.25e}"),
-            format!("{double:.60e}"),
-        ] {
-            assert_eq!(
-                canonical(&text, Form::Jcs),
-                expected,
-                "bits {bits:#x}, text {text}"
-            );
+        assert_eq!(expected.parse::<f64>().unwrap().to_bits() << 1, bits << 1, "bits {bits:#x}");
+        for text in [format!("{double:.16e}"), format!("{double:.25e}"), format!("{double:.60e}")] {
+            assert_eq!(canonical(&text, Form::Jcs), expected, "bits {bits:#x}, text {text}");
         }
     }
 }

@@ -1,11 +1,6 @@
 //! What becomes of an event on its way to a line, and when it is refused.
 
-#![allow(
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test"
-)]
+#![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test")]
 
 use proptest::prelude::*;
 use sage_chronicle::canonical::Form;
@@ -36,10 +31,7 @@ fn fault(text: &str, rules: &Rules) -> String {
 }
 
 fn keyed(key: &str) -> Rules {
-    Rules {
-        idempotency_key: Some(id(key)),
-        ..Rules::default()
-    }
+    Rules { idempotency_key: Some(id(key)), ..Rules::default() }
 }
 
 /// The event with these members behind `type`.
@@ -56,34 +48,18 @@ fn a_computed_id_is_put_right_behind_the_type() {
     assert_eq!(event.key(), None);
     assert!(!event.is_chained_later());
     for (before, behind) in [
-        (
-            r#"{"timestamp":"t","actor":{"agent":"a","id":"b"},"type":"X""#,
-            "}",
-        ),
+        (r#"{"timestamp":"t","actor":{"agent":"a","id":"b"},"type":"X""#, "}"),
         (
             r#"{"timestamp":"t","type":"Y","type":"X""#,
             r#","actor":{"type":"Z","agent":"a","id":"b"}}"#,
         ),
-        (
-            r#"{"\u0074ype":"X""#,
-            r#","timestamp":"t","actor":{"agent":"a","id":"b"}}"#,
-        ),
-        (
-            r#"{"type" : "X""#,
-            r#" , "timestamp":"t","actor":{"agent":"a","id":"b"}}"#,
-        ),
+        (r#"{"\u0074ype":"X""#, r#","timestamp":"t","actor":{"agent":"a","id":"b"}}"#),
+        (r#"{"type" : "X""#, r#" , "timestamp":"t","actor":{"agent":"a","id":"b"}}"#),
     ] {
         let event = parse(&format!("{before}{behind}"), &Rules::default());
         let id = event.id().unwrap();
-        assert_eq!(
-            line(&event),
-            format!("{before},\"eventId\":\"{id}\"{behind}")
-        );
-        assert_eq!(
-            verify_id(event.line()).unwrap(),
-            Some(Form::Jcs),
-            "{before}"
-        );
+        assert_eq!(line(&event), format!("{before},\"eventId\":\"{id}\"{behind}"));
+        assert_eq!(verify_id(event.line()).unwrap(), Some(Form::Jcs), "{before}");
     }
 }
 
@@ -92,13 +68,7 @@ fn a_given_id_stays_as_it_is_and_where_it_is() {
     for given in ["\"x\"", "\"\\u0078\\n\"", "\"\\ud800\"", "\"\u{1f600}\""] {
         let text = SMALLEST.replace("}}", &format!("}},\"eventId\":{given}}}"));
         for compute_id in [true, false] {
-            let event = parse(
-                &text,
-                &Rules {
-                    compute_id,
-                    ..Rules::default()
-                },
-            );
+            let event = parse(&text, &Rules { compute_id, ..Rules::default() });
             assert_eq!(line(&event), text);
             let inside = &given.as_bytes()[1..given.len() - 1];
             assert_eq!(event.id().unwrap().as_bytes(), &*unescape(inside));
@@ -108,32 +78,17 @@ fn a_given_id_stays_as_it_is_and_where_it_is() {
 
 #[test]
 fn an_event_can_go_without_an_id_unless_one_is_required() {
-    let without = Rules {
-        compute_id: false,
-        ..Rules::default()
-    };
+    let without = Rules { compute_id: false, ..Rules::default() };
     let event = parse(SMALLEST, &without);
     assert_eq!((line(&event), event.id()), (SMALLEST, None));
-    let required = Rules {
-        require_id: true,
-        ..Rules::default()
-    };
-    assert_eq!(
-        fault(SMALLEST, &required),
-        "X event needs a non-empty string eventId"
-    );
-    assert_eq!(
-        parse(&with(r#""eventId":"x""#), &required).id(),
-        Some(&id("x"))
-    );
+    let required = Rules { require_id: true, ..Rules::default() };
+    assert_eq!(fault(SMALLEST, &required), "X event needs a non-empty string eventId");
+    assert_eq!(parse(&with(r#""eventId":"x""#), &required).id(), Some(&id("x")));
 }
 
 #[test]
 fn what_json_stringify_wrote_stays_byte_for_byte() {
-    let without = Rules {
-        compute_id: false,
-        ..Rules::default()
-    };
+    let without = Rules { compute_id: false, ..Rules::default() };
     let text = with(r#""a":[1e+21,-0,1.50,"\/\u0041\u2028 \u2028"],"a" : { "b":[ ]} ,"2":1,"1":2"#);
     assert_eq!(line(&parse(&text, &without)), text);
     assert_eq!(line(&parse(&format!(" \t{text} "), &without)), text);
@@ -141,29 +96,16 @@ fn what_json_stringify_wrote_stays_byte_for_byte() {
 
 #[test]
 fn a_line_break_never_gets_into_a_line() {
-    let without = Rules {
-        compute_id: false,
-        ..Rules::default()
-    };
+    let without = Rules { compute_id: false, ..Rules::default() };
     for space in ["\n", "\r", "\r\n", " \n\t"] {
-        let spaced = SMALLEST
-            .replace(':', &format!("{space}:{space}"))
-            .replace('{', &format!("{{{space}"));
-        assert_eq!(
-            line(&parse(&format!("{space}{spaced}{space}"), &without)),
-            SMALLEST
-        );
+        let spaced =
+            SMALLEST.replace(':', &format!("{space}:{space}")).replace('{', &format!("{{{space}"));
+        assert_eq!(line(&parse(&format!("{space}{spaced}{space}"), &without)), SMALLEST);
     }
     let text = with("\"a\":\n\" \\n : \\\" { \"");
     assert_eq!(line(&parse(&text, &without)), text.replace('\n', ""));
-    assert_eq!(
-        fault(&with("\"a\":\"\n\""), &without),
-        "event is not valid JSON at byte 17"
-    );
-    assert_eq!(
-        fault(&with("\"a\":1\n2"), &without),
-        "event is not valid JSON at byte 18"
-    );
+    assert_eq!(fault(&with("\"a\":\"\n\""), &without), "event is not valid JSON at byte 17");
+    assert_eq!(fault(&with("\"a\":1\n2"), &without), "event is not valid JSON at byte 18");
 }
 
 #[test]
@@ -186,16 +128,10 @@ fn the_key_of_the_rules_is_stored_last_and_hashed() {
     let event = parse(SMALLEST, &keyed("k\"\u{e9}"));
     let stored = SMALLEST.replace("\"}}", "\"},\"idempotencyKey\":\"k\\\"\u{e9}\"}");
     assert_eq!(event.key(), Some(&id("k\"\u{e9}")));
-    assert_eq!(
-        event.id().unwrap().as_bytes(),
-        compute_id(stored.as_bytes()).unwrap()
-    );
+    assert_eq!(event.id().unwrap().as_bytes(), compute_id(stored.as_bytes()).unwrap());
     assert_ne!(event.id(), Some(&id(SMALLEST_ID)));
     assert_eq!(line(&event), line(&parse(&stored, &Rules::default())));
-    let without = Rules {
-        compute_id: false,
-        ..keyed("k\"\u{e9}")
-    };
+    let without = Rules { compute_id: false, ..keyed("k\"\u{e9}") };
     assert_eq!(line(&parse(SMALLEST, &without)), stored);
 }
 
@@ -213,19 +149,13 @@ fn a_key_in_the_event_counts_like_the_option() {
 
 #[test]
 fn a_chained_event_keeps_the_id_that_it_had_as_its_key() {
-    let chain = Rules {
-        chain: true,
-        ..Rules::default()
-    };
+    let chain = Rules { chain: true, ..Rules::default() };
     let event = parse(SMALLEST, &chain);
     assert!(event.is_chained_later());
     assert_eq!((event.id(), event.key()), (None, Some(&id(SMALLEST_ID))));
 
     let first = event.chained(None).unwrap();
-    let stored = SMALLEST.replace(
-        "\"}}",
-        &format!("\"}},\"idempotencyKey\":\"{SMALLEST_ID}\"}}"),
-    );
+    let stored = SMALLEST.replace("\"}}", &format!("\"}},\"idempotencyKey\":\"{SMALLEST_ID}\"}}"));
     assert_eq!(line(&first), line(&parse(&stored, &Rules::default())));
     assert!(!first.is_chained_later());
 
@@ -242,20 +172,8 @@ fn a_chained_event_keeps_the_id_that_it_had_as_its_key() {
 #[test]
 fn a_chained_event_keeps_the_key_that_it_was_given() {
     for (text, rules) in [
-        (
-            SMALLEST.to_owned(),
-            Rules {
-                chain: true,
-                ..keyed("k")
-            },
-        ),
-        (
-            with(r#""idempotencyKey":"k""#),
-            Rules {
-                chain: true,
-                ..Rules::default()
-            },
-        ),
+        (SMALLEST.to_owned(), Rules { chain: true, ..keyed("k") }),
+        (with(r#""idempotencyKey":"k""#), Rules { chain: true, ..Rules::default() }),
     ] {
         let event = parse(&text, &rules);
         assert_eq!(event.key(), Some(&id("k")));
@@ -267,39 +185,14 @@ fn a_chained_event_keeps_the_key_that_it_was_given() {
 
 #[test]
 fn what_cannot_be_chained_is_refused() {
-    let chain = Rules {
-        chain: true,
-        ..Rules::default()
-    };
+    let chain = Rules { chain: true, ..Rules::default() };
     for (text, rules, why) in [
-        (
-            with(r#""eventId":"x""#),
-            chain.clone(),
-            "with an eventId of its own",
-        ),
-        (
-            with(r#""prevEventId":"x""#),
-            chain.clone(),
-            "with a prevEventId of its own",
-        ),
-        (
-            with(r#""prevEventId":"""#),
-            chain.clone(),
-            "with a prevEventId of its own",
-        ),
-        (
-            SMALLEST.to_owned(),
-            Rules {
-                compute_id: false,
-                ..chain
-            },
-            "without a computed id",
-        ),
+        (with(r#""eventId":"x""#), chain.clone(), "with an eventId of its own"),
+        (with(r#""prevEventId":"x""#), chain.clone(), "with a prevEventId of its own"),
+        (with(r#""prevEventId":"""#), chain.clone(), "with a prevEventId of its own"),
+        (SMALLEST.to_owned(), Rules { compute_id: false, ..chain }, "without a computed id"),
     ] {
-        assert_eq!(
-            fault(&text, &rules),
-            format!("X event cannot be chained {why}")
-        );
+        assert_eq!(fault(&text, &rules), format!("X event cannot be chained {why}"));
     }
 }
 
@@ -318,10 +211,7 @@ fn a_line_has_room_for_64_mib_with_all_that_is_added() {
         too_long.unwrap_err().message(),
         "event is 67108865 bytes long, a line may have 67108864"
     );
-    let chain = Rules {
-        chain: true,
-        ..keyed("k")
-    };
+    let chain = Rules { chain: true, ..keyed("k") };
     let room = added + ",\"idempotencyKey\":\"k\"".len();
     let event = Event::parse(sized(MAX_LINE - room).as_bytes(), &chain).unwrap();
     assert_eq!(event.chained(None).unwrap().line().len(), MAX_LINE);
@@ -345,20 +235,13 @@ fn an_id_verifies_in_the_order_that_it_was_computed_in() {
     assert_eq!(verify_id(text("x").as_bytes()).unwrap(), None);
     assert_eq!(verify_id(b"{\"a\":1}").unwrap(), None);
     assert_eq!(verify_id(b"{\"eventId\":5}").unwrap(), None);
-    assert_eq!(
-        &compute_id(SMALLEST.as_bytes()).unwrap()[..],
-        SMALLEST_ID.as_bytes()
-    );
+    assert_eq!(&compute_id(SMALLEST.as_bytes()).unwrap()[..], SMALLEST_ID.as_bytes());
 }
 
 #[test]
 fn events_are_the_same_whatever_their_id_and_the_order_of_their_keys() {
     for (a, b, same) in [
-        (
-            r#"{"a":1,"b":2}"#,
-            r#" {"b":2.0,"eventId":"x","\u0061":1e0}"#,
-            true,
-        ),
+        (r#"{"a":1,"b":2}"#, r#" {"b":2.0,"eventId":"x","\u0061":1e0}"#, true),
         (r#"{"a":1}"#, r#"{"a":2}"#, false),
         (r#"{"a":1}"#, r#"{"a":"1"}"#, false),
         (r#"{"a":{"eventId":1}}"#, r#"{"a":{}}"#, false),
@@ -371,34 +254,19 @@ fn events_are_the_same_whatever_their_id_and_the_order_of_their_keys() {
 
 #[test]
 fn an_id_is_a_string_that_json_can_hold() {
-    for good in [
-        &b"x"[..],
-        b" ",
-        b"\0",
-        "\u{1f600}".as_bytes(),
-        b"\xed\xa0\x80x",
-        b"\xed\xb0\x80",
-    ] {
+    for good in [&b"x"[..], b" ", b"\0", "\u{1f600}".as_bytes(), b"\xed\xa0\x80x", b"\xed\xb0\x80"]
+    {
         assert_eq!(Id::new(good).unwrap().as_bytes(), good);
     }
-    for bad in [
-        &b""[..],
-        b"\xff",
-        b"a\xc3",
-        b"\xed\xa0",
-        b"\xed\xa0\x80\xed\xb0\x80",
-        b"\xc0\x80",
-    ] {
+    for bad in [&b""[..], b"\xff", b"a\xc3", b"\xed\xa0", b"\xed\xa0\x80\xed\xb0\x80", b"\xc0\x80"]
+    {
         assert_eq!(Id::new(bad), None, "{}", bad.escape_ascii());
     }
     let mut token = Vec::new();
     id("a\"\n\u{e9}").to_json(&mut token);
     assert_eq!(token, "\"a\\\"\\n\u{e9}\"".as_bytes());
     assert_eq!(id("\u{e9}").to_string(), "\u{e9}");
-    assert_eq!(
-        Id::new(b"a\xed\xa0\x80").unwrap().to_string(),
-        "a\u{fffd}\u{fffd}\u{fffd}"
-    );
+    assert_eq!(Id::new(b"a\xed\xa0\x80").unwrap().to_string(), "a\u{fffd}\u{fffd}\u{fffd}");
 }
 
 proptest! {

@@ -75,12 +75,7 @@ fn refuses_the_first_byte_that_does_not_fit() {
         (b"{\"a\":\"\xed\xa0\x80\"}", 6),
         (b"{\"a\":\"\xc0\x80\"}", 6),
     ] {
-        assert_eq!(
-            check(text),
-            Err(Fault::Invalid { at }),
-            "{}",
-            text.escape_ascii()
-        );
+        assert_eq!(check(text), Err(Fault::Invalid { at }), "{}", text.escape_ascii());
     }
 }
 

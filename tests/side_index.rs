@@ -53,10 +53,7 @@ impl Storage for CountingStorage {
 impl Disk for CountingDisk {
     fn open(&self, path: &Path) -> Result<Arc<dyn Storage>> {
         let inner = FileDisk.open(path)?;
-        Ok(Arc::new(CountingStorage {
-            inner,
-            read: self.0.clone(),
-        }))
+        Ok(Arc::new(CountingStorage { inner, read: self.0.clone() }))
     }
     fn stat(&self, path: &Path) -> io::Result<Option<Stat>> {
         FileDisk.stat(path)
@@ -84,18 +81,12 @@ struct Process {
 impl Process {
     fn new() -> Self {
         let read = Arc::new(AtomicU64::new(0));
-        Process {
-            registry: Registry::new(Arc::new(CountingDisk(read.clone()))),
-            read,
-        }
+        Process { registry: Registry::new(Arc::new(CountingDisk(read.clone()))), read }
     }
 
     fn append(&self, log: &ChroniclePath, events: Range<u64>) -> Vec<Receipt> {
         let texts = events.map(event).collect();
-        self.registry
-            .append(log, texts, false, AppendOptions::default())
-            .unwrap()
-            .0
+        self.registry.append(log, texts, false, AppendOptions::default()).unwrap().0
     }
 
     /// The receipt of an event that the log has, and how many bytes of the log were read for it.
@@ -145,14 +136,8 @@ fn a_new_process_learns_the_log_from_its_index_without_reading_it() {
         let (again, read) = process.again(&log, n);
         let first = &receipts[usize::try_from(n).unwrap()];
         assert!(again.duplicate && again.identical && again.durable);
-        assert_eq!(
-            (again.seq, again.offset, again.length),
-            (n + 1, first.offset, first.length)
-        );
-        assert!(
-            read < log_length(&log) / 4,
-            "{read} bytes were read for event {n}"
-        );
+        assert_eq!((again.seq, again.offset, again.length), (n + 1, first.offset, first.length));
+        assert!(read < log_length(&log) / 4, "{read} bytes were read for event {n}");
     }
     let new = process.append(&log, EVENTS..EVENTS + 1).remove(0);
     assert_eq!((new.seq, new.duplicate), (EVENTS + 1, false));
@@ -169,10 +154,7 @@ fn an_index_is_extended_as_the_log_grows() {
     for n in [0, EVENTS, 3 * EVENTS - 1] {
         let (again, read) = process.again(&log, n);
         assert_eq!((again.duplicate, again.seq), (true, n + 1));
-        assert!(
-            read < log_length(&log) / 4,
-            "{read} bytes were read for event {n}"
-        );
+        assert!(read < log_length(&log) / 4, "{read} bytes were read for event {n}");
     }
 }
 
@@ -183,9 +165,7 @@ fn a_damaged_index_is_never_believed() {
     let good = std::fs::read(&index).unwrap();
     let step = good.len() / 97;
     for at in
-        (0..good.len())
-            .step_by(step)
-            .chain([0, 8, 16, 24, 32, 40, 48, 56, 64, 72, good.len() - 1])
+        (0..good.len()).step_by(step).chain([0, 8, 16, 24, 32, 40, 48, 56, 64, 72, good.len() - 1])
     {
         let mut bad = good.clone();
         bad[at] ^= 0x40;
@@ -193,26 +173,15 @@ fn a_damaged_index_is_never_believed() {
         let process = Process::new();
         for n in [0, EVENTS / 3, EVENTS - 1] {
             let (again, _) = process.again(&log, n);
-            assert_eq!(
-                (again.duplicate, again.seq),
-                (true, n + 1),
-                "byte {at} flipped"
-            );
+            assert_eq!((again.duplicate, again.seq), (true, n + 1), "byte {at} flipped");
         }
     }
     for length in [0, 1, 4095, 4096, good.len() / 2, good.len() - 1] {
         std::fs::write(&index, &good[..length]).unwrap();
         let (again, _) = Process::new().again(&log, 7);
-        assert_eq!(
-            (again.duplicate, again.seq),
-            (true, 8),
-            "cut to {length} bytes"
-        );
+        assert_eq!((again.duplicate, again.seq), (true, 8), "cut to {length} bytes");
     }
-    assert_eq!(
-        Process::new().append(&log, EVENTS..EVENTS + 1)[0].seq,
-        EVENTS + 1
-    );
+    assert_eq!(Process::new().append(&log, EVENTS..EVENTS + 1)[0].seq, EVENTS + 1);
 }
 
 #[test]
@@ -235,10 +204,7 @@ fn an_index_of_another_file_is_not_believed() {
 fn an_index_is_not_believed_after_the_log_was_cut_and_grew_again() {
     let folder = tempfile::tempdir().unwrap();
     let (log, receipts, _) = indexed_log(folder.path());
-    let file = std::fs::OpenOptions::new()
-        .write(true)
-        .open(log.as_path())
-        .unwrap();
+    let file = std::fs::OpenOptions::new().write(true).open(log.as_path()).unwrap();
     file.set_len(receipts[10].offset).unwrap();
     let process = Process::new();
     assert!(!process.again(&log, EVENTS - 1).0.duplicate);
@@ -253,9 +219,7 @@ fn a_short_log_gets_no_index() {
     process.append(&log, 0..1_000);
     // Everything that follows the batch has ended once a second one is settled.
     process.append(&log, 1_000..1_001);
-    let names: Vec<_> = std::fs::read_dir(folder.path())
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name())
-        .collect();
+    let names: Vec<_> =
+        std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names, ["short.sage"]);
 }

@@ -43,17 +43,12 @@ pub fn validate_path(path: String, any_extension: bool) -> String {
 #[napi(catch_unwind)]
 pub fn check_events(events: String, options: Option<String>) -> String {
     let lines = || {
-        let rules = options::Append::parse(options.as_deref())?
-            .into_core()?
-            .rules;
+        let rules = options::Append::parse(options.as_deref())?.into_core()?.rules;
         let line = |text: Vec<u8>| {
             let event = Event::parse(&text, &rules)?;
             Ok(String::from_utf8_lossy(event.line()).into_owned())
         };
-        texts(events)
-            .into_iter()
-            .map(line)
-            .collect::<Result<Vec<String>>>()
+        texts(events).into_iter().map(line).collect::<Result<Vec<String>>>()
     };
     settle(lines())
 }
@@ -65,13 +60,7 @@ pub fn compute_ids(events: String) -> String {
         let id = event::compute_id(&text).map_err(|error| error.with_index(index))?;
         Ok(String::from_utf8_lossy(&id).into_owned())
     };
-    settle(
-        texts(events)
-            .into_iter()
-            .enumerate()
-            .map(id)
-            .collect::<Result<Vec<String>>>(),
-    )
+    settle(texts(events).into_iter().enumerate().map(id).collect::<Result<Vec<String>>>())
 }
 
 /// Which canonical form the event's own id is the hash of.
@@ -98,10 +87,7 @@ fn texts(events: String) -> Vec<Vec<u8>> {
     if !events.contains('\n') {
         return vec![events.into_bytes()];
     }
-    events
-        .split('\n')
-        .map(|text| text.as_bytes().to_vec())
-        .collect()
+    events.split('\n').map(|text| text.as_bytes().to_vec()).collect()
 }
 
 fn settle<T: serde::Serialize>(result: Result<T>) -> String {

@@ -90,11 +90,7 @@ impl Read {
 }
 
 pub(super) fn path(raw: &str, any_extension: bool) -> Result<ChroniclePath> {
-    if any_extension {
-        ChroniclePath::parse_any_extension(raw)
-    } else {
-        ChroniclePath::parse(raw)
-    }
+    if any_extension { ChroniclePath::parse_any_extension(raw) } else { ChroniclePath::parse(raw) }
 }
 
 fn parse<T: Default + for<'de> Deserialize<'de>>(text: Option<&str>) -> Result<T> {

@@ -93,12 +93,7 @@ pub(super) fn slice(slice: &Slice, positions: bool) -> String {
         offset: bad.offset,
         length: bad.length,
     });
-    let flat = || {
-        slice
-            .places
-            .iter()
-            .flat_map(|place| [place.seq, place.offset, place.length])
-    };
+    let flat = || slice.places.iter().flat_map(|place| [place.seq, place.offset, place.length]);
     ok(&Part {
         done: slice.done,
         bad: bad.collect(),
@@ -116,15 +111,7 @@ fn done(receipts: &[Receipt], warnings: &[Warning]) -> String {
             id.to_json(&mut out);
             out.push(b',');
         }
-        let Receipt {
-            seq,
-            offset,
-            length,
-            duplicate,
-            identical,
-            durable,
-            ..
-        } = receipt;
+        let Receipt { seq, offset, length, duplicate, identical, durable, .. } = receipt;
         let rest = format!(
             "\"seq\":{seq},\"offset\":{offset},\"length\":{length},\"duplicate\":{duplicate},\"identical\":{identical},\"durable\":{durable}}}"
         );
@@ -139,10 +126,7 @@ fn done(receipts: &[Receipt], warnings: &[Warning]) -> String {
         }
         let told: Vec<Told<'_>> = warnings
             .iter()
-            .map(|warning| Told {
-                code: warning.code,
-                message: &warning.message,
-            })
+            .map(|warning| Told { code: warning.code, message: &warning.message })
             .collect();
         out.extend_from_slice(b",\"warnings\":");
         out.extend_from_slice(json(&told).as_bytes());

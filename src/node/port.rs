@@ -64,18 +64,9 @@ impl Port {
     #[napi(constructor, catch_unwind)]
     pub fn new(env: Env, on_settled: Function<'_, (), ()>) -> napi::Result<Port> {
         let (waker, hold) = waker(&env, napi::JsValue::raw(&on_settled))?;
-        let inbox = Arc::new(Inbox {
-            settled: Mutex::default(),
-            waker,
-        });
-        let desk = Desk {
-            inbox,
-            hold,
-            pending: HashMap::new(),
-        };
-        Ok(Port {
-            desk: Rc::new(RefCell::new(desk)),
-        })
+        let inbox = Arc::new(Inbox { settled: Mutex::default(), waker });
+        let desk = Desk { inbox, hold, pending: HashMap::new() };
+        Ok(Port { desk: Rc::new(RefCell::new(desk)) })
     }
 
     /// Appends events, JSON texts joined by newlines.
@@ -132,11 +123,7 @@ impl Desk {
     fn slot(&mut self, id: u32) -> Slot {
         self.pending.insert(id, None);
         self.hold.set(true);
-        Slot {
-            inbox: self.inbox.clone(),
-            id,
-            settled: AtomicBool::new(false),
-        }
+        Slot { inbox: self.inbox.clone(), id, settled: AtomicBool::new(false) }
     }
 
     fn work(
@@ -169,11 +156,7 @@ impl Inbox {
 impl Slot {
     fn settle(&self, outcome: String, text: Option<String>) {
         if !self.settled.swap(true, Ordering::AcqRel) {
-            self.inbox.push(Settlement {
-                id: self.id,
-                outcome,
-                text,
-            });
+            self.inbox.push(Settlement { id: self.id, outcome, text });
         }
     }
 }
@@ -194,26 +177,15 @@ struct Target {
 impl Target {
     fn new(path: &str, options: Option<&str>) -> Result<Target> {
         let options = Read::parse(options)?;
-        Ok(Target {
-            path: options.path(path)?,
-            options,
-        })
+        Ok(Target { path: options.path(path)?, options })
     }
 
     fn open(&self) -> Result<CoreReader> {
-        let Read {
-            tail,
-            positions,
-            lines,
-            ..
-        } = self.options;
+        let Read { tail, positions, lines, .. } = self.options;
         match tail {
             None => CoreReader::open(&self.path),
             Some(count) => {
-                let counted = Counted {
-                    always: positions,
-                    for_bad_lines: lines,
-                };
+                let counted = Counted { always: positions, for_bad_lines: lines };
                 CoreReader::open_counted_tail(&self.path, u64::from(count), counted)
             }
         }
@@ -241,11 +213,7 @@ impl Reader {
     #[napi(constructor, catch_unwind)]
     pub fn new(port: &Port, path: String, options: Option<String>) -> Reader {
         let target = Target::new(&path, options.as_deref());
-        Reader {
-            desk: port.desk.clone(),
-            target,
-            state: Arc::default(),
-        }
+        Reader { desk: port.desk.clone(), target, state: Arc::default() }
     }
 
     /// Reads the next slice.
@@ -275,10 +243,7 @@ impl Reader {
         let state = self.state.clone();
         let close = move || {
             let mut state = locked(&state);
-            *state = ReaderState {
-                closed: true,
-                ..ReaderState::default()
-            };
+            *state = ReaderState { closed: true, ..ReaderState::default() };
         };
         // Without a thread the descriptor is closed when the reader is collected.
         let _ = pool::run(Box::new(close));
@@ -304,10 +269,7 @@ fn next_slice(state: &Mutex<ReaderState>, target: &Target) -> Result<(String, Op
     if slice.done {
         *state = ReaderState::default();
     }
-    Ok((
-        outcome::slice(&slice, target.options.positions),
-        Some(text(slice)),
-    ))
+    Ok((outcome::slice(&slice, target.options.positions), Some(text(slice))))
 }
 
 /// Runs `work` on a worker and settles with what it gives.

@@ -47,10 +47,7 @@ pub(super) fn waker(env: &Env, callback: sys::napi_value) -> Result<(Waker, Hold
     let mut reference = ptr::null_mut();
     // SAFETY: `callback` is a live function value of this environment.
     check(unsafe { sys::napi_create_reference(raw, callback, 0, &raw mut reference) })?;
-    let context = Box::new(Context {
-        callback: reference,
-        function: function.clone(),
-    });
+    let context = Box::new(Context { callback: reference, function: function.clone() });
     let context: *mut c_void = Box::into_raw(context).cast();
     let mut made = ptr::null_mut();
     // SAFETY: the context lives until `finalize`, which Node-API calls once and last. Without a JavaScript function `call` finds the callback itself.
@@ -77,12 +74,7 @@ pub(super) fn waker(env: &Env, callback: sys::napi_value) -> Result<(Waker, Hold
     // SAFETY: just made, on the thread of its environment.
     check(unsafe { sys::napi_unref_threadsafe_function(raw, made) })?;
     *locked(&function) = Some(Function(made));
-    let hold = Hold {
-        env: raw,
-        callback: reference,
-        held: false,
-        function: function.clone(),
-    };
+    let hold = Hold { env: raw, callback: reference, held: false, function: function.clone() };
     Ok((Waker(function), hold))
 }
 

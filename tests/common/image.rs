@@ -1,0 +1,100 @@
+//! A file as the page cache shows it and as the disk holds it.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+/// Bytes of a page.
+pub const PAGE: usize = 4096;
+
+/// Both images of one file.
+///
+/// A failed sync leaves its pages clean in the cache and as they were on the disk. What is written into such a page
+/// later never comes to the disk either, until the page was dropped and read again.
+#[derive(Debug, Clone, Default)]
+pub struct Image {
+    pub cached: Vec<u8>,
+    pub disk: Vec<u8>,
+    dirty: BTreeSet<usize>,
+    stuck: BTreeSet<usize>,
+}
+
+impl Image {
+    /// A file that is on the disk as it is.
+    pub fn durable(bytes: &[u8]) -> Image {
+        Image {
+            cached: bytes.to_vec(),
+            disk: bytes.to_vec(),
+            ..Image::default()
+        }
+    }
+
+    pub fn append(&mut self, bytes: &[u8]) {
+        let start = self.cached.len();
+        self.cached.extend_from_slice(bytes);
+        self.dirty.extend(pages(&(start..self.cached.len())));
+    }
+
+    pub fn overwrite(&mut self, at: usize, bytes: &[u8]) {
+        self.cached[at..at + bytes.len()].copy_from_slice(bytes);
+        self.dirty.extend(pages(&(at..at + bytes.len())));
+    }
+
+    pub fn set_len(&mut self, length: usize) {
+        self.cached.resize(length, 0);
+        self.dirty.retain(|page| page * PAGE < length);
+        self.stuck.retain(|page| page * PAGE < length);
+        if !length.is_multiple_of(PAGE) {
+            self.dirty.insert(length / PAGE);
+        }
+    }
+
+    /// The pages that wait are written.
+    pub fn write_back(&mut self) {
+        self.disk.resize(self.cached.len(), 0);
+        for page in std::mem::take(&mut self.dirty) {
+            if !self.stuck.contains(&page) {
+                let range = self.range_of(page);
+                self.disk[range.clone()].copy_from_slice(&self.cached[range]);
+            }
+        }
+    }
+
+    /// The pages that wait fail, and count as clean from now on.
+    pub fn lose(&mut self) {
+        self.stuck.append(&mut self.dirty);
+    }
+
+    /// Drops the clean pages of `range`. False when others stay.
+    pub fn drop_cached(&mut self, range: &Range<usize>) -> bool {
+        let mut gone = true;
+        for page in pages(&(range.start..range.end.min(self.cached.len()))) {
+            if self.dirty.contains(&page) {
+                gone = false;
+                continue;
+            }
+            self.stuck.remove(&page);
+            for at in self.range_of(page) {
+                self.cached[at] = self.disk.get(at).copied().unwrap_or(0);
+            }
+        }
+        gone
+    }
+
+    /// Bytes that a power cut may lose: from the first one that the disk does not hold.
+    pub fn unsynced(&self) -> Range<usize> {
+        let same = self.cached.iter().zip(&self.disk);
+        let first = same.take_while(|(cached, disk)| cached == disk).count();
+        first..self.cached.len()
+    }
+
+    fn range_of(&self, page: usize) -> Range<usize> {
+        page * PAGE..((page + 1) * PAGE).min(self.cached.len())
+    }
+}
+
+fn pages(range: &Range<usize>) -> Range<usize> {
+    if range.start >= range.end {
+        return 0..0;
+    }
+    range.start / PAGE..range.end.div_ceil(PAGE)
+}
