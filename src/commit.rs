@@ -9,18 +9,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use memchr::memmem;
-
 use crate::batch::{Batch, Before, Decision, Past, Place};
 use crate::error::{Code, Error, Result, Written};
 use crate::event::Id;
 use crate::history::{CaughtUp, Found, History};
 use crate::indexing;
+use crate::landing::{self, Handed};
 use crate::ledger::{Group, WrittenBatch};
 use crate::pool::locked;
 use crate::request::{Outcome, Request, Warning};
 use crate::side_index::SideIndex;
-use crate::storage::{Stat, Storage, read_exact_at};
+use crate::storage::{Stat, Storage};
 use crate::writer::{Next, Writer};
 
 /// Times the file at the path may be another one than was opened before this is taken for a file system without stable
@@ -374,9 +373,10 @@ impl Writer {
             } else {
                 batch.buffer()
             };
-            self.write_at_end(&*storage, generation, bytes, stat.length)?;
-            let handed = Handed { bytes, lines: batch.buffer(), start: stat.length, tail_length };
-            let landed = land(&*storage, history, &handed)
+            let lines = batch.buffer();
+            let handed = Handed { bytes, lines, start: stat.length, tail_length };
+            landing::write_at_end(&*storage, &handed, || self.sync_once(&*storage, generation))?;
+            let landed = landing::land(&*storage, history, &handed)
                 .map_err(|error| cannot("pread", error).with_written(Written::Unknown))?;
             file_end = landed.file_end;
             for group in &mut groups {
@@ -451,88 +451,6 @@ impl Writer {
         }
         Ok(gone)
     }
-
-    /// One write of all bytes. When it fails part of the way, the part is taken back if nothing came behind it; else it is
-    /// ended with a newline and stays as a bad line.
-    fn write_at_end(
-        &self,
-        storage: &dyn Storage,
-        generation: u64,
-        bytes: &[u8],
-        start: u64,
-    ) -> Result<()> {
-        let mut written = 0;
-        let failure = loop {
-            let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) else {
-                return Ok(());
-            };
-            match storage.append(rest) {
-                Ok(0) => break io::ErrorKind::WriteZero.into(),
-                Ok(count) => written += count,
-                Err(error) => break error,
-            }
-            let is_last = || storage.stat().is_ok_and(|stat| stat.length == start + written as u64);
-            if written < bytes.len() && !is_last() {
-                break io::Error::other("another program wrote into the middle of a short write");
-            }
-        };
-        let error = Error::io("cannot append", "write", failure);
-        match storage.stat() {
-            Ok(stat) if stat.length == start => return Err(error.with_written(Written::No)),
-            Ok(stat) if stat.length == start + written as u64 && storage.set_len(start).is_ok() => {
-                let synced = self.sync_once(storage, generation);
-                let written = if synced.is_ok() { Written::No } else { Written::Unknown };
-                return Err(error.with_written(written));
-            }
-            _ => {}
-        }
-        // If this fails too, whoever appends next finds the torn tail and ends it.
-        let _ = storage.append(b"\n");
-        Err(error.with_written(Written::Unknown))
-    }
-}
-
-/// What was handed to the system, and where the file ended before.
-struct Handed<'a> {
-    bytes: &'a [u8],
-    lines: &'a [u8],
-    start: u64,
-    tail_length: u64,
-}
-
-/// Where the lines of a batch came to stand.
-struct Landed {
-    begin: u64,
-    records_before: u64,
-    file_end: u64,
-}
-
-/// Takes the written lines into the history and finds their place: a program that appends without the lock may have come in between.
-fn land(storage: &dyn Storage, history: &mut History, written: &Handed<'_>) -> io::Result<Landed> {
-    let file_end = storage.stat()?.length;
-    let records = history.frontier().records;
-    let alone = file_end == written.start + written.bytes.len() as u64;
-    if alone && written.tail_length == 0 {
-        history.absorb(written.bytes);
-        return Ok(Landed { begin: written.start, records_before: records, file_end });
-    }
-    history.catch_up(storage, file_end)?;
-    let begin = if alone {
-        file_end - written.lines.len() as u64
-    } else {
-        let size = usize::try_from(file_end.saturating_sub(written.start)).unwrap_or(usize::MAX);
-        let mut region = vec![0; size];
-        read_exact_at(storage, &mut region, written.start)?;
-        let at = memmem::find(&region, written.bytes).ok_or_else(|| {
-            io::Error::other(
-                "the written lines are not in the file: another program changed it in place",
-            )
-        })?;
-        let before_lines = written.bytes.len() - written.lines.len();
-        written.start + (at + before_lines) as u64
-    };
-    let records_before = history.seq_of(storage, begin)? - 1;
-    Ok(Landed { begin, records_before, file_end })
 }
 
 fn group(request: &Arc<Request>, decisions: Vec<Decision>, warnings: &mut Vec<Warning>) -> Group {

@@ -143,14 +143,7 @@ impl Ledger {
 impl Writer {
     /// Hands a batch over that is in the file and whose lock was released. What asks for no sync is settled here.
     pub(crate) fn hand_over(&self, mut batch: WrittenBatch) {
-        match batch.storage.stat() {
-            Ok(stat) if stat.links == 0 => {
-                return self
-                    .put_back(batch.groups.into_iter().map(|group| group.request).collect());
-            }
-            Ok(_) => {}
-            Err(error) => return self.reject(batch.groups, &cannot("fstat", error)),
-        }
+        let storage = batch.storage.clone();
         let mut ledger = locked(&self.ledger);
         let current = ledger.generation == batch.generation;
         if current && ledger.failures != batch.failures {
@@ -172,8 +165,19 @@ impl Writer {
             ledger.unsynced.push(batch);
         }
         drop(ledger);
-        for (group, durable) in settled.into_iter().zip(proved) {
-            group.settle(|_| durable);
+        if settled.is_empty() {
+            return;
+        }
+        match storage.stat() {
+            Ok(stat) if stat.links == 0 => {
+                self.put_back(settled.into_iter().map(|group| group.request).collect());
+            }
+            Ok(_) => {
+                for (group, durable) in settled.into_iter().zip(proved) {
+                    group.settle(|_| durable);
+                }
+            }
+            Err(error) => self.reject(settled, &cannot("fstat", error)),
         }
     }
 

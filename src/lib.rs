@@ -52,6 +52,7 @@ mod pool;
 mod permit;
 pub mod request;
 mod batch;
+mod landing;
 mod shared;
 mod ledger;
 mod commit;
