@@ -1,6 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { afterEach } from 'vitest';
 
 export interface End {
   code: number | null;
@@ -9,11 +8,12 @@ export interface End {
 
 const running = new Set<Child>();
 
-afterEach(async () => {
+/** Ends what a test left running, by its pid. */
+export async function endTheRest(): Promise<void> {
   const left = [...running];
   for (const child of left) child.kill('SIGKILL');
   await Promise.all(left.map((child) => child.ended));
-});
+}
 
 /** A child program that speaks in lines. Whatever is left of it ends with the test. */
 export class Child {

@@ -4,16 +4,19 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach } from 'vitest';
+import { endTheRest } from './child';
 
 export const chronicle = createRequire(import.meta.url)(
   '../index.js',
 ) as typeof import('../index.js');
 
-/** A fresh folder for each test, gone after it. */
+/** A fresh folder for each test; it and the child programs are gone after the test. */
 export function scratchFolder(): { path: (name: string) => string; folder: () => string } {
   let current: string | undefined;
   const folder = () => (current ??= mkdtempSync(join(tmpdir(), 'chronicle-')));
-  afterEach(() => {
+  afterEach(async () => {
+    // A living child would make the folder again.
+    await endTheRest();
     if (current) rmSync(current, { recursive: true, force: true });
     current = undefined;
   });

@@ -82,28 +82,17 @@ pub struct When {
 impl When {
     /// The next one of this kind.
     pub fn next(kind: Kind) -> Self {
-        When {
-            kind: Some(kind),
-            process: None,
-            skip: 0,
-            times: 1,
-        }
+        When { kind: Some(kind), process: None, skip: 0, times: 1 }
     }
 
     /// The next one, whatever it is.
     pub fn any() -> Self {
-        When {
-            kind: None,
-            ..When::next(Kind::Open)
-        }
+        When { kind: None, ..When::next(Kind::Open) }
     }
 
     /// Only of this process.
     pub fn of(self, process: u32) -> Self {
-        When {
-            process: Some(process),
-            ..self
-        }
+        When { process: Some(process), ..self }
     }
 
     /// Not before so many of them are past.
@@ -113,10 +102,7 @@ impl When {
 
     /// All from there on.
     pub fn always(self) -> Self {
-        When {
-            times: usize::MAX,
-            ..self
-        }
+        When { times: usize::MAX, ..self }
     }
 }
 

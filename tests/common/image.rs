@@ -21,11 +21,7 @@ pub struct Image {
 impl Image {
     /// A file that is on the disk as it is.
     pub fn durable(bytes: &[u8]) -> Image {
-        Image {
-            cached: bytes.to_vec(),
-            disk: bytes.to_vec(),
-            ..Image::default()
-        }
+        Image { cached: bytes.to_vec(), disk: bytes.to_vec(), ..Image::default() }
     }
 
     pub fn append(&mut self, bytes: &[u8]) {

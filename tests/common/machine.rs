@@ -75,10 +75,7 @@ pub struct StrangersLock(Arc<Machine>, u64);
 
 impl Machine {
     pub fn new() -> Arc<Machine> {
-        Arc::new(Machine {
-            state: Mutex::default(),
-            changed: Condvar::new(),
-        })
+        Arc::new(Machine { state: Mutex::default(), changed: Condvar::new() })
     }
 
     /// A machine that holds one durable log.
@@ -97,10 +94,7 @@ impl Machine {
         };
         let machine = self.clone();
         let registry = Registry::new(Arc::new(View { machine, process }));
-        Process {
-            registry,
-            id: process,
-        }
+        Process { registry, id: process }
     }
 
     // Faults.
@@ -144,9 +138,7 @@ impl Machine {
     /// Waits until what was done is as `holds` says.
     pub fn wait_until(&self, holds: impl Fn(&[Operation]) -> bool) {
         let state = self.state();
-        let waited = self
-            .changed
-            .wait_timeout_while(state, HANG, |state| !holds(&state.log));
+        let waited = self.changed.wait_timeout_while(state, HANG, |state| !holds(&state.log));
         let timed_out = waited.unwrap_or_else(PoisonError::into_inner).1;
         assert!(!timed_out.timed_out(), "the operations never came");
     }
@@ -158,10 +150,7 @@ impl Machine {
         let mut state = self.state();
         state.count += 1;
         let number = state.count;
-        let inode = Inode {
-            image: Image::durable(bytes),
-            ..Inode::default()
-        };
+        let inode = Inode { image: Image::durable(bytes), ..Inode::default() };
         state.inodes.insert(number, inode);
         state.names.insert(path.into(), number);
         state.durable_names.insert(path.into(), number);
@@ -272,9 +261,7 @@ impl Machine {
             good: None,
         });
         let rules = state.rules.iter_mut();
-        let effect = rules
-            .filter_map(|rule| rule.meets(process, kind))
-            .next();
+        let effect = rules.filter_map(|rule| rule.meets(process, kind)).next();
         drop(state);
         self.changed.notify_all();
         let verdict = effect.map_or(Verdict::Go, |effect| effect.verdict());
@@ -295,9 +282,7 @@ impl Machine {
 impl State {
     fn crash(&self) -> Crash {
         let number = self.durable_names.get(Path::new(PATH));
-        Crash {
-            image: number.map(|number| self.inodes[number].image.clone()),
-        }
+        Crash { image: number.map(|number| self.inodes[number].image.clone()) }
     }
 
     fn stat(&self, number: u64) -> Stat {
@@ -392,9 +377,7 @@ impl Descriptor {
         range: Range<u64>,
         act: impl FnOnce(&mut Inode, Verdict) -> io::Result<T>,
     ) -> io::Result<T> {
-        let (place, verdict) = self
-            .machine
-            .begin(self.process, self.number, kind, range);
+        let (place, verdict) = self.machine.begin(self.process, self.number, kind, range);
         let result = match verdict {
             Verdict::Fail(code) if kind != Kind::Sync => Err(io::Error::from_raw_os_error(code)),
             other => {

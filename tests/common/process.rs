@@ -106,26 +106,17 @@ pub fn written(error: &Error) -> Option<Written> {
 
 /// The default options, with a deadline that only a hang can meet.
 pub fn options() -> AppendOptions {
-    AppendOptions {
-        lock_timeout: HANG,
-        ..AppendOptions::default()
-    }
+    AppendOptions { lock_timeout: HANG, ..AppendOptions::default() }
 }
 
 /// The same with this deadline in milliseconds.
 pub fn within(milliseconds: u64) -> AppendOptions {
-    AppendOptions {
-        lock_timeout: Duration::from_millis(milliseconds),
-        ..AppendOptions::default()
-    }
+    AppendOptions { lock_timeout: Duration::from_millis(milliseconds), ..AppendOptions::default() }
 }
 
 /// The same for a record that need not be synced.
 pub fn os() -> AppendOptions {
-    AppendOptions {
-        durability: Durability::Os,
-        ..options()
-    }
+    AppendOptions { durability: Durability::Os, ..options() }
 }
 
 pub fn log_path() -> ChroniclePath {
@@ -154,9 +145,7 @@ pub fn line_of(event: &str) -> String {
 pub fn count_of(log: &[u8], event: &str) -> usize {
     let line = line_of(event);
     let line = line.trim_end().as_bytes();
-    log.split(|byte| *byte == b'\n')
-        .filter(|other| *other == line)
-        .count()
+    log.split(|byte| *byte == b'\n').filter(|other| *other == line).count()
 }
 
 pub fn seqs(receipts: &[Receipt]) -> Vec<u64> {
