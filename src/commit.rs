@@ -16,6 +16,7 @@ use crate::history::{CaughtUp, Found, History};
 use crate::indexing;
 use crate::landing::{self, Handed};
 use crate::ledger::{Group, WrittenBatch};
+use crate::platform;
 use crate::pool::locked;
 use crate::request::{Outcome, Request, Warning};
 use crate::side_index::SideIndex;
@@ -149,7 +150,8 @@ impl Writer {
             Ok(None) => return self.try_later(&mut state),
             Ok(Some(acquired)) => acquired,
         };
-        state.attempts = 0;
+        // Not forgotten at once: a file whose lock is fought over is waited for at everybody's pace.
+        state.attempts = state.attempts.saturating_sub(2);
         if state.history.behind(stat.length) > LONG_SCAN && !locked(&self.ledger).suspect {
             lock.release(self, &mut state);
             return self.scan_ahead(&mut state, stat.length);
@@ -182,7 +184,7 @@ impl Writer {
     fn try_later(&self, state: &mut State) -> Next {
         self.tried_in_vain();
         let pause = self.shared.pause(state.attempts, self.longest_wait());
-        state.attempts = state.attempts.saturating_add(1);
+        state.attempts = state.attempts.saturating_add(1).min(10);
         match self.after_write() {
             Next::Done => {
                 state.waits(self, false);
@@ -406,8 +408,7 @@ impl Writer {
             self.sync_once(storage, open.generation)
                 .map_err(|error| error.with_written(Written::No))?;
             if !self.reread(storage, open.generation, range.clone())? {
-                let stays = io::Error::other("other processes keep the pages in the cache");
-                return Err(cannot("posix_fadvise", stays));
+                return Err(cannot("posix_fadvise", platform::busy()));
             }
             history.roll_back(proved);
         } else if open.fresh {

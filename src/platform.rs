@@ -7,6 +7,9 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 
+#[cfg(target_os = "linux")]
+const PAGE: u64 = 4096;
+
 /// Drops the clean pages of `range` from the page cache and says whether they are gone, so that the next read
 /// comes from the disk. `Ok(false)`: another process maps or uses them.
 ///
@@ -20,7 +23,6 @@ pub(crate) fn drop_cached(file: &File, range: Range<u64>) -> io::Result<bool> {
 
     const TMPFS_MAGIC: i64 = 0x0102_1994;
     const RAMFS_MAGIC: i64 = 0x8584_58f6;
-    const PAGE: u64 = 4096;
     // The kernel passes over a large folio that reaches out of the range: the wider tries take those in.
     const ALIGNMENTS: [u64; 6] = [4096, 65_536, 4 << 20, 4 << 20, 4 << 20, 4 << 20];
 
@@ -40,17 +42,11 @@ pub(crate) fn drop_cached(file: &File, range: Range<u64>) -> io::Result<bool> {
         let start = range.start / align * align;
         let length = NonZeroU64::new(end.div_ceil(align) * align - start);
         fadvise(file, start, length, Advice::DontNeed)?;
-        let mut pages = (range.start / PAGE..end.div_ceil(PAGE)).rev();
-        let cached = pages.try_fold((), |(), page| match is_cached(file, page * PAGE) {
-            Ok(false) => Ok(()),
-            Ok(true) => Err(None),
-            Err(error) => Err(Some(error)),
-        });
-        match cached {
-            Ok(()) => return Ok(true),
-            Err(None) => {}
-            Err(Some(error)) if is_unsupported(&error) => return Ok(true),
-            Err(Some(error)) => return Err(error),
+        match any_cached(file, range.start..end) {
+            Ok(false) => return Ok(true),
+            Ok(true) => {}
+            Err(error) if is_unsupported(&error) => return Ok(true),
+            Err(error) => return Err(error),
         }
     }
     Ok(false)
@@ -60,6 +56,20 @@ pub(crate) fn drop_cached(file: &File, range: Range<u64>) -> io::Result<bool> {
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn drop_cached(_file: &File, _range: Range<u64>) -> io::Result<bool> {
     Ok(true)
+}
+
+/// Whether any page of a stretch is in the cache. Where the file was never written the kernel makes zeros without the disk, so those pages
+/// are left out, and looked for first: a probe there makes a page.
+#[cfg(target_os = "linux")]
+fn any_cached(file: &File, range: Range<u64>) -> io::Result<bool> {
+    for data in data_in(file, range).into_iter().rev() {
+        for page in (data.start / PAGE..data.end.div_ceil(PAGE)).rev() {
+            if is_cached(file, page * PAGE)? {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
 }
 
 #[cfg(target_os = "linux")]
@@ -75,6 +85,31 @@ fn is_cached(file: &File, offset: u64) -> io::Result<bool> {
             Err(error) => return Err(error.into()),
         }
     }
+}
+
+/// Where a stretch of the file has data: not where it was never written, as `lseek(2)` tells with `SEEK_DATA` and `SEEK_HOLE`.
+#[cfg(target_os = "linux")]
+fn data_in(file: &File, range: Range<u64>) -> Vec<Range<u64>> {
+    use rustix::fs::{SeekFrom, seek};
+    use rustix::io::Errno;
+    let mut found = Vec::new();
+    let mut at = range.start;
+    while at < range.end {
+        match seek(file, SeekFrom::Data(at)) {
+            Ok(data) if data < range.end => {
+                let hole = seek(file, SeekFrom::Hole(data)).unwrap_or(range.end).min(range.end);
+                found.push(data..hole);
+                at = hole.max(data + 1);
+            }
+            Ok(_) | Err(Errno::NXIO) => break,
+            // Not told: all of it may be data.
+            Err(_) => {
+                found.push(at..range.end);
+                break;
+            }
+        }
+    }
+    found
 }
 
 #[cfg(target_os = "linux")]
@@ -195,4 +230,31 @@ pub(crate) fn errno_name(raw: i32) -> Option<&'static str> {
         (Errno::XDEV, "EXDEV"),
     ];
     NAMES.iter().find(|(errno, _)| errno.raw_os_error() == raw).map(|(_, name)| *name)
+}
+
+/// The error of pages that stay in the cache because another process maps them.
+pub(crate) fn busy() -> io::Error {
+    rustix::io::Errno::BUSY.into()
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::FileExt;
+
+    #[test]
+    fn pages_are_dropped_also_where_the_file_has_a_hole() {
+        // Not in the temporary folder, which may be a tmpfs, where nothing is dropped.
+        let folder = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        let path = folder.path().join("hole");
+        let file = File::options().read(true).write(true).create_new(true).open(&path).unwrap();
+        file.write_all_at(&[b'a'; 11_264], 0).unwrap();
+        file.write_all_at(&[b'b'; 5_000], 20_480).unwrap();
+        file.sync_data().unwrap();
+        for range in [0..25_480, 11_264..20_480, 12_288..12_289, 20_480..25_480, 0..0, 0..1 << 20] {
+            assert!(drop_cached(&file, range.clone()).unwrap(), "{range:?}");
+        }
+        drop_cached(&file, 0..25_480).unwrap();
+        assert!(!is_cached(&file, 0).unwrap());
+    }
 }

@@ -48,7 +48,10 @@ static CLOCK: OnceLock<Clock> = OnceLock::new();
 #[derive(Default)]
 struct Work {
     state: Mutex<WorkState>,
+    /// Wakes an idle worker.
     wake: Condvar,
+    /// Wakes the timekeeper: the one idle worker that sleeps until the next delayed job.
+    timer: Condvar,
 }
 
 #[derive(Default)]
@@ -57,15 +60,15 @@ struct WorkState {
     later: BTreeMap<(Instant, u64), Job>,
     count: u64,
     threads: usize,
+    /// Workers that sleep until they are woken.
     idle: usize,
-    /// One idle worker sleeps until the next delayed job; the others sleep until they are woken.
     has_timekeeper: bool,
 }
 
 impl Work {
     fn add(&'static self, job: Job, at: Option<Instant>) -> io::Result<()> {
         let mut state = locked(&self.state);
-        if state.idle == 0 && state.threads < WORKERS {
+        if state.idle == 0 && !state.has_timekeeper && state.threads < WORKERS {
             let made =
                 thread::Builder::new().name("chronicle-io".into()).spawn(move || self.work());
             match made {
@@ -74,21 +77,26 @@ impl Work {
                 Err(_) => {}
             }
         }
-        match at {
+        let matters = match at {
             None => {
                 state.ready.push_back(job);
-                self.wake.notify_one();
+                true
             }
             Some(at) => {
-                let first = state.later.first_key_value().is_none_or(|(key, _)| at < key.0);
                 state.count += 1;
                 let key = (at, state.count);
                 state.later.insert(key, job);
-                if first {
-                    // Only the timekeeper has a time to correct, and a notification cannot be aimed at it.
-                    self.wake.notify_all();
-                }
+                state.later.first_key_value().is_some_and(|(first, _)| *first == key)
             }
+        };
+        // A delayed job that comes first is the timekeeper's affair; a ready one is so only when nobody else is idle.
+        let idle = state.idle > 0;
+        let timekeeper = state.has_timekeeper;
+        drop(state);
+        if matters && timekeeper && (at.is_some() || !idle) {
+            self.timer.notify_one();
+        } else if matters && idle {
+            self.wake.notify_one();
         }
         Ok(())
     }
@@ -103,33 +111,36 @@ impl Work {
                 None => state.ready.pop_front(),
             };
             if let Some(job) = job {
-                let more = !state.ready.is_empty() || !state.later.is_empty();
-                if more && state.idle > 0 && !state.has_timekeeper {
+                // Somebody must keep the time of what is left, and there may be more work than the one wake-up was for.
+                let more =
+                    !state.ready.is_empty() || (!state.later.is_empty() && !state.has_timekeeper);
+                let wake = more && state.idle > 0;
+                drop(state);
+                if wake {
                     self.wake.notify_one();
                 }
-                drop(state);
                 // A job settles what it holds when it is dropped, so that a panic leaves nobody waiting.
                 let _ = catch_unwind(AssertUnwindSafe(job));
                 state = locked(&self.state);
                 continue;
             }
-            state.idle += 1;
             let next = state.later.first_key_value().map(|(key, _)| key.0);
             state = match next {
                 Some(at) if !state.has_timekeeper => {
                     state.has_timekeeper = true;
                     let wait = at.saturating_duration_since(now);
-                    let mut state = self
-                        .wake
-                        .wait_timeout(state, wait)
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .0;
+                    let woken = self.timer.wait_timeout(state, wait);
+                    let mut state = woken.unwrap_or_else(PoisonError::into_inner).0;
                     state.has_timekeeper = false;
                     state
                 }
-                _ => self.wake.wait(state).unwrap_or_else(PoisonError::into_inner),
+                _ => {
+                    state.idle += 1;
+                    let mut state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
+                    state.idle -= 1;
+                    state
+                }
             };
-            state.idle -= 1;
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What all writers of a process share: the disk, the count of what is pending, and the bound on descriptors.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -26,6 +26,8 @@ pub(crate) struct Shared {
     open: Mutex<HashMap<usize, Weak<Writer>>>,
     /// Files whose lock is waited for: the more, the less often each is tried.
     pub(crate) waiting: AtomicUsize,
+    /// The next pause's spread, another one in each process.
+    spread: AtomicU64,
     /// File systems whose lock was tried with a second descriptor, and what came of it.
     honoured: Mutex<HashMap<u64, bool>>,
     warned: Mutex<HashMap<u64, ()>>,
@@ -45,6 +47,7 @@ impl Shared {
             drained: Condvar::new(),
             open: Mutex::default(),
             waiting: AtomicUsize::new(0),
+            spread: AtomicU64::new(u64::from(std::process::id()).wrapping_mul(0x2545_f491_4f6c)),
             honoured: Mutex::default(),
             warned: Mutex::default(),
         }
@@ -90,19 +93,24 @@ impl Shared {
 
     /// Makes room for one more descriptor and counts it to `writer`.
     pub(crate) fn opening(&self, writer: &Arc<Writer>) {
-        let mut others: Vec<Arc<Writer>> = Vec::new();
-        {
+        let (mut others, surplus) = {
             let mut open = locked(&self.open);
-            open.retain(|_, writer| writer.strong_count() > 0);
-            if open.len() >= MOST_OPEN {
-                others = open.values().filter_map(Weak::upgrade).collect();
-            }
             open.insert(address(writer), Arc::downgrade(writer));
-        }
+            open.retain(|_, writer| writer.strong_count() > 0);
+            let surplus = open.len().saturating_sub(MOST_OPEN);
+            let others = if surplus > 0 {
+                open.values().filter_map(Weak::upgrade).collect()
+            } else {
+                Vec::new()
+            };
+            (others, surplus)
+        };
         others.retain(|other| !Arc::ptr_eq(other, writer));
-        others.sort_by_key(|other| other.last_used());
-        // One is enough, but files that just became busy cannot be closed.
-        others.iter().any(|other| other.close_descriptor(Duration::ZERO));
+        // Cached: the times go on changing.
+        others.sort_by_cached_key(|other| other.last_used());
+        // Files that are busy cannot be closed; the next one to open tries again.
+        let closed = others.iter().filter(|other| other.close_descriptor(Duration::ZERO));
+        closed.take(surplus).for_each(drop);
     }
 
     /// `writer` has no descriptor any more.
@@ -118,14 +126,20 @@ impl Shared {
     }
 
     /// How long to wait before the lock is tried again. Short at first, when its holder is most likely in the middle of one
-    /// batch; bounded by what the threads can do when thousands of files wait.
+    /// batch; then longer, because a hundred processes that try are a load; shorter again for who has waited long, so that
+    /// nobody starves; and at last rarely, because such a lock is held for a session. Bounded by what the threads can do
+    /// when thousands of files wait.
     pub(crate) fn pause(&self, attempts: u32, waited: Duration) -> Duration {
-        let most = if waited < Duration::from_millis(200) { 1000 } else { 5000 };
+        let micros = match waited.as_millis() {
+            0..30 => (50_u64 << attempts.min(10)).min(2000),
+            30..100 => 1000,
+            100..1000 => 500,
+            _ => 5000,
+        };
         let files = u64::try_from(self.waiting.load(Ordering::Relaxed)).unwrap_or(u64::MAX);
-        let base = (50_u64 << attempts.min(10)).min(most).max(files.saturating_mul(50));
-        // Spread, so that waiting processes do not try in step.
-        let spread = u64::from(Instant::now().elapsed().subsec_nanos() ^ std::process::id())
-            % (base / 2 + 1);
+        let base = micros.max(files.saturating_mul(50));
+        // Spread by a quarter each way, so that waiting processes do not try in step.
+        let spread = self.spread.fetch_add(0x9e37_79b9, Ordering::Relaxed) % (base / 2 + 1);
         Duration::from_micros(base * 3 / 4 + spread)
     }
 
