@@ -183,7 +183,7 @@ impl Writer {
 
     fn try_later(&self, state: &mut State) -> Next {
         self.tried_in_vain();
-        let pause = self.shared.pause(state.attempts, self.longest_wait());
+        let pause = self.shared.pause(state.attempts);
         state.attempts = state.attempts.saturating_add(1).min(10);
         match self.after_write() {
             Next::Done => {

@@ -232,11 +232,6 @@ impl Writer {
         }
     }
 
-    /// The longest that a queued request has waited.
-    pub(crate) fn longest_wait(&self) -> Duration {
-        locked(&self.queue).requests.front().map_or(Duration::ZERO, |request| request.waited())
-    }
-
     /// Rejects everything queued.
     pub(crate) fn reject_queued(&self, error: &Error) {
         let requests: Vec<_> = locked(&self.queue).requests.drain(..).collect();
