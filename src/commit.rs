@@ -37,6 +37,8 @@ pub(crate) struct State {
     /// The file that `history` is about.
     known: Option<Stat>,
     history: History,
+    /// How far was scanned ahead; a tail that is not ended stays behind it.
+    looked_to: u64,
     attempts: u32,
     is_waiting: bool,
     warnings: Vec<Warning>,
@@ -80,6 +82,7 @@ impl State {
             open: None,
             known: None,
             history: History::new(),
+            looked_to: 0,
             attempts: 0,
             is_waiting: false,
             warnings: Vec::new(),
@@ -152,7 +155,8 @@ impl Writer {
         };
         // Not forgotten at once: a file whose lock is fought over is waited for at everybody's pace.
         state.attempts = state.attempts.saturating_sub(2);
-        if state.history.behind(stat.length) > LONG_SCAN && !locked(&self.ledger).suspect {
+        let seen = state.history.frontier().offset.max(state.looked_to);
+        if stat.length.saturating_sub(seen) > LONG_SCAN && !locked(&self.ledger).suspect {
             lock.release(self, &mut state);
             return self.scan_ahead(&mut state, stat.length);
         }
@@ -198,6 +202,7 @@ impl Writer {
     /// taken back under the lock under which it was made.
     fn scan_ahead(&self, state: &mut State, length: u64) -> Next {
         let begun = Instant::now();
+        state.looked_to = length;
         let State { open, history, .. } = state;
         let scanned = match open {
             Some(open) => history.catch_up(&*open.storage, length),
@@ -232,34 +237,49 @@ impl Writer {
                 return Ok(None);
             }
             let lock = Locked { storage, released: false };
-            let here = lock.storage.stat().map_err(|error| cannot("fstat", error))?;
-            let there = self
-                .shared
-                .disk
-                .stat(self.path.as_path())
-                .map_err(|error| cannot("stat", error))?;
-            if here.links > 0 && there.is_some_and(|there| there.is_same_file(&here)) {
-                self.check_lock(&here)?;
-                return Ok(Some((lock, here)));
+            match self.identify(&*lock.storage) {
+                Ok(Some(here)) => return Ok(Some((lock, here))),
+                Ok(None) => {
+                    lock.release(self, state);
+                    state.close(self);
+                    state.known = None;
+                }
+                Err(error) => {
+                    lock.release(self, state);
+                    return Err(error);
+                }
             }
-            lock.release(self, state);
-            state.close(self);
-            state.known = None;
         }
         Err(Error::new(Code::Unsupported, "the file system has no stable inode numbers"))
     }
 
-    fn check_lock(&self, stat: &Stat) -> Result<()> {
+    /// Whether the locked file is the one at the path, on a file system that honours the lock. `None`: the path names another file.
+    fn identify(&self, storage: &dyn Storage) -> Result<Option<Stat>> {
+        let here = storage.stat().map_err(|error| cannot("fstat", error))?;
+        if here.links == 0 || !self.is_at_path(&here)? {
+            return Ok(None);
+        }
         let path = self.path.as_path();
         let honoured = self
             .shared
-            .honours_lock(stat.device, || self.shared.disk.honours_lock(path))
+            .honours_lock(here.device, || self.shared.disk.honours_lock(path))
             .map_err(|error| cannot("flock", error))?;
         if honoured {
-            return Ok(());
+            return Ok(Some(here));
         }
+        if !self.is_at_path(&here)? {
+            // It was another file that could be locked.
+            return Ok(None);
+        }
+        self.shared.refuse(here.device);
         let message = "the file system does not honour the lock: a second descriptor got it too";
         Err(Error::new(Code::Unsupported, message))
+    }
+
+    fn is_at_path(&self, here: &Stat) -> Result<bool> {
+        let there = self.shared.disk.stat(self.path.as_path());
+        let there = there.map_err(|error| cannot("stat", error))?;
+        Ok(there.is_some_and(|there| there.is_same_file(here)))
     }
 
     fn open(&self, state: &mut State) -> Result<Arc<dyn Storage>> {
@@ -300,6 +320,7 @@ impl Writer {
                 });
         }
         state.known = Some(stat);
+        state.looked_to = 0;
         state.open = Some(Open { storage: storage.clone(), generation, fresh: true });
         Ok(storage)
     }
@@ -331,8 +352,7 @@ impl Writer {
         let storage = open.storage.clone();
         let generation = open.generation;
         let history = &mut state.history;
-        let caught = self.catch_up(open, history, stat.length)?;
-        let failures = locked(&self.ledger).failures;
+        let (caught, failures) = self.catch_up(open, history, stat.length)?;
 
         let tail_length = caught.tail.length;
         let before = Before {
@@ -392,15 +412,22 @@ impl Writer {
 
     /// Learns what was appended since the lock was held last. What is suspect, and the last page of a file just opened, is
     /// read from the disk, not from the page cache.
-    fn catch_up(&self, open: &mut Open, history: &mut History, length: u64) -> Result<CaughtUp> {
+    ///
+    /// Returns also how many syncs had failed when it began: one that fails from here on rejects the batch.
+    fn catch_up(
+        &self,
+        open: &mut Open,
+        history: &mut History,
+        length: u64,
+    ) -> Result<(CaughtUp, u64)> {
         let storage = &*open.storage;
-        let (suspect, proved) = {
+        let (suspect, proved, failures) = {
             let mut ledger = locked(&self.ledger);
             if std::mem::take(&mut ledger.doubtful) {
                 history.clear();
                 ledger.rewritten(length);
             }
-            (ledger.suspect, ledger.proved.clone())
+            (ledger.suspect, ledger.proved.clone(), ledger.failures)
         };
         if suspect {
             let proved = proved.unwrap_or_default();
@@ -424,10 +451,11 @@ impl Writer {
             self.reread_last_page(open, length)?;
         };
         if suspect {
-            locked(&self.ledger).suspect = false;
+            let mut ledger = locked(&self.ledger);
+            ledger.suspect = ledger.failures != failures;
         }
         open.fresh = false;
-        Ok(caught)
+        Ok((caught, failures))
     }
 
     /// What stands at the end decides how the next line begins: it must be what the disk holds.

@@ -172,11 +172,6 @@ impl History {
         self.frontier = to;
     }
 
-    /// How many bytes a catch-up up to `length` would read.
-    pub(crate) fn behind(&self, length: u64) -> u64 {
-        length.saturating_sub(self.frontier.offset)
-    }
-
     /// Scans what was appended since the last time, after checking that what was scanned then is still there.
     pub(crate) fn catch_up(&mut self, storage: &dyn Storage, length: u64) -> io::Result<CaughtUp> {
         let mut restarted = false;

@@ -24,6 +24,8 @@ pub(crate) struct Ledger {
     /// Failed syncs so far. A batch that began under another number was not made durable.
     pub(crate) failures: u64,
     last_failure: Option<Error>,
+    /// Descriptors that were given up, and a sync of which failed after that.
+    lost_generations: Vec<u64>,
     /// Bytes after the last proved offset may be gone: they are read again from the disk before anything is acknowledged.
     pub(crate) suspect: bool,
     /// A duplicate's record was not on the disk: what is known of the log is learnt anew.
@@ -91,6 +93,7 @@ impl Ledger {
             generation: 0,
             failures: 0,
             last_failure: None,
+            lost_generations: Vec::new(),
             suspect: false,
             doubtful: false,
             proof: Proof::default(),
@@ -131,8 +134,25 @@ impl Ledger {
         self.unsynced.is_empty() && !self.syncing && !self.suspect
     }
 
-    pub(crate) fn end_sync(&mut self) {
-        self.syncing = false;
+    /// Whether a sync of the descriptor failed since a batch on it began, when `failures` had failed.
+    fn was_lost(&self, generation: u64, failures: u64) -> bool {
+        if generation == self.generation {
+            self.failures != failures
+        } else {
+            self.lost_generations.contains(&generation)
+        }
+    }
+
+    /// A sync of a descriptor failed. Returns what was written through it and waits for one.
+    fn fail(&mut self, generation: u64, error: &Error) -> Vec<WrittenBatch> {
+        if generation == self.generation {
+            self.failures += 1;
+            self.suspect = true;
+        } else {
+            self.lost_generations.push(generation);
+        }
+        self.last_failure = Some(error.clone());
+        self.unsynced.extract_if(.., |batch| batch.generation == generation).collect()
     }
 
     fn is_synced(&self) -> bool {
@@ -146,7 +166,7 @@ impl Writer {
         let storage = batch.storage.clone();
         let mut ledger = locked(&self.ledger);
         let current = ledger.generation == batch.generation;
-        if current && ledger.failures != batch.failures {
+        if ledger.was_lost(batch.generation, batch.failures) {
             let error = ledger.last_failure.clone();
             drop(ledger);
             return self.reject(batch.groups, &error.unwrap_or_else(lost_sync));
@@ -233,6 +253,26 @@ impl Writer {
         }));
     }
 
+    /// After a panic in the sync job: what was to be synced counts as lost.
+    pub(crate) fn sync_panicked(&self) {
+        let error = cannot("panic", std::io::Error::other("the syncing thread panicked"));
+        let mut ledger = locked(&self.ledger);
+        let mut lost = Vec::new();
+        let generations: Vec<u64> = ledger
+            .unsynced
+            .iter()
+            .map(|batch| batch.generation)
+            .chain([ledger.generation])
+            .collect();
+        for generation in generations {
+            lost.extend(ledger.fail(generation, &error));
+        }
+        drop(ledger);
+        for batch in lost {
+            self.reject(batch.groups, &error);
+        }
+    }
+
     /// One sync of the open descriptor, outside of a batch.
     ///
     /// # Errors
@@ -272,16 +312,23 @@ impl Writer {
     }
 
     fn settle_proved(&self, groups: Vec<Group>, missing: &[usize]) {
+        if !missing.is_empty() {
+            locked(&self.ledger).doubtful = true;
+        }
         let mut again = Vec::new();
+        let mut halves = Vec::new();
         for (at, group) in groups.into_iter().enumerate() {
-            if missing.contains(&at) {
-                again.push(group.request);
-            } else {
+            if !missing.contains(&at) {
                 group.settle(|_| true);
+            } else if group.wrote() {
+                // Its other events are in the file by now: only the caller can say whether they may be written again.
+                halves.push(group);
+            } else {
+                again.push(group.request);
             }
         }
+        self.reject(halves, &cannot("pread", gone()));
         if !again.is_empty() {
-            locked(&self.ledger).doubtful = true;
             self.put_back(again);
         }
     }
@@ -349,7 +396,7 @@ impl Writer {
         let _gate = locked(&self.gate);
         {
             let ledger = locked(&self.ledger);
-            if ledger.generation == generation && ledger.failures != failures {
+            if ledger.was_lost(generation, failures) {
                 return Err(ledger.last_failure.clone().unwrap_or_else(lost_sync));
             }
         }
@@ -365,16 +412,7 @@ impl Writer {
             Ok(()) => Ok(()),
             Err(error) => {
                 let error = cannot("fdatasync", error);
-                if !current {
-                    return Err(error);
-                }
-                ledger.failures += 1;
-                ledger.suspect = true;
-                ledger.last_failure = Some(error.clone());
-                let lost: Vec<WrittenBatch> = ledger
-                    .unsynced
-                    .extract_if(.., |batch| batch.generation == generation)
-                    .collect();
+                let lost = ledger.fail(generation, &error);
                 drop(ledger);
                 for batch in lost {
                     self.reject(batch.groups, &error);
@@ -428,12 +466,16 @@ struct EndSync<'a>(&'a Writer);
 
 impl Drop for EndSync<'_> {
     fn drop(&mut self) {
-        locked(&self.0.ledger).end_sync();
+        locked(&self.0.ledger).syncing = false;
     }
 }
 
 fn cannot(operation: &'static str, error: std::io::Error) -> Error {
     Error::io("cannot make the append durable", operation, error)
+}
+
+fn gone() -> std::io::Error {
+    std::io::Error::other("a record that the log had is not on the disk")
 }
 
 fn lost_sync() -> Error {

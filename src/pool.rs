@@ -68,14 +68,11 @@ struct WorkState {
 impl Work {
     fn add(&'static self, job: Job, at: Option<Instant>) -> io::Result<()> {
         let mut state = locked(&self.state);
-        if state.idle == 0 && !state.has_timekeeper && state.threads < WORKERS {
-            let made =
-                thread::Builder::new().name("chronicle-io".into()).spawn(move || self.work());
-            match made {
-                Ok(_) => state.threads += 1,
-                Err(error) if state.threads == 0 => return Err(error),
-                Err(_) => {}
-            }
+        let all_busy = state.idle == 0 && !state.has_timekeeper;
+        if let Err(error) = self.hire(&mut state, all_busy)
+            && state.threads == 0
+        {
+            return Err(error);
         }
         let matters = match at {
             None => {
@@ -101,7 +98,16 @@ impl Work {
         Ok(())
     }
 
-    fn work(&self) {
+    /// Makes one more worker if one is wanted and may be made.
+    fn hire(&'static self, state: &mut WorkState, wanted: bool) -> io::Result<()> {
+        if wanted && state.threads < WORKERS {
+            thread::Builder::new().name("chronicle-io".into()).spawn(move || self.work())?;
+            state.threads += 1;
+        }
+        Ok(())
+    }
+
+    fn work(&'static self) {
         let mut state = locked(&self.state);
         loop {
             let now = Instant::now();
@@ -115,6 +121,9 @@ impl Work {
                 let more =
                     !state.ready.is_empty() || (!state.later.is_empty() && !state.has_timekeeper);
                 let wake = more && state.idle > 0;
+                // A worker that was woken counted as idle until now, so fewer may have been made than there is work for.
+                let all_busy = !state.ready.is_empty() && state.idle == 0 && !state.has_timekeeper;
+                let _ = self.hire(&mut state, all_busy);
                 drop(state);
                 if wake {
                     self.wake.notify_one();

@@ -138,7 +138,8 @@ impl Shared {
         Duration::from_micros(base * 3 / 4 + spread)
     }
 
-    /// Whether the file system of `device` keeps a second descriptor out. `test` is asked once.
+    /// Whether the file system of `device` keeps a second descriptor out. `test` is asked until it says yes, or somebody is sure
+    /// of the no.
     pub(crate) fn honours_lock(
         &self,
         device: u64,
@@ -148,8 +149,15 @@ impl Shared {
             return Ok(*known);
         }
         let honoured = test()?;
-        locked(&self.honoured).insert(device, honoured);
+        if honoured {
+            locked(&self.honoured).insert(device, true);
+        }
         Ok(honoured)
+    }
+
+    /// The file system of `device` surely does not keep a second descriptor out.
+    pub(crate) fn refuse(&self, device: u64) {
+        locked(&self.honoured).insert(device, false);
     }
 
     /// Whether this is the first warning about `device`.

@@ -121,7 +121,7 @@ impl Writer {
         // Whoever waits in the queue is served by another thread while this one syncs.
         let _ = self.schedule(next);
         if catch_unwind(AssertUnwindSafe(|| self.sync_written())).is_err() {
-            locked(&self.ledger).end_sync();
+            self.sync_panicked();
         }
         self.touch();
     }

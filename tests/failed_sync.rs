@@ -10,6 +10,8 @@
 
 mod common;
 
+use std::time::Duration;
+
 use common::{
     EIO, Kind, Machine, PATH, Pending, Verdict, When, alone, count_of, event, named, options, os,
     settle,
@@ -152,6 +154,47 @@ fn pages_that_cannot_be_dropped_after_a_failed_sync_keep_appends_rejected() {
     assert_eq!(machine.count(Kind::Append), 1, "nothing was written");
     process.append(&event(2)).unwrap();
     assert_eq!(count_of(&machine.after_power_cut().content(PATH), &event(2)), 1);
+}
+
+#[test]
+fn what_was_lost_is_looked_for_from_the_last_proved_byte_on() {
+    let _alone = alone();
+    let machine = Machine::new();
+    let process = machine.start();
+    let large = named("large", &"x".repeat(12_000));
+    let sync = machine.hold(When::next(Kind::Sync));
+    let pending = process.submit(&large);
+    sync.arrived();
+    // The device takes the last pages and fails on the first one.
+    machine.change(PATH, |image| {
+        image.write_back();
+        image.disk[..4096].fill(0);
+    });
+    sync.release(Verdict::Fail(EIO));
+    assert_unknown(pending);
+    let receipt = process.append(&large).unwrap();
+    assert_eq!((receipt.seq, receipt.duplicate), (1, false));
+}
+
+#[test]
+fn a_file_has_one_sync_at_a_time() {
+    let _alone = alone();
+    let machine = Machine::new();
+    let process = machine.start();
+    let first = machine.hold(When::next(Kind::Sync));
+    let synced = process.submit(&event(1));
+    first.arrived();
+    // Taking back a part of a write wants a sync too.
+    let second = machine.hold(When::next(Kind::Sync));
+    machine.inject(When::next(Kind::Append), Verdict::Short(9));
+    machine.inject(When::next(Kind::Append), Verdict::Fail(EIO));
+    let failed = process.submit(&event(2));
+    assert!(!second.is_reached_within(Duration::from_millis(200)));
+    first.release(Verdict::Go);
+    second.arrived();
+    second.release(Verdict::Go);
+    settle(synced).unwrap();
+    assert_eq!(settle(failed).unwrap_err().written(), Some(Written::No));
 }
 
 #[test]

@@ -8,8 +8,8 @@ pub const PAGE: usize = 4096;
 
 /// Both images of one file.
 ///
-/// A failed sync leaves its pages clean in the cache and as they were on the disk. What is written into such a page
-/// later never comes to the disk either, until the page was dropped and read again.
+/// A failed sync leaves its pages clean in the cache and as they were on the disk. A page that brought new bytes is stuck
+/// then: what is written into it later does not come to the disk either, until it was dropped and read again.
 #[derive(Debug, Clone, Default)]
 pub struct Image {
     pub cached: Vec<u8>,
@@ -55,9 +55,15 @@ impl Image {
         }
     }
 
-    /// The pages that wait fail, and count as clean from now on.
+    /// The pages that wait fail, and count as clean from now on. Those with bytes new to the disk are stuck.
     pub fn lose(&mut self) {
-        self.stuck.append(&mut self.dirty);
+        let old = self.disk.len();
+        let pages = std::mem::take(&mut self.dirty);
+        for page in pages {
+            if self.range_of(page).end > old {
+                self.stuck.insert(page);
+            }
+        }
     }
 
     /// Drops the clean pages of `range`. False when others stay.
@@ -86,6 +92,11 @@ impl Image {
     fn range_of(&self, page: usize) -> Range<usize> {
         page * PAGE..((page + 1) * PAGE).min(self.cached.len())
     }
+}
+
+/// Another program syncs the file.
+pub fn write_back(image: &mut Image) {
+    image.write_back();
 }
 
 fn pages(range: &Range<usize>) -> Range<usize> {

@@ -52,7 +52,7 @@ struct Inode {
 /// The machine at one moment: what a power cut would find.
 #[derive(Debug, Clone)]
 pub struct Crash {
-    /// The log as the page cache shows it; `None` when its name is not on the disk.
+    /// The log; `None` when its name is not on the disk.
     pub image: Option<Image>,
 }
 
@@ -130,6 +130,11 @@ impl Machine {
         state.log.iter().filter(|seen| seen.kind == kind).count()
     }
 
+    /// Descriptors open now.
+    pub fn descriptors(&self) -> usize {
+        self.state().descriptors.len()
+    }
+
     /// The kinds of operations from the `from`th on.
     pub fn kinds_since(&self, from: usize) -> Vec<Kind> {
         self.log()[from..].iter().map(|seen| seen.kind).collect()
@@ -163,9 +168,11 @@ impl Machine {
         edit(&mut state.inodes.get_mut(&number).unwrap().image);
     }
 
-    /// Appends without the lock.
+    /// Appends to the log without the lock, if there is one.
     pub fn stranger_appends(&self, bytes: &[u8]) {
-        self.change(PATH, |image| image.append(bytes));
+        if self.state().names.contains_key(Path::new(PATH)) {
+            self.change(PATH, |image| image.append(bytes));
+        }
     }
 
     pub fn rename(&self, from: &str, to: &str) {
@@ -200,6 +207,13 @@ impl Machine {
         state.inodes[&number].image.cached.clone()
     }
 
+    /// The same, empty if nothing was made at `path`.
+    pub fn content_or_nothing(&self, path: &str) -> Vec<u8> {
+        let state = self.state();
+        let number = state.names.get(Path::new(path));
+        number.map_or(Vec::new(), |number| state.inodes[number].image.cached.clone())
+    }
+
     /// The log as the page cache shows it.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.content(PATH)).into_owned()
@@ -222,7 +236,7 @@ impl Machine {
     }
 
     pub fn crashes(&self) -> Vec<Crash> {
-        let mut state = self.state();
+        let state = self.state();
         let last = state.crash();
         let mut crashes = state.crashes.clone().unwrap_or_default();
         crashes.push(last);

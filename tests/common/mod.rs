@@ -17,6 +17,7 @@ mod machine;
 mod process;
 
 pub use fault::{EIO, ENOSPC, Gate, Kind, Operation, Verdict, When};
+pub use image::{Image, write_back};
 pub use machine::{Crash, Machine, PATH};
 pub use process::{
     HANG, Pending, Process, alone, count_of, event, is_settled_by, line_of, log_path, named,

@@ -1,0 +1,215 @@
+//! What a write that fails half-way leaves in the file, and what is said about it.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test"
+)]
+
+mod common;
+
+use common::{
+    EIO, ENOSPC, Kind, Machine, PATH, Pending, Process, Verdict, When, alone, count_of, event,
+    line_of, named, options, settle,
+};
+use sage_chronicle::{Code, Error, Written};
+
+/// A process whose log holds event 0.
+fn begun() -> (std::sync::Arc<Machine>, Process) {
+    let machine = Machine::new();
+    let process = machine.start();
+    process.append(&event(0)).unwrap();
+    (machine, process)
+}
+
+fn rejected(pending: Pending, code: &str) -> Error {
+    let error = settle(pending).unwrap_err();
+    assert_eq!(error.code(), Code::Io);
+    let cause = error.cause().unwrap();
+    assert_eq!((cause.operation, cause.code()), ("write", Some(code)));
+    error
+}
+
+/// The next appends work, and what was acknowledged stands on whole lines.
+fn assert_goes_on(machine: &Machine, process: &Process) {
+    let receipt = process.append(&event(8)).unwrap();
+    let text = machine.content(PATH);
+    let from = usize::try_from(receipt.offset).unwrap();
+    assert!(text[from..].starts_with(line_of(&event(8)).as_bytes()));
+    process.append(&event(1)).unwrap();
+    let found = machine.after_power_cut().content(PATH);
+    for n in [0, 8, 1] {
+        assert_eq!(count_of(&found, &event(n)), 1, "{}", found.escape_ascii());
+    }
+}
+
+#[test]
+fn a_short_write_is_continued() {
+    let _alone = alone();
+    let (machine, process) = begun();
+    for count in [1, 5, 40] {
+        machine.inject(When::next(Kind::Append), Verdict::Short(count));
+    }
+    let receipt = process.append(&event(1)).unwrap();
+    assert_eq!((receipt.seq, receipt.offset), (2, line_of(&event(0)).len() as u64));
+    assert_eq!(machine.text(), line_of(&event(0)) + &line_of(&event(1)));
+    assert_eq!(machine.injected(), 3);
+}
+
+#[test]
+fn a_write_that_never_began_leaves_nothing() {
+    let _alone = alone();
+    let (machine, process) = begun();
+    machine.inject(When::next(Kind::Append), Verdict::Fail(ENOSPC));
+    let error = rejected(process.submit(&event(1)), "ENOSPC");
+    assert_eq!(error.written(), Some(Written::No));
+    assert_eq!(machine.text(), line_of(&event(0)));
+    assert_goes_on(&machine, &process);
+}
+
+#[test]
+fn a_part_is_taken_back_and_that_is_synced_before_it_is_told() {
+    let _alone = alone();
+    for count in [1, 60, line_of(&event(1)).len() + 5] {
+        let (machine, process) = begun();
+        machine.inject(When::next(Kind::Append), Verdict::Short(count));
+        machine.inject(When::next(Kind::Append), Verdict::Fail(ENOSPC));
+        let batch = process.submit_to(PATH, &[&event(1), &event(2)], options());
+        let error = rejected(batch, "ENOSPC");
+        assert_eq!(error.written(), Some(Written::No));
+        assert_eq!(machine.text(), line_of(&event(0)));
+        let log = machine.log();
+        let cut = log.iter().position(|seen| seen.kind == Kind::SetLen).unwrap();
+        let mut later = log[cut..].iter().filter(|seen| seen.kind != Kind::Stat);
+        let next = later.nth(1).unwrap();
+        assert_eq!((next.kind, next.good), (Kind::Sync, Some(true)));
+        assert_goes_on(&machine, &process);
+    }
+}
+
+#[test]
+fn a_taking_back_that_is_not_durable_leaves_it_unknown() {
+    let _alone = alone();
+    let (machine, process) = begun();
+    machine.inject(When::next(Kind::Append), Verdict::Short(20));
+    machine.inject(When::next(Kind::Append), Verdict::Fail(ENOSPC));
+    machine.inject(When::next(Kind::Sync), Verdict::Fail(EIO));
+    let error = rejected(process.submit(&event(1)), "ENOSPC");
+    assert_eq!(error.written(), Some(Written::Unknown));
+    assert_goes_on(&machine, &process);
+}
+
+#[test]
+fn a_part_that_cannot_be_taken_back_is_ended_with_a_newline() {
+    let _alone = alone();
+    let (machine, process) = begun();
+    machine.inject(When::next(Kind::Append), Verdict::Short(20));
+    machine.inject(When::next(Kind::Append), Verdict::Fail(ENOSPC));
+    machine.inject(When::next(Kind::SetLen), Verdict::Fail(EIO));
+    let error = rejected(process.submit(&event(1)), "ENOSPC");
+    assert_eq!(error.written(), Some(Written::Unknown));
+    let part = &line_of(&event(1))[..20];
+    assert_eq!(machine.text(), line_of(&event(0)) + part + "\n");
+    assert_goes_on(&machine, &process);
+}
+
+#[test]
+fn a_part_that_could_not_even_be_ended_is_ended_by_the_next_append() {
+    let _alone = alone();
+    let (machine, process) = begun();
+    machine.inject(When::next(Kind::Append), Verdict::Short(20));
+    machine.inject(When::next(Kind::SetLen), Verdict::Fail(EIO));
+    machine.inject(When::next(Kind::Append).always(), Verdict::Fail(ENOSPC));
+    let error = rejected(process.submit(&event(1)), "ENOSPC");
+    assert_eq!(error.written(), Some(Written::Unknown));
+    let part = &line_of(&event(1))[..20];
+    assert_eq!(machine.text(), line_of(&event(0)) + part);
+    machine.heal();
+    assert_goes_on(&machine, &process);
+}
+
+#[test]
+fn nothing_is_taken_back_when_another_program_appended_behind_the_part() {
+    let _alone = alone();
+    let stranger = line_of(&named("stranger", ""));
+    for count in [20, line_of(&event(1)).len()] {
+        let (machine, process) = begun();
+        machine.inject(When::next(Kind::Append), Verdict::Short(count));
+        let rest = machine.hold(When::next(Kind::Append));
+        let batch = process.submit_to(PATH, &[&event(1), &event(2)], options());
+        rest.arrived();
+        machine.stranger_appends(stranger.as_bytes());
+        rest.release(Verdict::Fail(ENOSPC));
+        let error = rejected(batch, "ENOSPC");
+        assert_eq!(error.written(), Some(Written::Unknown));
+        assert_eq!(machine.count(Kind::SetLen), 0);
+        let both = line_of(&event(1)) + &line_of(&event(2));
+        let expected = line_of(&event(0)) + &both[..count] + &stranger + "\n";
+        assert_eq!(machine.text(), expected);
+        assert_goes_on(&machine, &process);
+    }
+}
+
+#[test]
+fn a_short_write_is_not_continued_behind_the_bytes_of_another_program() {
+    let _alone = alone();
+    let stranger = line_of(&named("stranger", ""));
+    let (machine, process) = begun();
+    machine.inject(When::next(Kind::Append), Verdict::Short(20));
+    let look = machine.hold(When::next(Kind::Stat).after(1));
+    let pending = process.submit(&event(1));
+    look.arrived();
+    machine.stranger_appends(stranger.as_bytes());
+    look.release(Verdict::Go);
+    let error = settle(pending).unwrap_err();
+    assert_eq!(error.written(), Some(Written::Unknown));
+    let part = &line_of(&event(1))[..20];
+    assert_eq!(machine.text(), line_of(&event(0)) + part + &stranger + "\n");
+    assert_goes_on(&machine, &process);
+}
+
+#[test]
+fn a_file_that_cannot_be_opened_rejects_and_works_once_the_cause_is_gone() {
+    let _alone = alone();
+    for kind in [Kind::Open, Kind::SyncDirectory, Kind::ProbeLock, Kind::TryLock] {
+        let machine = Machine::new();
+        let process = machine.start();
+        machine.inject(When::next(kind).always(), Verdict::Fail(24));
+        for _ in 0..2 {
+            let error = process.append(&event(1)).unwrap_err();
+            assert_eq!(error.written(), Some(Written::No));
+            assert_eq!(error.cause().unwrap().code(), Some("EMFILE"));
+        }
+        assert_eq!(machine.count(Kind::Append), 0);
+        machine.heal();
+        process.append(&event(1)).unwrap();
+        assert_eq!(machine.text(), line_of(&event(1)));
+    }
+}
+
+#[test]
+fn a_look_at_the_past_that_fails_is_never_taken_for_absence() {
+    let _alone = alone();
+    for kind in [Kind::Read, Kind::Stat, Kind::Lookup] {
+        let (machine, process) = begun();
+        let length = machine.content(PATH).len();
+        machine.inject(When::next(kind), Verdict::Fail(EIO));
+        let error = process.append(&event(0)).unwrap_err();
+        assert_eq!(error.written(), Some(Written::No), "{kind:?}");
+        assert_eq!(machine.content(PATH).len(), length);
+        assert!(process.append(&event(0)).unwrap().duplicate);
+    }
+}
+
+#[test]
+fn a_lock_that_the_file_system_does_not_honour_is_refused() {
+    let _alone = alone();
+    let machine = Machine::new();
+    let process = machine.start();
+    machine.inject(When::next(Kind::ProbeLock), Verdict::Refuse);
+    let error = process.append(&event(1)).unwrap_err();
+    assert_eq!(error.code(), Code::Unsupported);
+    assert_eq!(machine.count(Kind::Append), 0);
+}
