@@ -139,10 +139,12 @@ impl State {
 impl Writer {
     /// Writes one batch, if the lock is free.
     pub(crate) fn write(&self) -> Next {
-        if !self.prepare() {
+        let is_ready = self.prepare();
+        let mut state = locked(&self.state);
+        if !is_ready {
+            state.waits(self, false);
             return self.after_write();
         }
-        let mut state = locked(&self.state);
         let acquired = self.acquire(&mut state);
         state.waits(self, matches!(acquired, Ok(None)));
         let (lock, stat) = match acquired {
@@ -407,7 +409,8 @@ impl Writer {
             }
         }
         let end = history.frontier().clone();
-        Ok(WrittenBatch { storage, generation, failures, end, file_end, groups })
+        let rewrites = locked(&self.ledger).rewrites;
+        Ok(WrittenBatch { storage, generation, failures, rewrites, end, file_end, groups })
     }
 
     /// Learns what was appended since the lock was held last. What is suspect, and the last page of a file just opened, is
@@ -431,7 +434,9 @@ impl Writer {
         };
         if suspect {
             let proved = proved.unwrap_or_default();
-            let range = proved.offset.min(length)..length;
+            // From the page on in which the last proved byte stands.
+            let start = proved.offset.min(length).saturating_sub(1) / LAST_PAGE * LAST_PAGE;
+            let range = start..length;
             self.sync_once(storage, open.generation)
                 .map_err(|error| error.with_written(Written::No))?;
             if !self.reread(storage, open.generation, range.clone())? {

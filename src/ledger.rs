@@ -26,6 +26,8 @@ pub(crate) struct Ledger {
     last_failure: Option<Error>,
     /// Descriptors that were given up, and a sync of which failed after that.
     lost_generations: Vec<u64>,
+    /// Times the file was found rewritten in place. What was learnt before does not hold after it.
+    pub(crate) rewrites: u64,
     /// Bytes after the last proved offset may be gone: they are read again from the disk before anything is acknowledged.
     pub(crate) suspect: bool,
     /// A duplicate's record was not on the disk: what is known of the log is learnt anew.
@@ -46,6 +48,7 @@ pub(crate) struct WrittenBatch {
     pub(crate) storage: Arc<dyn Storage>,
     pub(crate) generation: u64,
     pub(crate) failures: u64,
+    pub(crate) rewrites: u64,
     /// The log after the batch.
     pub(crate) end: Frontier,
     /// Bytes in the file after the batch.
@@ -92,6 +95,7 @@ impl Ledger {
         Ledger {
             generation: 0,
             failures: 0,
+            rewrites: 0,
             last_failure: None,
             lost_generations: Vec::new(),
             suspect: false,
@@ -121,6 +125,7 @@ impl Ledger {
 
     /// The file was rewritten in place: nothing in it is proved.
     pub(crate) fn rewritten(&mut self, length: u64) {
+        self.rewrites += 1;
         self.proof = Proof::new(length);
         self.proved = None;
     }
@@ -287,7 +292,7 @@ impl Writer {
         let Some(last) = batches.last() else { return };
         let (storage, generation, failures) =
             (last.storage.clone(), last.generation, last.failures);
-        let (end, file_end) = (last.end.clone(), last.file_end);
+        let (rewrites, end, file_end) = (last.rewrites, last.end.clone(), last.file_end);
         let groups: Vec<Group> = batches.into_iter().flat_map(|batch| batch.groups).collect();
         if let Err(error) = self.sync_through(&*storage, generation, failures, file_end) {
             return self.reject(groups, &error);
@@ -301,7 +306,8 @@ impl Writer {
         }
         {
             let mut ledger = locked(&self.ledger);
-            if ledger.generation == generation && !ledger.suspect {
+            let is_current = ledger.generation == generation && ledger.rewrites == rewrites;
+            if is_current && !ledger.suspect {
                 ledger.proved = Some(end);
             }
         }

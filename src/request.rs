@@ -153,6 +153,9 @@ impl Request {
         let begun = Instant::now();
         self.preparing.store(true, Ordering::Relaxed);
         let texts = std::mem::take(&mut *locked(&self.texts));
+        if texts.is_empty() {
+            return Err(abandoned());
+        }
         let parse = |(index, text): (usize, Vec<u8>)| {
             Event::parse(&text, &self.options.rules)
                 .map_err(|error| if self.single { error } else { error.with_index(index) })

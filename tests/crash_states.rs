@@ -54,7 +54,9 @@ fn states(image: &common::Image) -> Vec<Vec<u8>> {
     if image.cached.len() < durable.len() {
         return states;
     }
-    let fine = |at: &usize| *at < unsynced.start + 300 || at % 512 == 0 || at + 200 > unsynced.end;
+    let fine = |at: &usize| {
+        *at < unsynced.start + 300 || at.is_multiple_of(512) || at + 200 > unsynced.end
+    };
     for cut in unsynced.clone().filter(fine) {
         let begun = &image.cached[..cut];
         // Torn here; NULs instead of the rest; NULs and the end of the record; torn, and a newline behind.

@@ -11,6 +11,7 @@
 mod common;
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use common::{
     EIO, ENOSPC, Kind, Machine, PATH, Pending, Verdict, When, alone, count_of, event, line_of,
@@ -150,6 +151,8 @@ fn a_panic_in_any_operation_settles_every_caller_and_the_next_append_works() {
                 }
             }
             machine.heal();
+            // It may have begun before the thread was done with its panic, and share the fate of that batch.
+            let _ = process.append(&event(10));
             for n in 0..11 {
                 process.append(&event(n)).unwrap();
             }
@@ -189,4 +192,26 @@ fn a_batch_fails_as_a_whole_and_its_neighbours_do_not() {
     assert_eq!(common::seqs(&settle(good).unwrap()), [2, 3]);
     let lines = [0, 4, 5].map(|n| line_of(&event(n))).concat();
     assert_eq!(machine.text(), lines);
+}
+
+#[test]
+fn a_panic_in_a_sync_leaves_no_later_batch_waiting() {
+    let _alone = alone();
+    let machine = Machine::new();
+    let process = machine.start();
+    let sync = machine.hold(When::next(Kind::Sync));
+    let first = process.submit(&event(1));
+    sync.arrived();
+    let second = process.submit(&event(2));
+    machine.wait_until(|log| log.iter().filter(|seen| seen.kind == Kind::Unlock).count() == 2);
+    // The write job of a third batch begins only after the second was handed over.
+    let lock = machine.hold(When::next(Kind::TryLock));
+    let third = process.submit(&event(3));
+    lock.arrived();
+    sync.release(Verdict::Panic);
+    assert!(matches!(first.outcome(), Outcome::Failed(_)));
+    let settled = common::is_settled_by(&second, Duration::from_secs(5));
+    lock.release(Verdict::Go);
+    assert!(settled, "the second batch hangs");
+    drop(third);
 }

@@ -240,3 +240,25 @@ fn a_line_longer_than_any_record_is_passed_over() {
     let again = process.append(&event(1)).unwrap();
     assert_eq!((again.seq, again.duplicate), (2, true));
 }
+
+#[test]
+fn a_long_unterminated_tail_does_not_stop_appends() {
+    let _alone = alone();
+    let mut begun = line_of(&event(0)).into_bytes();
+    begun.extend(vec![0; 5 << 20]);
+    let machine = Machine::holding(&begun);
+    let process = machine.start();
+    let receipt = process.append(&event(1)).unwrap();
+    assert_eq!((receipt.seq, receipt.offset), (2, begun.len() as u64 + 1));
+}
+
+#[test]
+fn an_unterminated_line_longer_than_any_record_is_ended() {
+    let _alone = alone();
+    let mut begun = line_of(&event(0)).into_bytes();
+    begun.extend(vec![b'x'; (64 << 20) + 10]);
+    let machine = Machine::holding(&begun);
+    let process = machine.start();
+    let receipt = process.append(&event(2)).unwrap();
+    assert_eq!((receipt.seq, receipt.offset), (2, begun.len() as u64 + 1));
+}

@@ -179,3 +179,15 @@ fn a_flush_waits_for_what_is_queued_and_says_when_it_is_not_done() {
     assert!(process.registry.flush(common::HANG));
     settle(pending).unwrap();
 }
+
+#[test]
+fn a_lock_that_cannot_be_released_after_an_error_ends_with_its_descriptor() {
+    let _alone = alone();
+    let machine = Machine::new();
+    let [process, other] = [machine.start(), machine.start()];
+    process.append(&event(0)).unwrap();
+    machine.inject(When::next(Kind::Lookup), Verdict::Fail(common::EIO));
+    machine.inject(When::next(Kind::Unlock), Verdict::Fail(common::EIO));
+    process.append(&event(1)).unwrap_err();
+    other.append_with(&event(2), within(1000)).unwrap();
+}

@@ -12,7 +12,10 @@ mod common;
 
 use std::sync::Arc;
 
-use common::{EIO, Kind, Machine, PATH, Verdict, When, alone, count_of, event, line_of, named, os};
+use common::{
+    EIO, Kind, Machine, PATH, Verdict, When, alone, count_of, event, line_of, named, options, os,
+};
+use sage_chronicle::{AppendOptions, Rules};
 
 /// A log in whose page cache stands a record that the disk does not hold, because a sync failed that somebody else was
 /// told of. Durable pages follow if `behind`.
@@ -147,4 +150,27 @@ fn the_directory_is_synced_before_the_first_receipt_whoever_made_the_file() {
     let process = machine.start();
     process.append(&event(1)).unwrap();
     assert_eq!(count_of(&machine.after_power_cut().content(PATH), &event(1)), 1);
+}
+
+#[test]
+fn an_event_without_id_is_not_written_twice_because_another_of_its_batch_was_lost() {
+    let _alone = alone();
+    let machine = Machine::new();
+    let lost = named("lost", &"x".repeat(5000));
+    let early = machine.start();
+    machine.inject(When::next(Kind::Sync), Verdict::Fail(EIO));
+    early.append(&lost).unwrap_err();
+    // More pages, durable, behind it.
+    let rest = line_of(&named("rest", &"y".repeat(9000)));
+    machine.stranger_appends(rest.as_bytes());
+    machine.change(PATH, |image| image.write_back());
+
+    let process = machine.start();
+    let anonymous = r#"{"type":"X","timestamp":"t","actor":{"agent":"a","id":"b"},"n":1}"#;
+    let rules = Rules { compute_id: false, ..Rules::default() };
+    let receipts = process.append_all(&[&lost, anonymous], AppendOptions { rules, ..options() });
+    if receipts.is_ok() {
+        let text = machine.text();
+        assert_eq!(text.matches(anonymous).count(), 1, "{receipts:?}");
+    }
 }

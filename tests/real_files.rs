@@ -130,6 +130,32 @@ impl Storage for FailingStorage {
     }
 }
 
+/// Puts another file in place of the first one whose lock is probed.
+struct SwappingDisk(std::sync::Once);
+
+impl Disk for SwappingDisk {
+    fn open(&self, path: &Path) -> Result<Arc<dyn Storage>> {
+        FileDisk.open(path)
+    }
+    fn stat(&self, path: &Path) -> std::io::Result<Option<Stat>> {
+        FileDisk.stat(path)
+    }
+    fn sync_directory(&self, path: &Path) -> std::io::Result<()> {
+        FileDisk.sync_directory(path)
+    }
+    fn honours_lock(&self, path: &Path) -> std::io::Result<bool> {
+        self.0.call_once(|| {
+            let other = path.with_extension("new");
+            fs::write(&other, "").unwrap();
+            fs::rename(&other, path).unwrap();
+        });
+        FileDisk.honours_lock(path)
+    }
+    fn lock_holder(&self, stat: &Stat) -> Option<u32> {
+        FileDisk.lock_holder(stat)
+    }
+}
+
 #[test]
 fn two_registries_append_to_one_file_in_a_folder_that_was_not_there() {
     let _alone = alone();
@@ -243,4 +269,13 @@ fn what_is_no_regular_file_is_refused_before_it_is_opened() {
     fs::create_dir_all(log.file()).unwrap();
     let error = log.append(&event(0)).unwrap_err();
     assert_eq!(error.code(), Code::Validation);
+}
+
+#[test]
+fn a_file_replaced_during_the_lock_probe_does_not_condemn_the_file_system() {
+    let _alone = alone();
+    let log = Log::on(Arc::new(SwappingDisk(std::sync::Once::new())));
+    assert_eq!(log.append(&event(1)).unwrap().seq, 1);
+    assert_eq!(log.append(&event(2)).unwrap().seq, 2);
+    assert_eq!(log.text(), line_of(&event(1)) + &line_of(&event(2)));
 }
