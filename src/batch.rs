@@ -35,6 +35,8 @@ pub(crate) struct Decision {
     pub(crate) identical: bool,
     /// What a duplicate was recognised by; it must still be there when the pages were read again.
     pub(crate) known_by: Option<Id>,
+    /// The event's id is that of a record with another content.
+    pub(crate) reused: bool,
 }
 
 /// The lines to write, and what the next event is decided against.
@@ -145,7 +147,8 @@ impl Batch {
                 continue;
             };
             let identical = is_identical(event, &record.line)?;
-            if by_id && !identical && options.on_id_reuse == OnIdReuse::Reject {
+            let reused = by_id && !identical && record.id.as_ref() == Some(name);
+            if reused && options.on_id_reuse == OnIdReuse::Reject {
                 return Err(Error::new(
                     Code::Conflict,
                     format!("event id {name} is in the log with another content"),
@@ -158,6 +161,7 @@ impl Batch {
                 duplicate: true,
                 identical,
                 known_by: Some(name.clone()),
+                reused,
             });
         }
         if let Some(expected) = options.expected_tail.as_ref().filter(|_| !*asked) {
@@ -230,6 +234,7 @@ impl Batch {
             duplicate: false,
             identical: true,
             known_by: None,
+            reused: false,
         }
     }
 }
@@ -253,10 +258,8 @@ impl Decision {
     }
 
     /// Tells of an id that stands for another content.
-    pub(crate) fn warning(&self, event: &Event) -> Option<Warning> {
-        let reused = self.duplicate && !self.identical && self.known_by.as_ref() == event.id();
-        reused.then_some(())?;
-        let id = self.known_by.as_ref()?;
+    pub(crate) fn warning(&self) -> Option<Warning> {
+        let id = self.known_by.as_ref().filter(|_| self.reused)?;
         Some(Warning {
             code: "CHRONICLE_ID_REUSED",
             message: format!(

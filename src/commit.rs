@@ -39,6 +39,8 @@ pub(crate) struct State {
     history: History,
     /// How far was scanned ahead; a tail that is not ended stays behind it.
     looked_to: u64,
+    /// So many of the next batches take in one request only.
+    one_by_one: usize,
     attempts: u32,
     is_waiting: bool,
     warnings: Vec<Warning>,
@@ -83,6 +85,7 @@ impl State {
             known: None,
             history: History::new(),
             looked_to: 0,
+            one_by_one: 0,
             attempts: 0,
             is_waiting: false,
             warnings: Vec::new(),
@@ -162,13 +165,23 @@ impl Writer {
             lock.release(self, &mut state);
             return self.scan_ahead(&mut state, stat.length);
         }
-        let requests = self.take_batch();
+        let requests = self.take_batch(state.one_by_one > 0);
+        state.one_by_one = state.one_by_one.saturating_sub(1);
         if requests.is_empty() {
             lock.release(self, &mut state);
             return self.after_write();
         }
         let committed = self.commit(&mut state, &stat, &requests);
         lock.release(self, &mut state);
+        let may_be_told_apart = committed.as_ref().is_err_and(|error| {
+            let failed_write = error.cause().is_some_and(|cause| cause.operation == "write");
+            failed_write && error.written() == Some(Written::No)
+        });
+        let again = requests.len() > 1 && may_be_told_apart;
+        if again {
+            // What was too much for the disk or a limit may be one caller's alone.
+            state.one_by_one = requests.len();
+        }
         let side_failed = state.history.side_failed();
         if side_failed {
             // What it would have said is not known: the log is scanned.
@@ -177,7 +190,7 @@ impl Writer {
         drop(state);
         match committed {
             Ok(batch) => self.hand_over(batch),
-            Err(_) if side_failed => self.put_back(requests),
+            Err(_) if side_failed || again => self.put_back(requests),
             Err(error) => {
                 for request in requests {
                     request.settle(Outcome::Failed(self.about(error.clone())));
@@ -489,8 +502,7 @@ impl Writer {
 
 fn group(request: &Arc<Request>, decisions: Vec<Decision>, warnings: &mut Vec<Warning>) -> Group {
     let mut warnings = std::mem::take(warnings);
-    let reused = decisions.iter().zip(request.events());
-    warnings.extend(reused.filter_map(|(decision, event)| decision.warning(event)));
+    warnings.extend(decisions.iter().filter_map(Decision::warning));
     Group { request: request.clone(), decisions, begin: 0, records_before: 0, warnings }
 }
 

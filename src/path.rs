@@ -43,10 +43,8 @@ impl ChroniclePath {
         if path.file_name().is_none() || raw.ends_with('/') {
             return Err(Error::validation(format!("Chronicle path must name a file: {raw:?}")));
         }
-        let absolute = std::path::absolute(path).map_err(|error| {
-            Error::io("cannot tell the current directory", "getcwd", error)
-                .with_written(crate::error::Written::No)
-        })?;
+        let absolute = std::path::absolute(path)
+            .map_err(|error| Error::io("cannot tell the current directory", "getcwd", error))?;
         Ok(ChroniclePath(absolute))
     }
 

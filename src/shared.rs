@@ -56,7 +56,7 @@ impl Shared {
     /// Counts a request in, unless too much is pending.
     pub(crate) fn admit(&self, bytes: usize) -> Result<(), Error> {
         let mut pending = locked(&self.pending);
-        if pending.requests > 0 && pending.bytes.saturating_add(bytes) > MOST_PENDING {
+        if pending.bytes.saturating_add(bytes) > MOST_PENDING {
             let cause = no_buffers();
             let message = format!("more than {} MiB of events are pending", MOST_PENDING >> 20);
             return Err(Error::io(message, "append", cause).with_written(Written::No));

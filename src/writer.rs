@@ -175,11 +175,12 @@ impl Writer {
     }
 
     /// Takes prepared requests out of the queue for one batch, in their order.
-    pub(crate) fn take_batch(&self) -> Vec<Arc<Request>> {
+    pub(crate) fn take_batch(&self, only_one: bool) -> Vec<Arc<Request>> {
         let mut queue = locked(&self.queue);
         let mut batch = Vec::new();
         let mut bytes = 0;
         while bytes < BATCH
+            && (batch.is_empty() || !only_one)
             && queue
                 .requests
                 .front()
@@ -242,7 +243,7 @@ impl Writer {
 
     /// Rejects what is queued and prepared: the lock or the file could not be had for it.
     pub(crate) fn reject_prepared(&self, error: &Error) {
-        for request in self.take_batch() {
+        for request in self.take_batch(false) {
             request.settle(Outcome::Failed(self.about(error.clone().with_written(Written::No))));
         }
     }

@@ -213,3 +213,20 @@ fn a_lock_that_the_file_system_does_not_honour_is_refused() {
     assert_eq!(error.code(), Code::Unsupported);
     assert_eq!(machine.count(Kind::Append), 0);
 }
+
+#[test]
+fn one_callers_failed_write_does_not_fail_its_neighbours() {
+    let _alone = alone();
+    let (machine, process) = begun();
+    let lock = machine.stranger_locks(PATH);
+    let [first, second, third] = [1, 2, 3].map(|n| process.submit(&event(n)));
+    // The write of all three, and that of the first alone.
+    machine.inject(When::next(Kind::Append), Verdict::Fail(ENOSPC));
+    machine.inject(When::next(Kind::Append), Verdict::Fail(ENOSPC));
+    drop(lock);
+    assert_eq!(rejected(first, "ENOSPC").written(), Some(Written::No));
+    assert_eq!(settle(second).unwrap()[0].seq, 2);
+    assert_eq!(settle(third).unwrap()[0].seq, 3);
+    assert_eq!(machine.injected(), 2);
+    assert_goes_on(&machine, &process);
+}

@@ -12,7 +12,7 @@ use napi_derive::napi;
 use super::options::{Append, Read};
 use super::outcome;
 use super::wake::{Hold, Waker, waker};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Written};
 use crate::pool::{self, locked};
 use crate::reader::{Reader as CoreReader, Slice};
 use crate::registry::{Registry, Ticket};
@@ -277,24 +277,32 @@ fn start(
     slot: &Arc<Slot>,
     work: impl FnOnce() -> Result<(String, Option<String>)> + Send + 'static,
 ) {
-    let guard = SettleOnDrop(slot.clone());
+    let begun = Arc::new(AtomicBool::new(false));
+    let guard = SettleOnDrop { slot: slot.clone(), begun: begun.clone() };
     let job = move || {
-        let slot = guard.0.clone();
+        guard.begun.store(true, Ordering::Relaxed);
         match work() {
-            Ok((outcome, text)) => slot.settle(outcome, text),
-            Err(error) => slot.settle(outcome::error(&error), None),
+            Ok((outcome, text)) => guard.slot.settle(outcome, text),
+            Err(error) => guard.slot.settle(outcome::error(&error), None),
         }
     };
-    // When no thread can be made the job is dropped, and that settles too.
-    let _ = pool::run(Box::new(job));
+    if let Err(error) = pool::run(Box::new(job)) {
+        let error = Error::io("cannot start a thread", "clone", error);
+        slot.settle(outcome::error(&error), None);
+    }
 }
 
-/// Settles the slot with an error when the job ends without having settled it.
-struct SettleOnDrop(Arc<Slot>);
+/// Settles the slot with an error when the job panics.
+struct SettleOnDrop {
+    slot: Arc<Slot>,
+    begun: Arc<AtomicBool>,
+}
 
 impl Drop for SettleOnDrop {
     fn drop(&mut self) {
-        self.0.settle(outcome::error(&abandoned()), None);
+        if self.begun.load(Ordering::Relaxed) {
+            self.slot.settle(outcome::error(&abandoned()), None);
+        }
     }
 }
 
@@ -308,9 +316,12 @@ pub(super) fn prepare(
     events: String,
     options: Option<&str>,
 ) -> Result<(ChroniclePath, Vec<Vec<u8>>, crate::AppendOptions)> {
-    let options = Append::parse(options)?;
-    let path = options.path(path)?;
-    Ok((path, super::texts(events), options.into_core()?))
+    let parse = || {
+        let options = Append::parse(options)?;
+        let path = options.path(path)?;
+        Ok((path, super::texts(events), options.into_core()?))
+    };
+    parse().map_err(|error: Error| error.with_written(Written::No))
 }
 
 fn text(slice: Slice) -> String {
