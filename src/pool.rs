@@ -48,8 +48,8 @@ static CLOCK: OnceLock<Clock> = OnceLock::new();
 #[derive(Default)]
 struct Work {
     state: Mutex<WorkState>,
-    /// Wakes an idle worker.
-    wake: Condvar,
+    /// Wakes one idle worker each.
+    wake: [Condvar; WORKERS],
     /// Wakes the timekeeper: the one idle worker that sleeps until the next delayed job.
     timer: Condvar,
 }
@@ -60,21 +60,21 @@ struct WorkState {
     later: BTreeMap<(Instant, u64), Job>,
     count: u64,
     threads: usize,
-    /// Workers that sleep until they are woken.
-    idle: usize,
+    /// Workers that sleep until they are woken. Who wakes one takes it off, so that each wake-up is for another worker and each
+    /// job has one; a count could not tell a worker that sleeps from one that was just woken.
+    idle: Vec<usize>,
     has_timekeeper: bool,
 }
 
 impl Work {
     fn add(&'static self, job: Job, at: Option<Instant>) -> io::Result<()> {
         let mut state = locked(&self.state);
-        let all_busy = state.idle == 0 && !state.has_timekeeper;
-        if let Err(error) = self.hire(&mut state, all_busy)
+        if let Err(error) = self.hire(&mut state)
             && state.threads == 0
         {
             return Err(error);
         }
-        let matters = match at {
+        let is_first = match at {
             None => {
                 state.ready.push_back(job);
                 true
@@ -86,28 +86,41 @@ impl Work {
                 state.later.first_key_value().is_some_and(|(first, _)| *first == key)
             }
         };
-        // A delayed job that comes first is the timekeeper's affair; a ready one is so only when nobody else is idle.
-        let idle = state.idle > 0;
-        let timekeeper = state.has_timekeeper;
-        drop(state);
-        if matters && timekeeper && (at.is_some() || !idle) {
+        if !is_first {
+            return Ok(());
+        }
+        // A delayed job is the timekeeper's affair; a ready one is so only when nobody else is idle.
+        if state.has_timekeeper && (at.is_some() || state.idle.is_empty()) {
+            drop(state);
             self.timer.notify_one();
-        } else if matters && idle {
-            self.wake.notify_one();
+        } else {
+            let woken = state.idle.pop();
+            drop(state);
+            self.rouse(woken);
         }
         Ok(())
     }
 
-    /// Makes one more worker if one is wanted and may be made.
-    fn hire(&'static self, state: &mut WorkState, wanted: bool) -> io::Result<()> {
-        if wanted && state.threads < WORKERS {
-            thread::Builder::new().name("chronicle-io".into()).spawn(move || self.work())?;
+    /// Makes one more worker if all are busy and there may be more.
+    fn hire(&'static self, state: &mut WorkState) -> io::Result<()> {
+        let all_busy = state.idle.is_empty() && !state.has_timekeeper;
+        if all_busy && state.threads < WORKERS {
+            let number = state.threads;
+            thread::Builder::new().name("chronicle-io".into()).spawn(move || self.work(number))?;
             state.threads += 1;
         }
         Ok(())
     }
 
-    fn work(&'static self) {
+    /// Wakes a worker that was taken off the idle ones.
+    fn rouse(&self, worker: Option<usize>) {
+        if let Some(wake) = worker.and_then(|number| self.wake.get(number)) {
+            wake.notify_one();
+        }
+    }
+
+    fn work(&'static self, number: usize) {
+        let Some(wake) = self.wake.get(number) else { return };
         let mut state = locked(&self.state);
         loop {
             let now = Instant::now();
@@ -117,17 +130,16 @@ impl Work {
                 None => state.ready.pop_front(),
             };
             if let Some(job) = job {
-                // Somebody must keep the time of what is left, and there may be more work than the one wake-up was for.
+                // Somebody must keep the time of what is left, and a ready job must not wait for this one.
                 let more =
-                    !state.ready.is_empty() || (!state.later.is_empty() && !state.has_timekeeper);
-                let wake = more && state.idle > 0;
-                // A worker that was woken counted as idle until now, so fewer may have been made than there is work for.
-                let all_busy = !state.ready.is_empty() && state.idle == 0 && !state.has_timekeeper;
-                let _ = self.hire(&mut state, all_busy);
-                drop(state);
-                if wake {
-                    self.wake.notify_one();
+                    (!state.ready.is_empty() || !state.later.is_empty()) && !state.has_timekeeper;
+                let woken = if more { state.idle.pop() } else { None };
+                if more && woken.is_none() {
+                    // Without another thread it waits for one of those there are.
+                    let _ = self.hire(&mut state);
                 }
+                drop(state);
+                self.rouse(woken);
                 // A job settles what it holds when it is dropped, so that a panic leaves nobody waiting.
                 let _ = catch_unwind(AssertUnwindSafe(job));
                 state = locked(&self.state);
@@ -144,10 +156,9 @@ impl Work {
                     state
                 }
                 _ => {
-                    state.idle += 1;
-                    let mut state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
-                    state.idle -= 1;
-                    state
+                    state.idle.push(number);
+                    let woken = wake.wait_while(state, |state| state.idle.contains(&number));
+                    woken.unwrap_or_else(PoisonError::into_inner)
                 }
             };
         }
