@@ -6,6 +6,9 @@
  * rejects with {@link ChronicleError} `EVALIDATION` too. Only the functions marked "synchronous"
  * throw.
  *
+ * Where the addon of this platform is missing or cannot be loaded, loading the package throws an
+ * `Error` whose `code` is `'ERR_CHRONICLE_BINDING'`; its message says what to do.
+ *
  * @packageDocumentation
  */
 
@@ -34,7 +37,11 @@ export interface Receipt {
   duplicate: boolean;
   /** The canonical forms of the event and of the record agree; true for a record just written. */
   identical: boolean;
-  /** The record survives an OS crash and a power cut; false with `durability: 'os'`. */
+  /**
+   * The record survives an OS crash and a power cut: true with `durability: 'sync'`. With `'os'` it
+   * is true only where the call wrote nothing and this process knows all its records to be on the
+   * disk, as for a duplicate of a record that it synced before.
+   */
   durable: boolean;
 }
 
@@ -83,15 +90,17 @@ export interface AppendSyncOptions extends PathOptions {
   chain?: boolean | undefined;
   /**
    * The id that the last record must have, or `null` for a file without records; else `ECONFLICT`
-   * and nothing is written. Absent: not asked. Asked after the duplicate check, so the retry of an
-   * append that succeeded resolves; in a batch it is asked of the record before the first event
-   * that is no duplicate.
+   * and no record is written, though the file and its directories may be made. A last record
+   * without an id is neither: it matches no string and not `null`. Absent: not asked. Asked after
+   * the duplicate check, so the retry of an append that succeeded resolves; in a batch it is asked
+   * of the record before the first event that is no duplicate.
    */
   expectedTail?: string | null | undefined;
   /**
-   * What to do when the file has a record with this `eventId` and other content: `'accept'` gives
-   * its receipt (`identical: false`) and one process warning `CHRONICLE_ID_REUSED`; `'reject'`
-   * gives `ECONFLICT`. Default `'accept'`.
+   * What to do when the file has a record whose `eventId` is this event's and whose content is
+   * another: `'accept'` gives its receipt (`identical: false`) and one process warning
+   * `CHRONICLE_ID_REUSED`; `'reject'` gives `ECONFLICT`. A record met by an idempotency key, of
+   * either side, is a duplicate without that question. Default `'accept'`.
    */
   onIdReuse?: 'accept' | 'reject' | undefined;
   /**
@@ -104,8 +113,9 @@ export interface AppendSyncOptions extends PathOptions {
 /** Options of {@link append} and its kin. `undefined` counts as absent; unknown names are refused. */
 export interface AppendOptions extends AppendSyncOptions {
   /**
-   * Gives the append up: it rejects with `signal.reason` as it is. Once the batch is being written
-   * the signal is too late, and the append settles with its true outcome.
+   * Gives the append up: it rejects with `signal.reason` as it is, or with an `AbortError` where
+   * the signal has none. Once the batch is being written the signal is too late, and the append
+   * settles with its true outcome. Any number of calls may share one signal.
    */
   signal?: AbortSignalLike | undefined;
 }
@@ -139,7 +149,10 @@ export interface ReadOptions extends PathOptions {
   onBadLine?: 'skip' | 'throw' | ((line: BadLine) => void) | undefined;
   /** Give {@link Positioned} records instead of events. Default `false`. */
   positions?: boolean | undefined;
-  /** Gives the read up: it rejects with `signal.reason` as it is. */
+  /**
+   * Gives the read up: it rejects with `signal.reason` as it is, or with an `AbortError` where the
+   * signal has none.
+   */
   signal?: AbortSignalLike | undefined;
 }
 
@@ -160,7 +173,8 @@ export interface Positioned<E = ChronicleEvent> {
  * and the file are made. An event whose id or key the file already has, over its whole history and
  * whoever wrote it, is not written again. The event is serialised during the call, so later
  * changes to it are not seen, and it is not changed. Concurrent appends of one process share
- * writes and syncs.
+ * writes and syncs; one that is refused or finds no room on the disk does not fail those it shares
+ * them with, but a failed sync fails all that it was for.
  *
  * After a rejection `error.written` says whether bytes may be in the file; appending the same
  * event again is the cure in either case.
@@ -265,11 +279,12 @@ export function readChronicle<E = ChronicleEvent>(
 ): Promise<E[] | Positioned<E>[]>;
 
 /**
- * The last `n` events in file order (default 10; 0 gives `[]`; more than there are gives all), read
- * backwards from the end. Otherwise as {@link readChronicle}.
+ * The last `n` events in file order, read backwards from the end. `n` is an integer, 0 or more
+ * (default 10); 0 gives `[]`, and more than there are gives all. Otherwise as
+ * {@link readChronicle}.
  *
- * @throws ChronicleError (as a rejection), as {@link readChronicle}; `EVALIDATION` also for a
- *   negative or fractional `n`.
+ * @throws ChronicleError (as a rejection), as {@link readChronicle}; `EVALIDATION` also for an `n`
+ *   that is negative or no integer, `Infinity` too.
  */
 export function tailChronicle<E = ChronicleEvent>(
   path: ChroniclePath,
@@ -290,13 +305,17 @@ export function tailChronicle<E = ChronicleEvent>(
 /**
  * Synchronous: gives the path back if it may name a chronicle. Nothing is opened.
  *
- * @throws ChronicleError `EVALIDATION`: no string, not ending in `.sage`, or a `..` segment.
+ * @throws ChronicleError `EVALIDATION`: no string, empty, not well-formed Unicode (a lone
+ *   surrogate), a NUL character, a `..` segment, no file name at the end (`/`, `logs/`), or not
+ *   ending in `.sage` without `anyExtension`.
  */
 export function validateChroniclePath(path: string, options?: PathOptions): ChroniclePath;
 
 /**
- * The id that {@link append} would compute: lower-case hex SHA-256 of the canonical form (RFC 8785)
- * of what `JSON.stringify` writes for the event, without `eventId`. Any JSON object has one.
+ * The id that {@link append} computes for this event: lower-case hex SHA-256 of the canonical form
+ * (RFC 8785) of what `JSON.stringify` writes for it, without `eventId`. Any JSON object has one.
+ * The options `idempotencyKey` and `chain` add fields to what is stored, and so to what is hashed:
+ * with them the receipt has another id.
  *
  * @throws ChronicleError (as a rejection) `EVALIDATION`: no object, or not representable in JSON.
  */
@@ -321,7 +340,7 @@ export function verifyEventId(event: object): Promise<boolean>;
  * Synchronous: a shallow copy of the event's own enumerable fields without `eventId`, in their
  * order (canonical order is applied when the id is computed).
  *
- * @throws ChronicleError `EVALIDATION`: no object.
+ * @throws ChronicleError `EVALIDATION`: no object, or one that cannot be read.
  */
 export function canonicalizeEvent<E extends object>(event: E): Omit<E, 'eventId'>;
 
@@ -368,7 +387,7 @@ export interface ChronicleErrorDetails {
   path?: string | undefined;
   /** What is behind the error. */
   cause?: ChronicleErrorCause | undefined;
-  /** Of a rejected append: `'no'`, nothing of it is in the file; `'unknown'`, some may be. */
+  /** Of every rejected append: `'no'`, nothing of it is in the file; `'unknown'`, some may be. */
   written?: 'no' | 'unknown' | undefined;
   /** Of `ELOCK_TIMEOUT`: how long the lock was waited for, in milliseconds. */
   waitedMs?: number | undefined;
@@ -382,7 +401,7 @@ export interface ChronicleErrorDetails {
   offset?: number | undefined;
 }
 
-/** The only error that this package makes; `name` is `'ChronicleError'`. */
+/** The only error that the functions of this package make; `name` is `'ChronicleError'`. */
 export class ChronicleError extends Error {
   constructor(code: ErrorCode, message: string, details?: ChronicleErrorDetails);
   /** What went wrong, for programs. It never changes for a kind of failure. */

@@ -191,6 +191,23 @@ async function holdLock(path: string): Promise<{ pid: number; release(): void } 
   return { pid: holder.pid!, release: () => holder.stdin.end('\n') };
 }
 
+describe('durability', () => {
+  it('os is not durable, but for a duplicate of a record that was synced', async () => {
+    const path = freshPath();
+    const os = { durability: 'os' } as const;
+    expect((await append(path, event({ n: 1 }))).durable).toBe(true);
+    const again = await append(path, event({ n: 1 }), os);
+    expect(again).toMatchObject({ duplicate: true, durable: true });
+    expect((await append(path, event({ n: 2 }), os)).durable).toBe(false);
+    const unsynced = await append(path, event({ n: 2 }), os);
+    expect(unsynced).toMatchObject({ duplicate: true, durable: false });
+    expect(await append(path, event({ n: 2 }))).toMatchObject({ duplicate: true, durable: true });
+    expect((await append(path, event({ n: 2 }), os)).durable).toBe(true);
+    const both = await appendEvents(path, [event({ n: 1 }), event({ n: 3 })], os);
+    expect(both.map(({ durable }) => durable)).toEqual([false, false]);
+  });
+});
+
 describe('the lock', () => {
   it('that is held elsewhere rejects with ELOCK_TIMEOUT at the deadline', async () => {
     const path = freshPath();
@@ -212,6 +229,17 @@ describe('the lock', () => {
     const waiting = append(path, event());
     holder.release();
     expect((await waiting).seq).toBe(1);
+  });
+
+  it("is tried once with 0, and calls of one process do not stand in each other's way", async () => {
+    const path = freshPath();
+    const calls = Array.from({ length: 200 }, (_, n) =>
+      n % 5 === 0
+        ? appendEvents(path, [event({ n })], { lockTimeoutMs: 0 })
+        : appendEvent(path, event({ n }), 0),
+    );
+    await Promise.all(calls);
+    expect(linesOf(path)).toHaveLength(200);
   });
 
   it('leaves flushSync with something that remains', async () => {
@@ -252,7 +280,7 @@ describe('signal', () => {
 
   it('that is aborted already rejects with its reason as it is, and nothing is written', async () => {
     const path = freshPath();
-    for (const reason of [new Error('mine'), 'text', { any: 'object' }, null, undefined]) {
+    for (const reason of [new Error('mine'), 'text', { any: 'object' }, null]) {
       const signal = countedSignal();
       signal.abort(reason);
       expect(await rejection(append(path, event(), { signal }))).toBe(reason);
@@ -262,6 +290,68 @@ describe('signal', () => {
       expect(signal.listeners.size).toBe(0);
     }
     expect(existsSync(path)).toBe(false);
+  });
+
+  it('without a reason rejects with an AbortError', async () => {
+    const path = freshPath();
+    const { reason: _, ...signal } = { ...countedSignal(), aborted: true };
+    for (const promise of [
+      append(path, event(), { signal }),
+      appendEvents(path, [], { signal }),
+      readChronicle(path, { signal }),
+    ]) {
+      const error = await rejection(promise);
+      expect(error).toBeInstanceOf(DOMException);
+      expect(error).toMatchObject({ name: 'AbortError', message: 'This operation was aborted' });
+    }
+  });
+
+  it('that the event aborts while it is serialised is seen before anything is written', async () => {
+    const path = freshPath();
+    for (const call of [
+      (value: any, signal: any) => append(path, value, { signal }),
+      (value: any, signal: any) => appendEvents(path, [event(), value], { signal }),
+    ]) {
+      const signal = countedSignal();
+      const reason = new Error('by the event');
+      const value = event({
+        toJSON() {
+          signal.abort(reason);
+          return event();
+        },
+      });
+      expect(await rejection(call(value, signal))).toBe(reason);
+      expect(signal.listeners.size).toBe(0);
+    }
+    expect(existsSync(path)).toBe(false);
+  });
+
+  it('shared by many calls has one listener until the last of them has settled', async () => {
+    const path = freshPath();
+    const signal = countedSignal();
+    const appended = Array.from({ length: 40 }, (_, n) => append(path, event({ n }), { signal }));
+    expect(signal.listeners.size).toBe(1);
+    await Promise.all(appended);
+    expect(signal.added).toBe(1);
+    expect(signal.listeners.size).toBe(0);
+    await readChronicle(path, { signal });
+    expect(signal.listeners.size).toBe(0);
+  });
+
+  it('shared by many calls gives all of them up', async () => {
+    const path = freshPath();
+    const holder = await holdLock(path);
+    if (!holder) return;
+    const controller = new AbortController();
+    const options = { signal: controller.signal, lockTimeoutMs: 60_000 };
+    const reason = new Error('all of you');
+    const calls = Array.from({ length: 40 }, (_, n) =>
+      rejection(append(path, event({ n }), options)),
+    );
+    controller.abort(reason);
+    for (const error of await Promise.all(calls)) expect(error).toBe(reason);
+    holder.release();
+    expect(await append(path, event())).toMatchObject({ seq: 1 });
   });
 
   it('has no listener left once the append has settled', async () => {

@@ -34,6 +34,11 @@ describe('ChronicleError', () => {
     expect('cause' in error).toBe(false);
   });
 
+  it('takes null for no details', () => {
+    const error = new ChronicleError('EIO', 'disk full', null as never);
+    expect(Object.keys(error)).toEqual(['code']);
+  });
+
   it('keeps its cause as every error does, not enumerable', () => {
     const cause = Object.assign(new Error('no space'), { code: 'ENOSPC' });
     const error = new ChronicleError('EIO', 'disk full', { cause });

@@ -92,6 +92,12 @@ describe('computeEventIds', () => {
     expect(ids).toEqual(events.map((value) => sha256(JSON.stringify(value))));
     expect(await computeEventIds([])).toEqual([]);
   });
+
+  it('gives as many ids as there are events, however small these are', async () => {
+    const ids = await computeEventIds(Array(300_000).fill({}));
+    expect(ids).toHaveLength(300_000);
+    expect(new Set(ids)).toEqual(new Set([sha256('{}')]));
+  });
 });
 
 describe('verifyEventId', () => {

@@ -231,6 +231,22 @@ describe('bad lines', () => {
     expect(await warningsOf('CHRONICLE_BAD_LINES', silent)).toEqual([]);
   });
 
+  it('are remembered of a thousand files only, so that memory stays bounded', async () => {
+    const first = fileOf('bad\n');
+    const read = () => readChronicle(first);
+    expect(await warningsOf('CHRONICLE_BAD_LINES', read)).toHaveLength(1);
+    const others = folder();
+    const many = await warningsOf('CHRONICLE_BAD_LINES', async () => {
+      for (let n = 0; n < 1000; n += 1) {
+        const path = join(others, `${n}.sage`);
+        writeFileSync(path, 'bad\n');
+        await readChronicle(path);
+      }
+    });
+    expect(many).toHaveLength(1000);
+    expect(await warningsOf('CHRONICLE_BAD_LINES', read)).toHaveLength(1);
+  });
+
   it('are told to a function one by one, in the order of the file', async () => {
     const path = fileOf(content.join(''));
     const malformed = (index: number) => ({
@@ -337,7 +353,7 @@ describe('tailChronicle', () => {
 describe('signals', () => {
   it('that are aborted already reject with their reason as it is', async () => {
     const path = fileOf('{"n":1}\n');
-    for (const reason of [new Error('mine'), 'text', { any: 'object' }, undefined]) {
+    for (const reason of [new Error('mine'), 'text', { any: 'object' }, null]) {
       const signal = { aborted: true, reason, addEventListener() {}, removeEventListener() {} };
       expect(await rejection(readChronicle(path, { signal }))).toBe(reason);
       expect(await rejection(tailChronicle(path, 1, { signal }))).toBe(reason);

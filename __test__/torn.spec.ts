@@ -221,6 +221,48 @@ describe('long lines', () => {
   }, 60_000);
 });
 
+describe('a long end of the file', () => {
+  it('that is a record without its newline counts, and takes the next append', async () => {
+    const path = scratch.path('unended.sage');
+    await chronicle.append(path, note('a'));
+    const long = JSON.stringify({
+      ...note('long'),
+      idempotencyKey: 'long',
+      text: 'x'.repeat(5 * mebibyte),
+    });
+    writeFileSync(path, long, { flag: 'a' });
+    const { length } = readFileSync(path);
+    expect((await readAll(path)).marks).toEqual(['a', 'long']);
+    const receipt = await chronicle.append(path, note('next'));
+    expect(receipt).toMatchObject({ seq: 3, offset: length + 1 });
+    expect(await readAll(path)).toEqual({ marks: ['a', 'long', 'next'], bad: [] });
+    const again = await chronicle.append(path, { ...note('long'), idempotencyKey: 'long' });
+    expect(again).toMatchObject({ seq: 2, duplicate: true, identical: false });
+  }, 30_000);
+
+  it.each([
+    ['without a newline', ' '.repeat(5 * mebibyte)],
+    ['of blank lines', ' \t\r\n'.repeat((5 * mebibyte) / 4)],
+  ])(
+    'that is blank, %s, takes the next append',
+    async (_name, blank) => {
+      const path = scratch.path('blank.sage');
+      await chronicle.append(path, note('a'));
+      writeFileSync(path, blank, { flag: 'a' });
+      const before = readFileSync(path);
+      expect((await readAll(path)).marks).toEqual(['a']);
+      const receipt = await chronicle.append(path, note('next'));
+      expect(receipt.seq).toBe(2);
+      const file = readFileSync(path);
+      expect(file.subarray(0, before.length).equals(before)).toBe(true);
+      expect(JSON.parse(file.toString('utf8', receipt.offset))).toMatchObject({ mark: 'next' });
+      expect(await readAll(path)).toEqual({ marks: ['a', 'next'], bad: [] });
+      expect(await chronicle.append(path, note('a'))).toMatchObject({ duplicate: true, seq: 1 });
+    },
+    30_000,
+  );
+});
+
 describe('a file that changed under a writer that knew it', () => {
   it('became shorter: what is gone is no duplicate, what is left is', async () => {
     const path = scratch.path('log.sage');

@@ -1,19 +1,19 @@
 'use strict';
 
-const binding = require('../binding.js');
 const { ChronicleError, invalid } = require('./errors.js');
+const native = require('./native.js');
 const { APPEND, APPEND_SYNC, FLUSH, readOptions, toNative } = require('./options.js');
 const { pathText, validateChroniclePath } = require('./path.js');
 const { request, throwIfAborted, unwrap } = require('./port.js');
-const { eventText } = require('./text.js');
+const { eventCount, eventText, eventTexts } = require('./text.js');
 
 /**
  * @typedef {import('../index.d.ts').Receipt} Receipt
  * @typedef {Record<string, any>} Options
  */
 
-// What may wait in the process at once; the binding counts bytes, and a text has at least as many
-// bytes as code units.
+// What may wait in the process at once. The binding counts it in bytes; here it only keeps the
+// text of a batch below the length that V8 can join, and no text has fewer bytes than code units.
 const MOST_PENDING = 256 * 1024 * 1024;
 
 /**
@@ -23,7 +23,7 @@ const MOST_PENDING = 256 * 1024 * 1024;
  * @returns {Promise<Receipt>}
  */
 async function append(path, event, options) {
-  return appendOne(path, event, readOptions(options, APPEND));
+  return appendOne(path, event, options);
 }
 
 /**
@@ -33,7 +33,7 @@ async function append(path, event, options) {
  * @returns {Promise<void>}
  */
 async function appendEvent(path, event, options) {
-  await appendOne(path, event, readOptions(timeoutOrOptions(options), APPEND));
+  await appendOne(path, event, timeoutOrOptions(options));
 }
 
 /**
@@ -43,8 +43,7 @@ async function appendEvent(path, event, options) {
  * @returns {Promise<Receipt>}
  */
 async function appendEventWithId(path, event, options) {
-  const known = readOptions(timeoutOrOptions(options), APPEND);
-  return appendOne(path, event, { ...known, requireId: true });
+  return appendOne(path, event, timeoutOrOptions(options), { requireId: true });
 }
 
 /**
@@ -54,22 +53,24 @@ async function appendEventWithId(path, event, options) {
  * @returns {Promise<Receipt[]>}
  */
 async function appendEvents(path, events, options) {
-  const known = readOptions(options, APPEND);
-  pathText(path);
-  if (!Array.isArray(events)) throw invalid('events must be an array');
-  if (known.idempotencyKey !== undefined && events.length > 1) {
-    throw invalid('option idempotencyKey is for one event, give each its own idempotencyKey field');
+  const { name, signal, known } = checked(path, options, APPEND);
+  const count = checking(path, () => eventCount(events));
+  if (known.idempotencyKey !== undefined && count > 1) {
+    throw invalid(
+      'option idempotencyKey is for one event, give each its own idempotencyKey field',
+      { path: name, written: 'no' },
+    );
   }
-  throwIfAborted(known.signal);
-  if (events.length === 0) {
-    validateChroniclePath(path, { anyExtension: known.anyExtension });
+  throwIfAborted(signal);
+  if (count === 0) {
+    const { anyExtension } = known;
+    checking(path, () => validateChroniclePath(name, { anyExtension }));
     return [];
   }
-  const { signal, ...rest } = known;
-  const text = batchText(events);
-  const native = toNative(rest);
-  const { outcome } = await request((port, id) => port.append(id, path, text, native), signal);
-  return unwrap(outcome, { signal });
+  const text = checking(path, () => batchText(events));
+  const asked = toNative(known);
+  const { outcome } = await request((port, id) => port.append(id, name, text, asked), signal);
+  return unwrap(outcome, { signal, path: name });
 }
 
 /**
@@ -79,9 +80,10 @@ async function appendEvents(path, events, options) {
  * @returns {Receipt}
  */
 function appendEventSync(path, event, options) {
-  const known = readOptions(options, APPEND_SYNC);
-  const outcome = binding.appendSync(pathText(path), eventText(event), toNative(known));
-  return unwrap(outcome, { single: true })[0];
+  const { name, known } = checked(path, options, APPEND_SYNC);
+  const text = checking(path, () => eventText(event));
+  const outcome = native.appendSync(name, text, toNative(known));
+  return unwrap(outcome, { path: name, single: true })[0];
 }
 
 /** @param {unknown} [options] */
@@ -92,23 +94,54 @@ function flushSync(options) {
   } catch {
     // It runs in exit handlers, where an error would hide what the process ended for.
   }
-  return binding.flushSync(timeoutMs);
+  return native.flushSync(timeoutMs);
 }
 
 /**
  * @param {unknown} path
  * @param {unknown} event
- * @param {Options} options
+ * @param {unknown} options
+ * @param {Options} [more] what the binding alone is told
  * @returns {Promise<Receipt>}
  */
-async function appendOne(path, event, options) {
-  const name = pathText(path);
-  throwIfAborted(options.signal);
-  const { signal, ...rest } = options;
-  const text = eventText(event);
-  const native = toNative(rest);
-  const { outcome } = await request((port, id) => port.append(id, name, text, native), signal);
-  return unwrap(outcome, { signal, single: true })[0];
+async function appendOne(path, event, options, more) {
+  const { name, signal, known } = checked(path, options, APPEND);
+  throwIfAborted(signal);
+  const text = checking(path, () => eventText(event));
+  const asked = toNative({ ...known, ...more });
+  const { outcome } = await request((port, id) => port.append(id, name, text, asked), signal);
+  return unwrap(outcome, { signal, path: name, single: true })[0];
+}
+
+/**
+ * Path and options of an append.
+ *
+ * @param {unknown} path
+ * @param {unknown} options
+ * @param {typeof APPEND} kinds
+ */
+function checked(path, options, kinds) {
+  return checking(path, () => {
+    const { signal, ...known } = readOptions(options, kinds);
+    return { name: pathText(path), signal, known };
+  });
+}
+
+/**
+ * Runs a check before an append is handed over: what it throws says that nothing was written.
+ *
+ * @template T
+ * @param {unknown} path
+ * @param {() => T} check
+ * @returns {T}
+ */
+function checking(path, check) {
+  try {
+    return check();
+  } catch (error) {
+    const where = typeof path === 'string' ? { path } : {};
+    throw Object.assign(/** @type {Error} */ (error), { ...where, written: 'no' });
+  }
 }
 
 /**
@@ -119,12 +152,10 @@ async function appendOne(path, event, options) {
 function batchText(events) {
   const texts = [];
   let pending = 0;
-  for (let index = 0; index < events.length; index += 1) {
-    const text = eventText(events[index], index);
+  for (const text of eventTexts(events)) {
     pending += text.length;
     if (pending > MOST_PENDING) {
       throw new ChronicleError('EIO', 'batch is larger than the 256 MiB that may be pending', {
-        written: 'no',
         cause: Object.assign(new Error('no buffer space available'), { code: 'ENOBUFS' }),
       });
     }

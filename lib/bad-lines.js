@@ -9,6 +9,21 @@ const { warn } = require('./warnings.js');
 /** How many bad lines of which file were warned of: one process warning for each such pair. */
 const warned = new Set();
 
+// What is dropped may be warned of once more.
+const MOST_WARNED = 1000;
+
+/**
+ * Whether this pair was not met before, or so many others since that it is forgotten.
+ *
+ * @param {string} pair
+ */
+function isNews(pair) {
+  const news = !warned.delete(pair);
+  warned.add(pair);
+  if (warned.size > MOST_WARNED) warned.delete(warned.values().next().value);
+  return news;
+}
+
 /** What a read does about the lines that are no records, as its `onBadLine` says. */
 class BadLines {
   /**
@@ -43,9 +58,7 @@ class BadLines {
   end() {
     if (this.skipped === 0) return;
     const file = resolve(this.path);
-    const key = `${this.skipped} ${file}`;
-    if (warned.has(key)) return;
-    warned.add(key);
+    if (!isNews(`${this.skipped} ${file}`)) return;
     const lines = this.skipped === 1 ? '1 bad line' : `${this.skipped} bad lines`;
     warn('CHRONICLE_BAD_LINES', `skipped ${lines} from byte ${this.firstOffset} on in ${file}`);
   }

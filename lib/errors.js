@@ -22,9 +22,10 @@ class ChronicleError extends Error {
   /**
    * @param {ErrorCode} code
    * @param {string} message
-   * @param {Details} [details]
+   * @param {Details | null} [given]
    */
-  constructor(code, message, details = {}) {
+  constructor(code, message, given) {
+    const details = given ?? {};
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
     this.code = code;
     // Only what applies becomes a property, so that a printed error shows nothing else.
@@ -72,13 +73,21 @@ function invalid(message, details) {
 }
 
 /**
- * What a caller's own code threw, as a cause: always an object, so that `cause.message` is there.
+ * What a caller's own code threw, as a cause: always an object whose message can be read.
  *
  * @param {unknown} thrown
+ * @returns {import('../index.d.ts').ChronicleErrorCause}
  */
 function causeOf(thrown) {
-  const cause = typeof thrown === 'object' && thrown !== null ? thrown : new Error(String(thrown));
-  return /** @type {import('../index.d.ts').ChronicleErrorCause} */ (cause);
+  try {
+    if (typeof thrown !== 'object' || thrown === null) return new Error(String(thrown));
+    const cause = /** @type {import('../index.d.ts').ChronicleErrorCause} */ (thrown);
+    // A proxy or a getter may refuse, and so may what is no text.
+    void `${cause.message}`;
+    return cause;
+  } catch {
+    return new Error('what was thrown cannot be shown');
+  }
 }
 
 /**

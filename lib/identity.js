@@ -1,10 +1,10 @@
 'use strict';
 
 const { setImmediate: nextTurn } = require('node:timers/promises');
-const { computeIds, verifyId } = require('../binding.js');
-const { invalid } = require('./errors.js');
+const { causeOf, invalid } = require('./errors.js');
+const { computeIds, verifyId } = require('./native.js');
 const { unwrap } = require('./port.js');
-const { eventText } = require('./text.js');
+const { eventText, eventTexts } = require('./text.js');
 
 // How much is hashed in one turn of the event loop, in code units: some milliseconds' worth.
 const SLICE = 1024 * 1024;
@@ -19,16 +19,17 @@ async function computeEventId(event) {
  * @returns {Promise<string[]>}
  */
 async function computeEventIds(events) {
-  if (!Array.isArray(events)) throw invalid('events must be an array');
-  const texts = Array.from(events, (event, index) => eventText(event, index));
+  const texts = Array.from(eventTexts(events));
   /** @type {string[]} */
   const ids = [];
   while (ids.length < texts.length) {
     const first = ids.length;
     let end = first;
-    for (let size = 0; end < texts.length && size < SLICE; end += 1) size += texts[end].length;
+    for (let size = 0; end < texts.length && size < SLICE; end += 1) size += texts[end].length + 1;
     if (first > 0) await nextTurn();
-    ids.push(...unwrap(computeIds(texts.slice(first, end).join('\n')), { first }));
+    // One by one: as arguments of one call so many may overflow the stack.
+    for (const id of unwrap(computeIds(texts.slice(first, end).join('\n')), { first }))
+      ids.push(id);
   }
   return ids;
 }
@@ -44,11 +45,18 @@ async function verifyEventId(event) {
  * @returns {Omit<E, 'eventId'>}
  */
 function canonicalizeEvent(event) {
-  if (typeof event !== 'object' || event === null || Array.isArray(event)) {
-    throw invalid('event must be an object');
+  /** @type {Omit<E, 'eventId'> | undefined} */
+  let copy;
+  try {
+    if (typeof event === 'object' && event !== null && !Array.isArray(event)) {
+      const { eventId: _, ...rest } = /** @type {E & { eventId?: unknown }} */ (event);
+      copy = rest;
+    }
+  } catch (thrown) {
+    throw invalid('event could not be read', { cause: causeOf(thrown) });
   }
-  const { eventId: _, ...rest } = /** @type {E & { eventId?: unknown }} */ (event);
-  return rest;
+  if (copy === undefined) throw invalid('event must be an object');
+  return copy;
 }
 
 module.exports = { canonicalizeEvent, computeEventId, computeEventIds, verifyEventId };

@@ -1,7 +1,7 @@
 'use strict';
 
-const { validatePath } = require('../binding.js');
 const { invalid } = require('./errors.js');
+const { validatePath } = require('./native.js');
 const { PATH, readOptions } = require('./options.js');
 const { unwrap } = require('./port.js');
 
@@ -13,7 +13,9 @@ const { unwrap } = require('./port.js');
  */
 function pathText(path) {
   if (typeof path !== 'string') throw invalid('Chronicle path must be a string');
-  if (!path.isWellFormed()) throw invalid('Chronicle path must be well-formed Unicode');
+  if (!path.isWellFormed()) {
+    throw invalid('Chronicle path must be well-formed Unicode', { path });
+  }
   return path;
 }
 
@@ -24,7 +26,8 @@ function pathText(path) {
  */
 function validateChroniclePath(path, options) {
   const { anyExtension = false } = readOptions(options, PATH);
-  return unwrap(validatePath(pathText(path), anyExtension));
+  const name = pathText(path);
+  return unwrap(validatePath(name, anyExtension), { path: name });
 }
 
 module.exports = { pathText, validateChroniclePath };

@@ -1,7 +1,7 @@
 'use strict';
 
-const { Port } = require('../binding.js');
 const { fromFailure } = require('./errors.js');
+const { Port } = require('./native.js');
 const { warn } = require('./warnings.js');
 
 /**
@@ -11,6 +11,14 @@ const { warn } = require('./warnings.js');
 
 /** @type {Map<number, (settlement: Settlement) => void>} */
 const waiting = new Map();
+
+/**
+ * The requests that each signal gives up, and the one listener for all of them: many appends may
+ * share a signal, and Node.js warns of more than ten listeners.
+ *
+ * @type {WeakMap<Signal, { ids: Set<number>, cancel: () => void }>}
+ */
+const followed = new WeakMap();
 
 /** @type {Port | undefined} */
 let port;
@@ -44,8 +52,36 @@ function nextId() {
 }
 
 /**
+ * @param {Signal} signal
+ * @param {number} id
+ */
+function follow(signal, id) {
+  const known = followed.get(signal);
+  if (known) {
+    known.ids.add(id);
+    return;
+  }
+  const ids = new Set([id]);
+  const cancel = () => ids.forEach((each) => openPort().cancel(each));
+  signal.addEventListener('abort', cancel);
+  followed.set(signal, { ids, cancel });
+}
+
+/**
+ * @param {Signal} signal
+ * @param {number} id
+ */
+function unfollow(signal, id) {
+  const known = followed.get(signal);
+  if (!known?.ids.delete(id) || known.ids.size > 0) return;
+  followed.delete(signal);
+  signal.removeEventListener('abort', known.cancel);
+}
+
+/**
  * Starts a request and waits for its settlement. The listener on the signal lives as long as the
- * request.
+ * requests that share it. The signal is looked at last of all: the caller's own code, run until
+ * now to serialise an event, may have aborted it.
  *
  * @param {(port: Port, id: number) => void} start
  * @param {Signal} [signal]
@@ -54,22 +90,34 @@ function nextId() {
 async function request(start, signal) {
   const opened = openPort();
   const id = nextId();
-  const cancel = () => opened.cancel(id);
-  signal?.addEventListener('abort', cancel);
   try {
+    if (signal) follow(signal, id);
+    throwIfAborted(signal);
     return await new Promise((resolve) => {
       waiting.set(id, resolve);
       start(opened, id);
     });
   } finally {
     waiting.delete(id);
-    signal?.removeEventListener('abort', cancel);
+    if (signal) unfollow(signal, id);
   }
 }
 
 /** @param {Signal} [signal] */
 function throwIfAborted(signal) {
-  if (signal?.aborted) throw signal.reason;
+  if (signal?.aborted) throw reasonOf(signal);
+}
+
+/**
+ * A signal of an old browser or a hand-made one may have no reason.
+ *
+ * @param {Signal} [signal]
+ */
+function reasonOf(signal) {
+  const { reason } = signal ?? {};
+  return reason === undefined
+    ? new DOMException('This operation was aborted', 'AbortError')
+    : reason;
 }
 
 /**
@@ -77,16 +125,17 @@ function throwIfAborted(signal) {
  * in the error's stack.
  *
  * @param {string} outcome
- * @param {{ signal?: Signal, first?: number, single?: boolean }} [of] `first`: the place of the
- *   request's first event in the caller's batch; `single`: of one event, which has no place
+ * @param {{ signal?: Signal, path?: string, first?: number, single?: boolean }} [of] `path`: of an
+ *   error that names none; `first`: the place of the request's first event in the caller's batch;
+ *   `single`: of one event, which has no place
  */
-function unwrap(outcome, { signal, first = 0, single = false } = {}) {
+function unwrap(outcome, { signal, path, first = 0, single = false } = {}) {
   const { ok, error, cancelled, warnings } = JSON.parse(outcome);
   for (const { code, message } of warnings ?? []) warn(code, message);
-  if (cancelled) throw signal?.reason;
+  if (cancelled) throw reasonOf(signal);
   if (error) {
     const index = single || error.index === undefined ? undefined : first + error.index;
-    throw fromFailure({ ...error, index });
+    throw fromFailure({ path, ...error, index });
   }
   return ok;
 }

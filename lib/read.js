@@ -1,8 +1,8 @@
 'use strict';
 
-const { Reader } = require('../binding.js');
 const { BadLines } = require('./bad-lines.js');
 const { invalid } = require('./errors.js');
+const { Reader } = require('./native.js');
 const { READ, readOptions, toNative } = require('./options.js');
 const { pathText, validateChroniclePath } = require('./path.js');
 const { openPort, request, throwIfAborted, unwrap } = require('./port.js');
@@ -49,7 +49,6 @@ async function tailChronicle(path, n = TAIL_COUNT, options) {
  */
 async function readAll(path, { signal, onBadLine, ...rest }) {
   const name = pathText(path);
-  throwIfAborted(signal);
   const badLines = new BadLines(name, onBadLine);
   /** @type {unknown[]} */
   const records = [];
@@ -58,11 +57,10 @@ async function readAll(path, { signal, onBadLine, ...rest }) {
     for (;;) {
       // Each slice is a turn of the event loop of its own.
       const { outcome, text } = await request((_port, id) => reader.next(id), signal);
-      const slice = unwrap(outcome, { signal });
+      const slice = unwrap(outcome, { signal, path: name });
       badLines.meet(slice.bad);
       take(records, text, slice.positions);
       if (slice.done) break;
-      throwIfAborted(signal);
     }
   } finally {
     reader.close();

@@ -25,9 +25,45 @@ function eventText(event, index) {
   return text;
 }
 
+/**
+ * How many events a batch has. A proxy may refuse any look at it.
+ *
+ * @param {any} events
+ * @returns {number}
+ */
+function eventCount(events) {
+  /** @type {number | undefined} */
+  let count;
+  try {
+    if (Array.isArray(events)) count = Number(events.length);
+  } catch (thrown) {
+    throw invalid('events could not be read', { cause: causeOf(thrown) });
+  }
+  if (count === undefined) throw invalid('events must be an array');
+  return count;
+}
+
+/**
+ * The JSON texts of a batch, in order.
+ *
+ * @param {any} events
+ */
+function* eventTexts(events) {
+  const count = eventCount(events);
+  for (let index = 0; index < count; index += 1) {
+    let event;
+    try {
+      event = events[index];
+    } catch (thrown) {
+      throw invalid('event could not be read', { cause: causeOf(thrown), index });
+    }
+    yield eventText(event, index);
+  }
+}
+
 /** @param {unknown} event */
 function serializeEvent(event) {
   return `${eventText(event)}\n`;
 }
 
-module.exports = { eventText, serializeEvent };
+module.exports = { eventCount, eventText, eventTexts, serializeEvent };

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import {
+  copyFileSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -89,8 +90,27 @@ try {
   write('package.json', JSON.stringify({ name: 'empty', version: '1.0.0', private: true }));
   let tarball;
 
+  await holds('npm pack refuses a clone without an addon, and says what to do', () => {
+    const clone = join(folder, 'clone');
+    mkdirSync(join(clone, 'scripts'), { recursive: true });
+    for (const name of ['package.json', 'scripts/prepack.mjs']) {
+      copyFileSync(join(root, name), join(clone, name));
+    }
+    const child = spawnSync('npm', ['pack', '--silent', '--pack-destination', folder], {
+      cwd: clone,
+      encoding: 'utf8',
+      shell: windows,
+      timeout: 60_000,
+    });
+    assert.notEqual(child.status, 0);
+    assert.match(child.stderr, /chronicle\.\*\.node.*npm run setup/);
+    assert.deepEqual(
+      readdirSync(folder).filter((name) => name.endsWith('.tgz')),
+      [],
+    );
+  });
   await holds('npm pack writes a tarball', () => {
-    run('npm', ['pack', '--ignore-scripts', '--silent', '--pack-destination', folder], root);
+    run('npm', ['pack', '--silent', '--pack-destination', folder], root);
     tarball = readdirSync(folder).find((name) => name.endsWith('.tgz'));
     assert.ok(tarball);
   });
@@ -113,6 +133,7 @@ try {
       'index.d.ts',
       'index.d.mts',
       'binding.js',
+      'ARCHITECTURE.md',
       'LICENSE',
       'README.md',
     ];

@@ -28,6 +28,29 @@ test('a signal aborted during a read rejects with its reason', async () => {
   await expect(read).rejects.toBe(reason);
 });
 
+test('a signal without a reason rejects with an AbortError of this realm', async () => {
+  const signal = { aborted: true, addEventListener() {}, removeEventListener() {} };
+  const append = chronicle.append(inFolder('a.sage'), event(1), { signal });
+  const error = await append.then(
+    () => undefined,
+    (reason) => reason,
+  );
+  expect(error).toBeInstanceOf(DOMException);
+  expect(error.name).toBe('AbortError');
+});
+
+test('a signal shared by many appends has one listener', async () => {
+  const { signal } = new AbortController();
+  const add = jest.spyOn(signal, 'addEventListener');
+  const remove = jest.spyOn(signal, 'removeEventListener');
+  const appends = Array.from({ length: 20 }, (_, n) =>
+    chronicle.append(inFolder('a.sage'), event(n), { signal }),
+  );
+  await Promise.all(appends);
+  expect(add).toHaveBeenCalledTimes(1);
+  expect(remove).toHaveBeenCalledTimes(1);
+});
+
 test('a signal that is never aborted changes nothing', async () => {
   const { signal } = new AbortController();
   const receipt = await chronicle.append(inFolder('a.sage'), event(1), { signal });

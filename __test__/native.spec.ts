@@ -1,0 +1,47 @@
+// Loading the package where its addon cannot be had.
+import { cpSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { expect, it } from 'vitest';
+import { folder, thrown } from './support.js';
+
+/** A copy of the package without its addon. */
+function withoutAddon(): string {
+  const copy = folder();
+  for (const name of ['index.js', 'binding.js', 'lib', 'package.json']) {
+    cpSync(fileURLToPath(new URL(`../${name}`, import.meta.url)), join(copy, name), {
+      recursive: true,
+    });
+  }
+  return copy;
+}
+
+const load = (copy: string) => createRequire(join(copy, 'user.js'))('./index.js');
+
+it('without the addon says for which platform, which package has it, and how to get it', () => {
+  const error = thrown(() => load(withoutAddon()));
+  expect(error).toBeInstanceOf(Error);
+  expect(error.code).toBe('ERR_CHRONICLE_BINDING');
+  expect(error.message).toContain(`${process.platform} ${process.arch}`);
+  expect(error.message).toContain(`@sage/chronicle-${process.platform}-${process.arch}`);
+  for (const cure of ['--omit=optional', '11.3', 'supportedArchitectures', 'npm run setup']) {
+    expect(error.message).toContain(cure);
+  }
+  expect(error.cause).toBeInstanceOf(Error);
+});
+
+it('with an addon that is none has what the system said among the causes', () => {
+  const copy = withoutAddon();
+  const { arch, platform } = process;
+  for (const end of ['', '-gnu', '-musl', '-msvc', '-universal']) {
+    writeFileSync(join(copy, `chronicle.${platform}-${arch}${end}.node`), 'no addon');
+  }
+  const error = thrown(() => load(copy));
+  expect(error.code).toBe('ERR_CHRONICLE_BINDING');
+  const causes: string[] = [];
+  for (let { cause } = error; cause; cause = cause.cause) causes.push(cause.message);
+  // What the loader has not found is among them, too.
+  const found = causes.filter((text) => !text.startsWith('Cannot find'));
+  expect(found.join()).toContain(`chronicle.${platform}-${arch}`);
+});
