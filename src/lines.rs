@@ -42,6 +42,10 @@ impl Lines {
         self.held.drain(..self.used);
         self.offset += self.used as u64;
         self.used = 0;
+        // What was read with the end of a line too long may have whole lines already.
+        if let Some(newline) = memrchr(b'\n', &self.held) {
+            return Ok(self.whole(newline));
+        }
         loop {
             if self.held.len() > MAX_LINE {
                 return self.pass_over(storage);
@@ -56,11 +60,16 @@ impl Lines {
             }
             let fresh = self.held.get(before..).unwrap_or_default();
             if let Some(newline) = memrchr(b'\n', fresh) {
-                self.used = before + newline + 1;
-                let bytes = self.held.get(..self.used).unwrap_or_default();
-                return Ok(Piece::Whole { offset: self.offset, bytes });
+                return Ok(self.whole(before + newline));
             }
         }
+    }
+
+    /// The lines held up to their last newline.
+    fn whole(&mut self, newline: usize) -> Piece<'_> {
+        self.used = newline + 1;
+        let bytes = self.held.get(..self.used).unwrap_or_default();
+        Piece::Whole { offset: self.offset, bytes }
     }
 
     /// Reads on behind what is held. 0 at the end of the walk.
