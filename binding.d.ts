@@ -33,8 +33,21 @@ export declare class Reader {
   close(): void
 }
 
+/** One check of a log as it was when the check began. */
+export declare class Verifier {
+  /** Opens nothing yet. */
+  constructor(port: Port, path: string, options?: string | undefined | null)
+  /** Checks the next slice. */
+  next(id: number): void
+  /** Closes the descriptor. */
+  close(): void
+}
+
 /** Appends and waits. */
 export declare function appendSync(path: string, events: string, options?: string | undefined | null): string
+
+/** The canonical forms of events without their ids: what the ids are hashes of. */
+export declare function canonicalForms(events: string): string
 
 /** The canonical text of a JSON value. */
 export declare function canonicalText(json: string, legacy: boolean): string

@@ -1,5 +1,7 @@
 'use strict';
 
+const { invalid } = require('./errors.js');
+
 /** @typedef {import('../index.d.ts').ChronicleEventMap} ChronicleEventMap */
 
 /**
@@ -25,7 +27,41 @@ function guard(type, required) {
   };
 }
 
+/**
+ * @template {string} T
+ * @param {{ type: T }} event
+ * @returns {T}
+ */
+function getEventType(event) {
+  if (typeof event !== 'object' || event === null) throw invalid('event must be an object');
+  return event.type;
+}
+
+/**
+ * @param {readonly any[]} events
+ * @param {string} type
+ * @returns {any[]}
+ */
+function filterEventsByType(events, type) {
+  if (!Array.isArray(events)) throw invalid('events must be an array');
+  if (typeof type !== 'string') throw invalid('type must be a string');
+  return events.filter((event) => event?.type === type);
+}
+
+/**
+ * @param {unknown} event
+ * @param {readonly string[]} names
+ * @returns {event is any}
+ */
+function hasEventFields(event, names) {
+  if (!Array.isArray(names)) throw invalid('names must be an array');
+  return typeof event === 'object' && event !== null && names.every((name) => name in event);
+}
+
 module.exports = {
+  filterEventsByType,
+  getEventType,
+  hasEventFields,
   isPlanDraftedEvent: guard('PLAN_DRAFTED', ['planId', 'summary', 'steps']),
   isPlanApprovedEvent: guard('PLAN_APPROVED', ['planId', 'reviewerId', 'justification']),
   isPlanDeniedEvent: guard('PLAN_DENIED', ['planId', 'reviewerId', 'reason']),

@@ -8,8 +8,19 @@ const {
   appendEvents,
   flushSync,
 } = require('./append.js');
+const {
+  appendWithCausalChain,
+  buildCausalChain,
+  getChainTail,
+  getCompleteChain,
+  validateCausalChain,
+} = require('./chain.js');
+const { computeChronicleHash, eventsAreIdentical, findDuplicateEvents } = require('./compare.js');
 const { ChronicleError, ErrorCodes, isChronicleError } = require('./errors.js');
 const {
+  filterEventsByType,
+  getEventType,
+  hasEventFields,
   isBuildEvent,
   isDeployEvent,
   isEnvvarChangeEvent,
@@ -36,6 +47,7 @@ const {
 const { validateChroniclePath } = require('./path.js');
 const { readChronicle, tailChronicle } = require('./read.js');
 const { serializeEvent } = require('./text.js');
+const { verifyChronicle } = require('./verify.js');
 
 /** @type {typeof import('../index.d.ts')} */
 const chronicle = {
@@ -44,12 +56,22 @@ const chronicle = {
   appendEventSync,
   appendEventWithId,
   appendEvents,
+  appendWithCausalChain,
+  buildCausalChain,
   canonicalizeEvent,
   ChronicleError,
+  computeChronicleHash,
   computeEventId,
   computeEventIds,
   ErrorCodes,
+  eventsAreIdentical,
+  filterEventsByType,
+  findDuplicateEvents,
   flushSync,
+  getChainTail,
+  getCompleteChain,
+  getEventType,
+  hasEventFields,
   isBuildEvent,
   isChronicleError,
   isDeployEvent,
@@ -70,7 +92,9 @@ const chronicle = {
   readChronicle,
   serializeEvent,
   tailChronicle,
+  validateCausalChain,
   validateChroniclePath,
+  verifyChronicle,
   verifyEventId,
 };
 

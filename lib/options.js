@@ -72,6 +72,29 @@ const APPEND = { ...APPEND_SYNC, signal };
 const READ = { ...PATH, onBadLine: badLinePolicy, positions: flag, signal };
 
 /** @type {Record<string, Kind>} */
+const CHAIN = { ...PATH, onBadLine: badLinePolicy, signal };
+
+/** @type {Record<string, Kind>} */
+const CHAIN_APPEND = {
+  ...PATH,
+  forcePrevEventId: name,
+  lockTimeoutMs: milliseconds,
+  idempotencyKey: name,
+  durability: oneOf('sync', 'os'),
+  signal,
+};
+
+/** @type {Record<string, Kind>} */
+const VERIFY = {
+  ...PATH,
+  onProgress: {
+    must: 'a function',
+    test: (/** @type {unknown} */ v) => typeof v === 'function',
+  },
+  signal,
+};
+
+/** @type {Record<string, Kind>} */
 const FLUSH = { timeoutMs: milliseconds };
 
 // 49 days: more than any wait, and it fits 32 bits.
@@ -119,4 +142,15 @@ function toNative(options) {
   return Object.keys(options).length === 0 ? null : JSON.stringify(options);
 }
 
-module.exports = { APPEND, APPEND_SYNC, FLUSH, PATH, READ, readOptions, toNative };
+module.exports = {
+  APPEND,
+  APPEND_SYNC,
+  CHAIN,
+  CHAIN_APPEND,
+  FLUSH,
+  PATH,
+  READ,
+  VERIFY,
+  readOptions,
+  toNative,
+};

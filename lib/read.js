@@ -47,11 +47,23 @@ async function tailChronicle(path, n = TAIL_COUNT, options) {
  * @param {string} path
  * @param {Record<string, any>} options
  */
-async function readAll(path, { signal, onBadLine, ...rest }) {
+async function readAll(path, options) {
+  /** @type {any[]} */
+  const records = [];
+  await readSlices(path, options, (events, positions) => take(records, events, positions));
+  return records;
+}
+
+/**
+ * Calls `meet` with the records of each slice, in file order.
+ *
+ * @param {string} path
+ * @param {Record<string, any>} options
+ * @param {(events: any[], positions?: number[]) => void} meet
+ */
+async function readSlices(path, { signal, onBadLine, ...rest }, meet) {
   const name = pathText(path);
   const badLines = new BadLines(name, onBadLine);
-  /** @type {unknown[]} */
-  const records = [];
   const reader = new Reader(openPort(), name, toNative(rest));
   try {
     for (;;) {
@@ -59,26 +71,23 @@ async function readAll(path, { signal, onBadLine, ...rest }) {
       const { outcome, text } = await request((_port, id) => reader.next(id), signal);
       const slice = unwrap(outcome, { signal, path: name });
       badLines.meet(slice.bad);
-      take(records, text, slice.positions);
+      if (text !== null) meet(JSON.parse(text), slice.positions);
       if (slice.done) break;
     }
   } finally {
     reader.close();
   }
   badLines.end();
-  return records;
 }
 
 /**
  * Adds the records of one slice, with their positions if these were asked for.
  *
  * @param {unknown[]} records
- * @param {string | null} text a JSON array of the records' lines
+ * @param {unknown[]} events
  * @param {number[]} [positions] seq, offset and length of each
  */
-function take(records, text, positions) {
-  if (text === null) return;
-  const events = JSON.parse(text);
+function take(records, events, positions) {
   for (let i = 0; i < events.length; i += 1) {
     const event = events[i];
     if (positions === undefined) {
@@ -90,4 +99,4 @@ function take(records, text, positions) {
   }
 }
 
-module.exports = { readChronicle, tailChronicle };
+module.exports = { readAll, readChronicle, readSlices, tailChronicle };

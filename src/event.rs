@@ -245,6 +245,11 @@ fn hash(text: &[u8], form: Form) -> Result<[u8; 64]> {
     Ok(hex)
 }
 
+/// The canonical form of an event given as JSON text, without its `eventId`: what its id is the hash of.
+pub fn canonical_form(text: &[u8]) -> Result<Vec<u8>> {
+    canonical_event(text, Form::Jcs)
+}
+
 fn canonical_event(text: &[u8], form: Form) -> Result<Vec<u8>> {
     let canonical = canonicalize(text, form, Some("eventId")).map_err(invalid)?;
     match canonical.first() {

@@ -36,6 +36,7 @@ pub mod storage;
 
 mod string;
 pub mod json;
+mod instant;
 pub mod canonical;
 mod envelope;
 pub mod event;
@@ -61,6 +62,7 @@ pub mod registry;
 
 mod tail;
 pub mod reader;
+pub mod verify;
 
 #[cfg(feature = "node")]
 #[allow(missing_docs, unreachable_pub)]
@@ -73,6 +75,7 @@ pub use path::ChroniclePath;
 pub use reader::Reader;
 pub use registry::Registry;
 pub use request::{AppendOptions, Durability, OnIdReuse, Outcome, Receipt};
+pub use verify::Verifier;
 
 /// Appends one event, given as JSON text, and waits until it is as durable as `options` ask.
 ///

@@ -1,4 +1,4 @@
-//! The kernel's advisory lock on the data file: `flock(2)`, exclusive, never waiting inside the call.
+//! The kernel's advisory lock on the data file: `flock(2)`, never waiting inside the call.
 
 use std::fs::File;
 use std::io;
@@ -7,8 +7,17 @@ use fs4::{FileExt, TryLockError};
 
 /// Tries once; `Ok(false)` when somebody else holds it. A call cut short by a signal is made again.
 pub(crate) fn try_exclusive(file: &File) -> io::Result<bool> {
+    tried(|| FileExt::try_lock(file))
+}
+
+/// Tries once for the shared lock, which keeps writers out; `Ok(false)` when a writer holds it.
+pub(crate) fn try_shared(file: &File) -> io::Result<bool> {
+    tried(|| FileExt::try_lock_shared(file))
+}
+
+fn tried(attempt: impl Fn() -> Result<(), TryLockError>) -> io::Result<bool> {
     loop {
-        match FileExt::try_lock(file) {
+        match attempt() {
             Ok(()) => return Ok(true),
             Err(TryLockError::WouldBlock) => return Ok(false),
             Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -120,6 +120,13 @@ impl Storage for FileStorage {
     }
 }
 
+impl FileStorage {
+    /// Tries once to take the shared lock, which writers respect and which a descriptor for reading can have.
+    pub(crate) fn try_lock_shared(&self) -> io::Result<bool> {
+        lock::try_shared(&self.0)
+    }
+}
+
 impl Disk for FileDisk {
     fn open(&self, path: &Path) -> Result<Arc<dyn Storage>> {
         check_regular(path)?;

@@ -3,6 +3,7 @@
 mod options;
 mod outcome;
 mod port;
+mod verifier;
 mod wake;
 
 use std::time::Duration;
@@ -61,6 +62,16 @@ pub fn compute_ids(events: String) -> String {
         Ok(String::from_utf8_lossy(&id).into_owned())
     };
     settle(texts(events).into_iter().enumerate().map(id).collect::<Result<Vec<String>>>())
+}
+
+/// The canonical forms of events without their ids: what the ids are hashes of.
+#[napi(catch_unwind)]
+pub fn canonical_forms(events: String) -> String {
+    let form = |(index, text): (usize, Vec<u8>)| {
+        let form = event::canonical_form(&text).map_err(|error| error.with_index(index))?;
+        Ok(String::from_utf8_lossy(&form).into_owned())
+    };
+    settle(texts(events).into_iter().enumerate().map(form).collect::<Result<Vec<String>>>())
 }
 
 /// Which canonical form the event's own id is the hash of.

@@ -5,6 +5,7 @@ use serde::Serialize;
 use crate::error::{Cause, Error, Written};
 use crate::reader::Slice;
 use crate::request::{Outcome, Receipt, Warning};
+use crate::verify::{Finding, Progress};
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -99,6 +100,32 @@ pub(super) fn slice(slice: &Slice, positions: bool) -> String {
         bad: bad.collect(),
         positions: positions.then(|| flat().collect()),
     })
+}
+
+/// How far a check has got.
+pub(super) fn progress(progress: &Progress) -> String {
+    let Progress { ok, bytes, total, lines, records, findings, done } = progress;
+    let head = format!(
+        "{{\"ok\":{{\"ok\":{ok},\"bytes\":{bytes},\"total\":{total},\"lines\":{lines},\"records\":{records},\"done\":{done},\"findings\":["
+    );
+    let mut out = head.into_bytes();
+    for (at, finding) in findings.iter().enumerate() {
+        let Finding { kind, line, offset, length, event_id, details } = finding;
+        out.extend_from_slice(if at == 0 { b"{" } else { b",{" });
+        let place = format!(
+            "\"kind\":\"{}\",\"line\":{line},\"offset\":{offset},\"length\":{length},",
+            kind.as_str()
+        );
+        out.extend_from_slice(place.as_bytes());
+        if let Some(id) = event_id {
+            out.extend_from_slice(b"\"eventId\":");
+            id.to_json(&mut out);
+            out.push(b',');
+        }
+        out.extend_from_slice(format!("\"details\":{}}}", json(details)).as_bytes());
+    }
+    out.extend_from_slice(b"]}}");
+    String::from_utf8_lossy(&out).into_owned()
 }
 
 fn done(receipts: &[Receipt], warnings: &[Warning]) -> String {

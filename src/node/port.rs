@@ -44,7 +44,7 @@ enum Cancel {
 }
 
 /// What only the JavaScript thread uses: what is pending, and whether that keeps the process alive.
-struct Desk {
+pub(super) struct Desk {
     inbox: Arc<Inbox>,
     hold: Hold,
     pending: HashMap<u32, Option<Cancel>>,
@@ -53,7 +53,7 @@ struct Desk {
 /// One for each realm that loaded the package.
 #[napi]
 pub struct Port {
-    desk: Rc<RefCell<Desk>>,
+    pub(super) desk: Rc<RefCell<Desk>>,
 }
 
 type Drained = Vec<Either3<u32, String, Null>>;
@@ -134,7 +134,7 @@ impl Desk {
         start(&self.cancellable(id), work);
     }
 
-    fn cancellable(&mut self, id: u32) -> Arc<Slot> {
+    pub(super) fn cancellable(&mut self, id: u32) -> Arc<Slot> {
         let slot = Arc::new(self.slot(id));
         self.pending.insert(id, Some(Cancel::Other(slot.clone())));
         slot
@@ -154,7 +154,7 @@ impl Inbox {
 }
 
 impl Slot {
-    fn settle(&self, outcome: String, text: Option<String>) {
+    pub(super) fn settle(&self, outcome: String, text: Option<String>) {
         if !self.settled.swap(true, Ordering::AcqRel) {
             self.inbox.push(Settlement { id: self.id, outcome, text });
         }
@@ -273,7 +273,7 @@ fn next_slice(state: &Mutex<ReaderState>, target: &Target) -> Result<(String, Op
 }
 
 /// Runs `work` on a worker and settles with what it gives.
-fn start(
+pub(super) fn start(
     slot: &Arc<Slot>,
     work: impl FnOnce() -> Result<(String, Option<String>)> + Send + 'static,
 ) {
