@@ -1,18 +1,14 @@
 // Runs worker threads that append and ends them in the middle. Each worker is this file again.
 // Usage: worker-process.mjs PLAN, a JSON object; its `scene` names one of the scenes below.
-import { writeSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
+import { tell } from './tell.mjs';
 
 const chronicle = createRequire(import.meta.url)('../index.js');
 const plan = isMainThread ? JSON.parse(process.argv[2]) : workerData;
 const options = { lockTimeoutMs: 60_000 };
-
-function tell(...words) {
-  writeSync(1, `${JSON.stringify(words)}\n`);
-}
 
 const now = () => String(process.hrtime.bigint());
 
@@ -91,8 +87,9 @@ const mainScenes = {
     process.exit(7);
   },
 
-  exitInWorker() {
-    started({ role: 'exits', client: 'w', path: plan.path, count: plan.count });
+  async exitInWorker() {
+    await started({ role: 'exits', client: 'w', path: plan.path, count: plan.count }).message;
+    tell('accepted');
   },
 
   flushAndExit() {

@@ -1,11 +1,13 @@
 import { existsSync, readFileSync } from 'node:fs';
+import { setTimeout as pause } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { Child, endsWell, within } from './child';
 import { checkHistory, type Call } from './history';
-import { chronicle, scratchFolder } from './scratch';
+import { chronicle, present, scratchFolder } from './scratch';
 import { ackedIn, callsOf } from './writer';
 
 const scratch = scratchFolder();
+const python = present('lock holders', 'python3');
 
 function play(plan: Record<string, unknown>): Child {
   return Child.program('worker-process.mjs', JSON.stringify(plan));
@@ -66,6 +68,21 @@ describe('worker threads', () => {
     await endsWell([child]);
     expect(marks(path)).toEqual(numbered('w', 40));
   }, 60_000);
+
+  it.skipIf(!python)(
+    'that end while the lock is held keep the process alive for their appends',
+    async () => {
+      const path = scratch.path('log.sage');
+      const holder = Child.python('hold_lock.py', path);
+      await holder.line((line) => line.startsWith('held'));
+      const child = play({ scene: 'exitInWorker', count: 40, path });
+      await child.line((line) => line.includes('accepted'));
+      holder.send('release');
+      await endsWell([child, holder]);
+      expect(marks(path)).toEqual(numbered('w', 40));
+    },
+    60_000,
+  );
 });
 
 describe('the end of a process', () => {

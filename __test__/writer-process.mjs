@@ -2,6 +2,7 @@
 // never takes an acknowledgement back.
 import { writeSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { tell } from './tell.mjs';
 
 const chronicle = createRequire(import.meta.url)('../index.js');
 const job = JSON.parse(process.argv[2]);
@@ -13,10 +14,6 @@ const padding = 'é'.repeat(filler / 2);
 let next = 0;
 let stopped = false;
 let failed;
-
-function tell(...words) {
-  writeSync(1, `${JSON.stringify(words)}\n`);
-}
 
 const now = () => String(process.hrtime.bigint());
 

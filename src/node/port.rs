@@ -4,7 +4,8 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
 
 use napi::bindgen_prelude::{Either3, Env, Function, Null};
 use napi_derive::napi;
@@ -47,7 +48,46 @@ enum Cancel {
 pub(super) struct Desk {
     inbox: Arc<Inbox>,
     hold: Hold,
+    appends: Arc<Appends>,
     pending: HashMap<u32, Option<Cancel>>,
+}
+
+/// How long the end of a worker thread waits for the appends that it had accepted: nothing else keeps the process alive for them.
+const AT_END: Duration = Duration::from_secs(5);
+
+/// Appends of one environment that are not settled.
+#[derive(Default)]
+struct Appends {
+    count: Mutex<usize>,
+    none: Condvar,
+}
+
+impl Appends {
+    fn wait(&self, timeout: Duration) {
+        let count = locked(&self.count);
+        let waited = self.none.wait_timeout_while(count, timeout, |count| *count > 0);
+        drop(waited);
+    }
+}
+
+/// One of them.
+struct Accepted(Arc<Appends>);
+
+impl Accepted {
+    fn new(appends: &Arc<Appends>) -> Self {
+        *locked(&appends.count) += 1;
+        Accepted(appends.clone())
+    }
+}
+
+impl Drop for Accepted {
+    fn drop(&mut self) {
+        let mut count = locked(&self.0.count);
+        *count -= 1;
+        if *count == 0 {
+            self.0.none.notify_all();
+        }
+    }
 }
 
 /// One for each realm that loaded the package.
@@ -63,9 +103,12 @@ impl Port {
     /// `onSettled` is called on this thread when settlements wait.
     #[napi(constructor, catch_unwind)]
     pub fn new(env: Env, on_settled: Function<'_, (), ()>) -> napi::Result<Port> {
-        let (waker, hold) = waker(&env, napi::JsValue::raw(&on_settled))?;
+        let appends = Arc::new(Appends::default());
+        let pending = appends.clone();
+        let at_end = Box::new(move || pending.wait(AT_END));
+        let (waker, hold) = waker(&env, napi::JsValue::raw(&on_settled), at_end)?;
         let inbox = Arc::new(Inbox { settled: Mutex::default(), waker });
-        let desk = Desk { inbox, hold, pending: HashMap::new() };
+        let desk = Desk { inbox, hold, appends, pending: HashMap::new() };
         Ok(Port { desk: Rc::new(RefCell::new(desk)) })
     }
 
@@ -77,7 +120,11 @@ impl Port {
         match prepare(&path, events, options.as_deref()) {
             Err(error) => slot.settle(outcome::error(&error), None),
             Ok((path, texts, options)) => {
-                let completion = Box::new(move |done| slot.settle(outcome::append(&done), None));
+                let accepted = Accepted::new(&desk.appends);
+                let completion = Box::new(move |done| {
+                    let _accepted = accepted;
+                    slot.settle(outcome::append(&done), None);
+                });
                 let ticket = Registry::global().submit(&path, texts, false, options, completion);
                 desk.pending.insert(id, Some(Cancel::Append(ticket)));
             }

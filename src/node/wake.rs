@@ -7,6 +7,7 @@
 )]
 
 use std::ffi::c_void;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::sync::{Arc, Mutex};
 
@@ -29,6 +30,8 @@ unsafe impl Send for Function {}
 struct Context {
     callback: sys::napi_ref,
     function: Arc<Mutex<Option<Function>>>,
+    /// Called when the environment ends, on its thread.
+    at_end: Box<dyn FnOnce()>,
 }
 
 /// What only the JavaScript thread may use.
@@ -39,15 +42,19 @@ pub(super) struct Hold {
     function: Arc<Mutex<Option<Function>>>,
 }
 
-/// Makes both for a callback of this environment.
-pub(super) fn waker(env: &Env, callback: sys::napi_value) -> Result<(Waker, Hold)> {
+/// Makes both for a callback of this environment. `at_end` is called when that ends.
+pub(super) fn waker(
+    env: &Env,
+    callback: sys::napi_value,
+    at_end: Box<dyn FnOnce()>,
+) -> Result<(Waker, Hold)> {
     let raw = env.raw();
     let name = env.create_string("chronicle")?;
     let function = Arc::new(Mutex::new(None));
     let mut reference = ptr::null_mut();
     // SAFETY: `callback` is a live function value of this environment.
     check(unsafe { sys::napi_create_reference(raw, callback, 0, &raw mut reference) })?;
-    let context = Box::new(Context { callback: reference, function: function.clone() });
+    let context = Box::new(Context { callback: reference, function: function.clone(), at_end });
     let context: *mut c_void = Box::into_raw(context).cast();
     let mut made = ptr::null_mut();
     // SAFETY: the context lives until `finalize`, which Node-API calls once and last. Without a JavaScript function `call` finds the callback itself.
@@ -165,13 +172,16 @@ extern "C" fn call(
 extern "C" fn finalize(env: sys::napi_env, data: *mut c_void, _hint: *mut c_void) {
     // SAFETY: `data` came from `Box::into_raw` and this is its last use; on the JavaScript thread.
     let context = unsafe { Box::from_raw(data.cast::<Context>()) };
-    *locked(&context.function) = None;
+    let Context { callback, function, at_end } = *context;
+    *locked(&function) = None;
     if !env.is_null() {
         // SAFETY: made in this environment and not used after the function was taken out.
         unsafe {
-            sys::napi_delete_reference(env, context.callback);
+            sys::napi_delete_reference(env, callback);
         }
     }
+    // No panic may cross into Node.
+    let _ = catch_unwind(AssertUnwindSafe(at_end));
 }
 
 fn check(status: sys::napi_status) -> Result<()> {
