@@ -295,12 +295,12 @@ describe('signal', () => {
   it('without a reason rejects with an AbortError', async () => {
     const path = freshPath();
     const { reason: _, ...signal } = { ...countedSignal(), aborted: true };
-    for (const promise of [
+    const errors = [
       append(path, event(), { signal }),
       appendEvents(path, [], { signal }),
       readChronicle(path, { signal }),
-    ]) {
-      const error = await rejection(promise);
+    ].map(rejection);
+    for (const error of await Promise.all(errors)) {
       expect(error).toBeInstanceOf(DOMException);
       expect(error).toMatchObject({ name: 'AbortError', message: 'This operation was aborted' });
     }

@@ -68,12 +68,13 @@ describe.skipIf(!prlimit)('a process at its limits', () => {
 
 describe('what is no regular file', () => {
   const refused = async (path: string) => {
-    for (const promise of [
+    // Each has its handler before the first is awaited.
+    const errors = [
       chronicle.append(path, note('a')),
       chronicle.readChronicle(path),
       chronicle.tailChronicle(path, 1),
-    ]) {
-      const error = await within(failure(promise), 10_000, 'no refusal');
+    ].map(failure);
+    for (const error of await within(Promise.all(errors), 10_000, 'no refusal')) {
       expect(error).toMatchObject({ code: 'EVALIDATION', path });
     }
   };
