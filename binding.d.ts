@@ -9,6 +9,18 @@
  */
 export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-wasip1'
 
+/** One log that is followed. */
+export declare class Follower {
+  /** Opens nothing yet. */
+  constructor(port: Port, path: string, options?: string | undefined | null)
+  /** Looks after so many milliseconds, or when it is nudged. */
+  look(id: number, delayMs: number): void
+  /** Looks now, if a look is waited for. */
+  nudge(): void
+  /** Closes the descriptor, then settles. */
+  close(id: number): void
+}
+
 /** One for each realm that loaded the package. */
 export declare class Port {
   /** `onSettled` is called on this thread when settlements wait. */
@@ -30,7 +42,7 @@ export declare class Reader {
   /** Reads the next slice. */
   next(id: number): void
   /** Closes the descriptor. */
-  close(): void
+  close(id?: number | undefined | null): void
 }
 
 /** One check of a log as it was when the check began. */
@@ -40,7 +52,7 @@ export declare class Verifier {
   /** Checks the next slice. */
   next(id: number): void
   /** Closes the descriptor. */
-  close(): void
+  close(id?: number | undefined | null): void
 }
 
 /** Appends and waits. */
@@ -57,6 +69,9 @@ export declare function checkEvents(events: string, options?: string | undefined
 
 /** The ids that events get. */
 export declare function computeIds(events: string): string
+
+/** The cursor of a record that was read. */
+export declare function cursorOf(line: string, place: string): string
 
 /** Waits for what is queued in the process; false when some remains. */
 export declare function flushSync(timeoutMs: number): boolean

@@ -835,6 +835,7 @@ function __napiStampBindingTarget(exportsObject, target) {
 // linked import resolves to `undefined`.
 module.exports.__napiBindingTarget = __napiStampBindingTarget(nativeBinding, __napiLoadedBindingTarget)
 module.exports = nativeBinding
+module.exports.Follower = nativeBinding.Follower
 module.exports.Port = nativeBinding.Port
 module.exports.Reader = nativeBinding.Reader
 module.exports.Verifier = nativeBinding.Verifier
@@ -843,6 +844,7 @@ module.exports.canonicalForms = nativeBinding.canonicalForms
 module.exports.canonicalText = nativeBinding.canonicalText
 module.exports.checkEvents = nativeBinding.checkEvents
 module.exports.computeIds = nativeBinding.computeIds
+module.exports.cursorOf = nativeBinding.cursorOf
 module.exports.flushSync = nativeBinding.flushSync
 module.exports.validatePath = nativeBinding.validatePath
 module.exports.verifyId = nativeBinding.verifyId

@@ -17,6 +17,7 @@ import type { ChronicleEvent, ChronicleEventBase, EventInput } from './events.js
 // A star, not a list: an augmentation of `ChronicleEventMap` merges through a star only.
 export * from './events.js';
 export * from './checks.js';
+export * from './reading.js';
 
 /**
  * The path of a chronicle, absolute or relative to the working directory at the call. It ends in

@@ -44,8 +44,10 @@ const {
   computeEventIds,
   verifyEventId,
 } = require('./identity.js');
+const { followChronicle } = require('./follow.js');
 const { validateChroniclePath } = require('./path.js');
-const { readChronicle, tailChronicle } = require('./read.js');
+const { countEvents, queryChronicle, readChronicle, tailChronicle } = require('./read.js');
+const { streamChronicle } = require('./stream.js');
 const { serializeEvent } = require('./text.js');
 const { verifyChronicle } = require('./verify.js');
 
@@ -53,9 +55,9 @@ const { verifyChronicle } = require('./verify.js');
 const chronicle = {
   append,
   appendEvent,
+  appendEvents,
   appendEventSync,
   appendEventWithId,
-  appendEvents,
   appendWithCausalChain,
   buildCausalChain,
   canonicalizeEvent,
@@ -63,11 +65,13 @@ const chronicle = {
   computeChronicleHash,
   computeEventId,
   computeEventIds,
+  countEvents,
   ErrorCodes,
   eventsAreIdentical,
   filterEventsByType,
   findDuplicateEvents,
   flushSync,
+  followChronicle,
   getChainTail,
   getCompleteChain,
   getEventType,
@@ -89,8 +93,10 @@ const chronicle = {
   isPostmortemEvent,
   isReconciliationEvent,
   isRogueEditDetectedEvent,
+  queryChronicle,
   readChronicle,
   serializeEvent,
+  streamChronicle,
   tailChronicle,
   validateCausalChain,
   validateChroniclePath,

@@ -71,6 +71,26 @@ const APPEND = { ...APPEND_SYNC, signal };
 /** @type {Record<string, Kind>} */
 const READ = { ...PATH, onBadLine: badLinePolicy, positions: flag, signal };
 
+const count = {
+  must: 'an integer, 0 or more',
+  test: (/** @type {unknown} */ v) => Number.isSafeInteger(v) && Number(v) >= 0,
+};
+
+// What is wrong with these is said where they are read.
+const any = { must: 'anything', test: () => true };
+
+/** @type {Record<string, Kind>} */
+const QUERY = { ...READ, reverse: flag, limit: count, skip: count };
+
+/** @type {Record<string, Kind>} */
+const COUNT = { ...PATH, onBadLine: badLinePolicy, signal };
+
+/** @type {Record<string, Kind>} */
+const STREAM = { ...READ, from: any, to: any, where: any, reverse: flag, limit: count };
+
+/** @type {Record<string, Kind>} */
+const FOLLOW = { ...READ, from: any, where: any };
+
 /** @type {Record<string, Kind>} */
 const CHAIN = { ...PATH, onBadLine: badLinePolicy, signal };
 
@@ -147,9 +167,13 @@ module.exports = {
   APPEND_SYNC,
   CHAIN,
   CHAIN_APPEND,
+  COUNT,
   FLUSH,
+  FOLLOW,
   PATH,
+  QUERY,
   READ,
+  STREAM,
   VERIFY,
   readOptions,
   toNative,

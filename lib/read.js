@@ -3,9 +3,10 @@
 const { BadLines } = require('./bad-lines.js');
 const { invalid } = require('./errors.js');
 const { Reader } = require('./native.js');
-const { READ, readOptions, toNative } = require('./options.js');
+const { COUNT, QUERY, READ, readOptions, toNative } = require('./options.js');
 const { pathText, validateChroniclePath } = require('./path.js');
 const { openPort, request, throwIfAborted, unwrap } = require('./port.js');
+const { whereOf } = require('./select.js');
 
 const TAIL_COUNT = 10;
 
@@ -38,9 +39,50 @@ async function tailChronicle(path, n = TAIL_COUNT, options) {
     validateChroniclePath(name, { anyExtension: known.anyExtension });
     return [];
   }
-  // Line numbers have to be counted from the beginning of the file: only for those who see them.
-  const lines = known.onBadLine !== undefined && known.onBadLine !== 'skip';
+  const lines = tellsLines(known.onBadLine);
   return readAll(name, { ...known, tail: Math.min(n, MOST_TAIL), lines });
+}
+
+/**
+ * @param {string} path
+ * @param {unknown} [where]
+ * @param {unknown} [options]
+ * @returns {Promise<any[]>}
+ */
+async function queryChronicle(path, where, options) {
+  const known = readOptions(options, QUERY);
+  const lines = tellsLines(known.onBadLine);
+  return readAll(path, { ...known, where: whereOf(where), lines });
+}
+
+/**
+ * @param {string} path
+ * @param {unknown} [where]
+ * @param {unknown} [options]
+ * @returns {Promise<number>}
+ */
+async function countEvents(path, where, options) {
+  const known = readOptions(options, COUNT);
+  const lines = tellsLines(known.onBadLine);
+  let total = 0;
+  await readSlices(
+    path,
+    { ...known, where: whereOf(where), lines, count: true },
+    (_events, { count }) => {
+      total += count;
+    },
+  );
+  return total;
+}
+
+/**
+ * Whether somebody sees the numbers of bad lines: for them every line has to be looked at, and
+ * those before counted.
+ *
+ * @param {unknown} policy
+ */
+function tellsLines(policy) {
+  return policy !== undefined && policy !== 'skip';
 }
 
 /**
@@ -50,16 +92,28 @@ async function tailChronicle(path, n = TAIL_COUNT, options) {
 async function readAll(path, options) {
   /** @type {any[]} */
   const records = [];
-  await readSlices(path, options, (events, positions) => take(records, events, positions));
+  const { positions } = options;
+  await readSlices(path, options, (events, { places }) => {
+    for (let i = 0; i < events.length; i += 1) {
+      records.push(positions ? positioned(events[i], places, i) : events[i]);
+    }
+  });
   return records;
 }
+
+/**
+ * What the binding tells of a slice besides its records: how many they are, and if that was asked
+ * seq, offset, length and line of each.
+ *
+ * @typedef {{ count: number, places: number[] }} SliceFacts
+ */
 
 /**
  * Calls `meet` with the records of each slice, in file order.
  *
  * @param {string} path
  * @param {Record<string, any>} options
- * @param {(events: any[], positions?: number[]) => void} meet
+ * @param {(events: any[], facts: SliceFacts) => void} meet
  */
 async function readSlices(path, { signal, onBadLine, ...rest }, meet) {
   const name = pathText(path);
@@ -71,7 +125,7 @@ async function readSlices(path, { signal, onBadLine, ...rest }, meet) {
       const { outcome, text } = await request((_port, id) => reader.next(id), signal);
       const slice = unwrap(outcome, { signal, path: name });
       badLines.meet(slice.bad);
-      if (text !== null) meet(JSON.parse(text), slice.positions);
+      if (text !== null) meet(JSON.parse(text), slice);
       if (slice.done) break;
     }
   } finally {
@@ -81,22 +135,24 @@ async function readSlices(path, { signal, onBadLine, ...rest }, meet) {
 }
 
 /**
- * Adds the records of one slice, with their positions if these were asked for.
+ * A record of a slice with its position.
  *
- * @param {unknown[]} records
- * @param {unknown[]} events
- * @param {number[]} [positions] seq, offset and length of each
+ * @param {any} event
+ * @param {number[]} places
+ * @param {number} index
  */
-function take(records, events, positions) {
-  for (let i = 0; i < events.length; i += 1) {
-    const event = events[i];
-    if (positions === undefined) {
-      records.push(event);
-    } else {
-      const [seq, offset, length] = positions.slice(3 * i, 3 * i + 3);
-      records.push({ event, seq, offset, length });
-    }
-  }
+function positioned(event, places, index) {
+  const [seq, offset, length] = places.slice(4 * index, 4 * index + 3);
+  return { event, seq, offset, length };
 }
 
-module.exports = { readAll, readChronicle, readSlices, tailChronicle };
+module.exports = {
+  countEvents,
+  positioned,
+  queryChronicle,
+  readAll,
+  readChronicle,
+  readSlices,
+  tailChronicle,
+  tellsLines,
+};

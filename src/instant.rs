@@ -4,7 +4,7 @@ use crate::string;
 
 /// Nanoseconds since 1970-01-01T00:00:00Z.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Instant(i128);
+pub struct Instant(i128);
 
 const SECOND: i128 = 1_000_000_000;
 const MILLISECOND: i128 = 1_000_000;
@@ -13,7 +13,7 @@ const MOST_MILLISECONDS: f64 = 8.64e15;
 
 impl Instant {
     /// Reads a raw JSON value: a string in the extended format of ISO 8601, or an integer number of milliseconds.
-    pub(crate) fn of_json(raw: &[u8]) -> Option<Instant> {
+    pub fn of_json(raw: &[u8]) -> Option<Instant> {
         match raw {
             [b'"', inside @ .., b'"'] => Instant::of_text(&string::unescape(inside)),
             _ => {
@@ -26,7 +26,7 @@ impl Instant {
 
     /// `YYYY`, `YYYY-MM`, `YYYY-MM-DD`, each with `Thh:mm`, seconds, a fraction and a zone if it goes on; a year may have six
     /// digits and a sign. A time without a zone counts as UTC.
-    pub(crate) fn of_text(text: &[u8]) -> Option<Instant> {
+    pub fn of_text(text: &[u8]) -> Option<Instant> {
         let mut rest = Rest(text);
         let year = rest.year()?;
         let (mut month, mut day) = (1, 1);

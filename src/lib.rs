@@ -36,13 +36,17 @@ pub mod storage;
 
 mod string;
 pub mod json;
-mod instant;
+pub mod instant;
 pub mod canonical;
 mod envelope;
 pub mod event;
 pub mod scan;
+pub mod filter;
+pub mod slice;
+pub mod cursor;
 
 mod lines;
+mod backwards;
 mod index;
 mod history;
 mod side_index;
@@ -61,7 +65,10 @@ mod writer;
 pub mod registry;
 
 mod tail;
+pub mod range;
+pub mod selection;
 pub mod reader;
+pub mod follow;
 pub mod verify;
 
 #[cfg(feature = "node")]
@@ -69,12 +76,18 @@ pub mod verify;
 #[cfg_attr(test, allow(dead_code, reason = "the exports are registered outside of tests only"))]
 mod node;
 
+pub use cursor::Cursor;
 pub use error::{Code, Error, Position, Result, Written};
 pub use event::{Event, Id, Rules};
+pub use filter::{Filter, Wanted};
+pub use follow::Follower;
+pub use instant::Instant;
 pub use path::ChroniclePath;
+pub use range::Place;
 pub use reader::Reader;
 pub use registry::Registry;
 pub use request::{AppendOptions, Durability, OnIdReuse, Outcome, Receipt};
+pub use selection::Selection;
 pub use verify::Verifier;
 
 /// Appends one event, given as JSON text, and waits until it is as durable as `options` ask.

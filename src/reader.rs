@@ -2,93 +2,89 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
+use crate::backwards::Backwards;
+use crate::cursor::Counted;
 use crate::error::{Error, Result};
 use crate::lines::{Lines, Piece};
 use crate::path::ChroniclePath;
+use crate::range::{self, Bound, Gate};
 use crate::scan::{self, Tail, Verdict};
-use crate::storage::{self, Storage};
-use crate::tail::{self, Counted, Start};
+use crate::selection::{Left, Pick, Selection};
+use crate::slice::Slice;
+use crate::storage::{Disk, FileDisk, Stat, Storage};
+use crate::tail::{self, Start};
 
-/// Why a line is no record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BadKind {
-    /// It is no JSON object, or too long.
-    Malformed,
-    /// It has a 0x00 byte, as a crash leaves behind.
-    Nul,
-}
-
-impl BadKind {
-    /// The word callers see.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            BadKind::Malformed => "malformed",
-            BadKind::Nul => "nul",
-        }
-    }
-}
-
-/// A complete line that is no record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BadLine {
-    /// Why.
-    pub kind: BadKind,
-    /// Line number, from 1.
-    pub line: u64,
-    /// First byte, from 0.
-    pub offset: u64,
-    /// Bytes without the newline.
-    pub length: u64,
-}
-
-/// Where a record stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
-    /// Number of the record, from 1.
-    pub seq: u64,
-    /// First byte, from 0.
-    pub offset: u64,
-    /// Bytes without the newline.
-    pub length: u64,
-}
-
-/// Some consecutive records.
-#[derive(Debug, Default)]
-pub struct Slice {
-    /// The records as one JSON array.
-    pub json: Vec<u8>,
-    /// The place of each.
-    pub places: Vec<Place>,
-    /// Complete lines among them that are no records.
-    pub bad: Vec<BadLine>,
-    /// Nothing comes after.
-    pub done: bool,
-}
-
-/// Reads a log from its beginning to where it ended when the reader was opened. A torn tail is no record and no bad line: it may be
-/// an append that is under way.
+/// Reads a log, as it was when the reader was opened, slice by slice. A torn tail is no record and no bad line: it may be an append
+/// that is under way.
 pub struct Reader {
     source: Option<Source>,
-    line: u64,
-    records: u64,
+    pick: Pick,
+    stat: Option<Stat>,
+    is_counted: bool,
 }
 
 struct Source {
-    storage: Box<dyn Storage>,
-    lines: Lines,
+    storage: Arc<dyn Storage>,
+    walk: Walk,
+}
+
+enum Walk {
+    Forward(Lines),
+    /// Finds both ends, and counts, before reading backwards.
+    Locate(Lines, Located),
+    Backward(Backwards, Left),
+}
+
+/// What is known of a stretch that is to be read backwards.
+struct Located {
+    floor: Option<u64>,
+    ceiling: u64,
+    /// Records and lines passed.
+    passed: Counted,
 }
 
 /// Times a file that is cut while its end is looked for is looked at anew.
 const MOST_ATTEMPTS: usize = 10;
+/// Bytes of records in a slice, about: JavaScript parses it in one piece.
+const SLICE: usize = 512 * 1024;
+/// Bytes passed for one slice, about: other work waits for the thread.
+const PASSED: u64 = 16 << 20;
 
 impl Reader {
-    /// Opens the log; one that does not exist is empty.
+    /// Opens the whole log; one that does not exist is empty.
     ///
     /// # Errors
     /// `EVALIDATION` for what is no regular file, `EIO`.
     pub fn open(path: &ChroniclePath) -> Result<Reader> {
-        Self::open_at(path, |_, _| Ok(Start::default()))
+        Self::select(&FileDisk, path, &Selection::default())
+    }
+
+    /// Opens the log for the records that are selected.
+    ///
+    /// # Errors
+    /// As [`Reader::open`]; `ECONFLICT` for a cursor whose file is gone, `EVALIDATION` for an id to begin at in a log that does not exist.
+    pub fn select(disk: &dyn Disk, path: &ChroniclePath, selection: &Selection) -> Result<Reader> {
+        let path = path.as_path();
+        let Some((storage, stat)) = open(disk, path)? else {
+            for place in [Some(&selection.from), selection.to.as_ref()].into_iter().flatten() {
+                place.resolve_nowhere(path)?;
+            }
+            return Ok(Reader::empty());
+        };
+        let from = selection.from.resolve(&*storage, &stat, path)?;
+        let to = match &selection.to {
+            None => Bound::At { offset: stat.length, counted: None },
+            Some(to) => to.resolve(&*storage, &stat, path)?,
+        };
+        let (walk, pick, is_counted) = if selection.reverse {
+            backward(selection, from, to, stat.length)
+        } else {
+            forward(selection, from, to, stat.length)
+        };
+        let source = Some(Source { storage, walk });
+        Ok(Reader { source, pick, stat: Some(stat), is_counted })
     }
 
     /// Opens the log before its last `count` records, which are found by reading backwards. The numbers of lines and records are
@@ -97,7 +93,7 @@ impl Reader {
     /// # Errors
     /// As [`Reader::open`].
     pub fn open_tail(path: &ChroniclePath, count: u64) -> Result<Reader> {
-        Self::open_counted_tail(path, count, Counted::default())
+        Self::open_counted_tail(&FileDisk, path, count, tail::Counted::default())
     }
 
     /// Opens the log before its last `count` records, with the numbers that they have in the file, for which all of it is read.
@@ -105,128 +101,273 @@ impl Reader {
     /// # Errors
     /// As [`Reader::open`].
     pub fn open_numbered_tail(path: &ChroniclePath, count: u64) -> Result<Reader> {
-        Self::open_counted_tail(path, count, Counted { always: true, for_bad_lines: true })
+        let counted = tail::Counted { always: true, for_bad_lines: true };
+        Self::open_counted_tail(&FileDisk, path, count, counted)
     }
 
     pub(crate) fn open_counted_tail(
+        disk: &dyn Disk,
         path: &ChroniclePath,
         count: u64,
-        counted: Counted,
+        counted: tail::Counted,
     ) -> Result<Reader> {
-        Self::open_at(path, |storage, end| tail::last_records(storage, end, count, counted))
-    }
-
-    fn open_at(
-        path: &ChroniclePath,
-        find: impl Fn(&dyn Storage, u64) -> io::Result<Start>,
-    ) -> Result<Reader> {
-        let Some(storage) = storage::open_for_reading(path.as_path())? else {
-            return Ok(Reader { source: None, line: 1, records: 0 });
+        let path = path.as_path();
+        let Some((storage, mut stat)) = open(disk, path)? else {
+            return Ok(Reader::empty());
         };
         let mut attempts = 0;
         loop {
-            let stat =
-                storage.stat().map_err(|error| cannot_read(path.as_path(), "fstat", error))?;
-            match find(&storage, stat.length) {
-                Ok(start) => {
-                    let lines = Lines::new(start.offset, stat.length);
-                    let source = Some(Source { storage: Box::new(storage), lines });
-                    return Ok(Reader { source, line: start.lines + 1, records: start.records });
+            match tail::last_records(&*storage, stat.length, count, counted) {
+                Ok(Start { offset, lines, records }) => {
+                    let mut pick = Pick::new(&Selection::default(), None, None);
+                    pick.passed = Counted { records, lines };
+                    let walk = Walk::Forward(Lines::new(offset, stat.length));
+                    let source = Some(Source { storage, walk });
+                    return Ok(Reader { source, pick, stat: Some(stat), is_counted: false });
                 }
                 // Somebody cut the file in the middle of the search.
                 Err(error) if is_cut(&error) && attempts < MOST_ATTEMPTS => attempts += 1,
-                Err(error) => return Err(cannot_read(path.as_path(), "pread", error)),
+                Err(error) => return Err(cannot_read(path, "pread", error)),
             }
+            stat = storage.stat().map_err(|error| cannot_read(path, "fstat", error))?;
         }
     }
 
-    /// The next records, about a mebibyte of them, or a single longer one.
+    fn empty() -> Reader {
+        let pick = Pick::new(&Selection::default(), None, None);
+        Reader { source: None, pick, stat: None, is_counted: true }
+    }
+
+    /// The file that is read; nothing for one that does not exist.
+    pub fn stat(&self) -> Option<&Stat> {
+        self.stat.as_ref()
+    }
+
+    /// Whether the places have the numbers of the file.
+    pub fn is_counted(&self) -> bool {
+        self.is_counted
+    }
+
+    /// The next records: about half a mebibyte of them, or a single longer one; perhaps none, where many are passed over.
     ///
     /// # Errors
-    /// `EIO`.
+    /// `EIO`; `EVALIDATION` when no record has the id to begin at.
     pub fn next_slice(&mut self, path: &ChroniclePath) -> Result<Slice> {
+        let mut slice = Slice::begin();
         let Some(source) = &mut self.source else {
-            return Ok(Slice { json: b"[]".to_vec(), done: true, ..Slice::default() });
+            return Ok(slice.end(true));
         };
-        let mut slice = SliceBuilder::new();
-        let piece = match source.lines.next(&*source.storage) {
-            Ok(piece) => piece,
+        let done = match source.step(&mut self.pick, &mut slice) {
+            Ok(done) => done,
             // Somebody cut the file: what is left of it was read.
-            Err(error) if is_cut(&error) => {
-                self.source = None;
-                return Ok(slice.finish(true));
-            }
+            Err(error) if is_cut(&error) => true,
             Err(error) => return Err(cannot_read(path.as_path(), "pread", error)),
-        };
-        let done = match piece {
-            Piece::Whole { offset, bytes } => {
-                scan::complete_lines(bytes, |start, line| {
-                    slice.judge(line, offset + start as u64, self.line, &mut self.records);
-                    self.line += 1;
-                });
-                false
-            }
-            Piece::TooLong { offset, length } => {
-                slice.bad(BadKind::Malformed, self.line, offset, length);
-                self.line += 1;
-                false
-            }
-            Piece::Tail { offset, bytes, .. } => {
-                if let Tail::Record(_) = scan::judge_tail(bytes) {
-                    slice.judge(bytes, offset, self.line, &mut self.records);
-                }
-                true
-            }
         };
         if done {
             self.source = None;
-        }
-        Ok(slice.finish(done))
-    }
-}
-
-struct SliceBuilder(Slice);
-
-impl SliceBuilder {
-    fn new() -> Self {
-        SliceBuilder(Slice { json: vec![b'['], ..Slice::default() })
-    }
-
-    fn judge(&mut self, line: &[u8], offset: u64, number: u64, records: &mut u64) {
-        match scan::judge(line) {
-            Verdict::Record(_) => {
-                *records += 1;
-                self.push(line, Place { seq: *records, offset, length: line.len() as u64 });
+            if !self.pick.is_over && self.pick.from.as_ref().is_some_and(Gate::names_an_id) {
+                return Err(range::unknown_id(path.as_path()));
             }
-            Verdict::Blank => {}
-            Verdict::Malformed => self.bad(BadKind::Malformed, number, offset, line.len() as u64),
-            Verdict::Nul => self.bad(BadKind::Nul, number, offset, line.len() as u64),
         }
-    }
-
-    fn push(&mut self, line: &[u8], place: Place) {
-        if self.0.json.len() > 1 {
-            self.0.json.push(b',');
-        }
-        self.0.json.extend_from_slice(line);
-        self.0.places.push(place);
-    }
-
-    fn bad(&mut self, kind: BadKind, line: u64, offset: u64, length: u64) {
-        self.0.bad.push(BadLine { kind, line, offset, length });
-    }
-
-    fn finish(mut self, done: bool) -> Slice {
-        self.0.json.push(b']');
-        self.0.done = done;
-        self.0
+        Ok(slice.end(done))
     }
 }
 
-fn cannot_read(path: &Path, operation: &'static str, error: io::Error) -> Error {
+/// How to read forward. A place is known with its numbers, or all before it is passed through a gate.
+fn forward(selection: &Selection, from: Bound, to: Bound, end: u64) -> (Walk, Pick, bool) {
+    let (start, counted, from) = match from {
+        Bound::At { offset, counted: None } if selection.numbered && offset < end => {
+            (0, Some(Counted::default()), Some(Gate::Offset(offset)))
+        }
+        Bound::At { offset, counted } => (offset, counted, None),
+        Bound::Gate(gate) => (0, Some(Counted::default()), Some(gate)),
+    };
+    let (end, to) = match to {
+        Bound::At { offset, .. } => (offset.min(end), None),
+        Bound::Gate(gate) => (end, Some(gate)),
+    };
+    let mut pick = Pick::new(selection, from, to);
+    pick.passed = counted.unwrap_or_default();
+    let is_counted = counted.is_some() && pick.counts();
+    (Walk::Forward(Lines::new(start, end.max(start))), pick, is_counted)
+}
+
+/// How to read backwards. Both ends have to be known first.
+fn backward(selection: &Selection, from: Bound, to: Bound, end: u64) -> (Walk, Pick, bool) {
+    let (floor, from) = match from {
+        Bound::At { offset, .. } => (Some(offset), None),
+        Bound::Gate(gate) => (None, Some(gate)),
+    };
+    let (ceiling, counted, to) = match to {
+        Bound::At { offset, counted } => (offset.min(end), counted, None),
+        Bound::Gate(gate) => (end, None, Some(gate)),
+    };
+    let is_known = from.is_none() && to.is_none() && (counted.is_some() || !selection.numbered);
+    let pick = Pick::new(selection, from, to);
+    let mut is_counted = pick.counts();
+    let walk = match floor {
+        Some(floor) if is_known => {
+            is_counted = counted.is_some() && pick.counts();
+            let backwards = Backwards::new(floor, ceiling.max(floor));
+            Walk::Backward(backwards, Left(counted))
+        }
+        _ => {
+            let passed = Counted::default();
+            Walk::Locate(Lines::new(0, ceiling), Located { floor, ceiling, passed })
+        }
+    };
+    (walk, pick, is_counted)
+}
+
+impl Source {
+    /// Passes some of the file; whether nothing is left to pass.
+    fn step(&mut self, pick: &mut Pick, slice: &mut Slice) -> io::Result<bool> {
+        let storage = &*self.storage;
+        let mut passed = 0;
+        while slice.json.len() < SLICE && passed < PASSED {
+            if pick.is_over {
+                return Ok(true);
+            }
+            passed += match &mut self.walk {
+                Walk::Forward(lines) => match forward_step(lines, pick, storage, slice)? {
+                    Some(bytes) => bytes,
+                    None => return Ok(true),
+                },
+                Walk::Locate(lines, located) => match located.step(lines, pick, storage)? {
+                    Some(bytes) => bytes,
+                    None => {
+                        let Some(floor) = located.floor else { return Ok(true) };
+                        pick.to = None;
+                        let backwards = Backwards::new(floor, located.ceiling.max(floor));
+                        self.walk = Walk::Backward(
+                            backwards,
+                            Left(pick.counts().then_some(located.passed)),
+                        );
+                        0
+                    }
+                },
+                Walk::Backward(backwards, left) => {
+                    match backward_step(backwards, left, pick, storage, slice)? {
+                        Some(bytes) => bytes,
+                        None => return Ok(true),
+                    }
+                }
+            };
+        }
+        Ok(false)
+    }
+}
+
+/// How many bytes were passed; nothing at the end.
+fn forward_step(
+    lines: &mut Lines,
+    pick: &mut Pick,
+    storage: &dyn Storage,
+    slice: &mut Slice,
+) -> io::Result<Option<u64>> {
+    Ok(match lines.next(storage)? {
+        Piece::Whole { offset, bytes } => {
+            let passed = scan::complete_lines(bytes, |start, line| {
+                pick.meet(line, offset + start as u64, slice);
+            });
+            Some(passed as u64)
+        }
+        Piece::TooLong { offset, length } => {
+            pick.meet_too_long(offset, length, slice);
+            Some(length)
+        }
+        Piece::Tail { offset, bytes, .. } => {
+            pick.meet_tail(bytes, offset, slice);
+            None
+        }
+    })
+}
+
+fn backward_step(
+    backwards: &mut Backwards,
+    left: &mut Left,
+    pick: &mut Pick,
+    storage: &dyn Storage,
+    slice: &mut Slice,
+) -> io::Result<Option<u64>> {
+    let is_tail = backwards.is_at_end();
+    let Some(line) = backwards.previous_line(storage)? else { return Ok(None) };
+    match &line.bytes {
+        Some(bytes) if is_tail => {
+            if let Tail::Record(_) = scan::judge_tail(bytes) {
+                pick.meet_backwards(bytes, line.offset, left, slice);
+            }
+        }
+        None if is_tail => {}
+        Some(bytes) => pick.meet_backwards(bytes, line.offset, left, slice),
+        None => {
+            pick.meet_too_long_backwards(line.offset, line.length, left, slice);
+        }
+    }
+    Ok(Some(line.length + 1))
+}
+
+impl Located {
+    /// How many bytes were passed; nothing when both ends are found.
+    fn step(
+        &mut self,
+        lines: &mut Lines,
+        pick: &mut Pick,
+        storage: &dyn Storage,
+    ) -> io::Result<Option<u64>> {
+        let mut is_found = false;
+        let passed = match lines.next(storage)? {
+            Piece::Whole { offset, bytes } => {
+                let passed = scan::complete_lines(bytes, |start, line| {
+                    is_found |= !is_found && self.meet(line, offset + start as u64, pick);
+                });
+                Some(passed as u64)
+            }
+            Piece::TooLong { length, .. } => {
+                self.passed.lines += 1;
+                Some(length)
+            }
+            Piece::Tail { offset, bytes, .. } => {
+                if let Tail::Record(_) = scan::judge_tail(bytes) {
+                    self.meet(bytes, offset, pick);
+                }
+                None
+            }
+        };
+        Ok(passed.filter(|_| !is_found))
+    }
+
+    /// Passes a line; whether the stretch ends before it.
+    fn meet(&mut self, line: &[u8], offset: u64, pick: &mut Pick) -> bool {
+        let may_matter = pick.counts() || pick.may_open(line);
+        let seq = self.passed.records + 1;
+        if may_matter && matches!(scan::judge(line), Verdict::Record(_)) {
+            if pick.from.take_if(|gate| gate.is_at(line, seq)).is_some() {
+                self.floor = Some(offset);
+            }
+            let is_behind = self.floor.is_some_and(|floor| floor <= offset);
+            if is_behind && pick.to.take_if(|gate| gate.is_at(line, seq)).is_some() {
+                self.ceiling = offset;
+                return true;
+            }
+            self.passed.records = seq;
+        }
+        self.passed.lines += 1;
+        false
+    }
+}
+
+/// Opens a log for reading and looks how long it is.
+fn open(disk: &dyn Disk, path: &Path) -> Result<Option<(Arc<dyn Storage>, Stat)>> {
+    let Some(storage) = disk.open_for_reading(path)? else { return Ok(None) };
+    let stat = storage.stat().map_err(|error| cannot_read(path, "fstat", error))?;
+    Ok(Some((storage, stat)))
+}
+
+pub(crate) fn cannot_read(path: &Path, operation: &'static str, error: io::Error) -> Error {
     Error::io(format!("cannot read {}", path.display()), operation, error).with_path(path)
 }
 
-fn is_cut(error: &io::Error) -> bool {
+pub(crate) fn is_cut(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::UnexpectedEof
 }

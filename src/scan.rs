@@ -47,12 +47,23 @@ pub enum Tail<'a> {
 
 /// Judges one complete line, given without its newline.
 pub fn judge(line: &[u8]) -> Verdict<'_> {
+    let mut keys = Keys::default();
+    match judge_members(line, |key, value| keys.note(key, value)) {
+        Verdict::Record(_) => Verdict::Record(keys),
+        other => other,
+    }
+}
+
+/// Judges as [`judge`] does, and shows the raw top-level members instead of looking for keys among them.
+pub(crate) fn judge_members<'a>(
+    line: &'a [u8],
+    member: impl FnMut(&'a [u8], &'a [u8]),
+) -> Verdict<'a> {
     if line.len() > MAX_LINE {
         return Verdict::Malformed;
     }
-    let mut keys = Keys::default();
-    match json::object(line, |key, value| keys.note(key, value)) {
-        Ok(()) => Verdict::Record(keys),
+    match json::object(line, member) {
+        Ok(()) => Verdict::Record(Keys::default()),
         Err(Fault::Empty) => Verdict::Blank,
         Err(_) if memchr(0, line).is_some() => Verdict::Nul,
         Err(_) => Verdict::Malformed,

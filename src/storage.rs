@@ -45,6 +45,8 @@ pub trait Storage: Send + Sync {
     fn drop_cached(&self, range: Range<u64>) -> io::Result<bool>;
     /// Tries once to take the exclusive lock.
     fn try_lock(&self) -> io::Result<bool>;
+    /// Tries once to take the shared lock, which writers respect and which a descriptor for reading can have.
+    fn try_lock_shared(&self) -> io::Result<bool>;
     /// Releases the lock.
     fn unlock(&self) -> io::Result<()>;
     /// The network file system that holds the file, if one does.
@@ -60,6 +62,11 @@ pub trait Disk: Send + Sync {
     /// # Errors
     /// `EVALIDATION` for what is no regular file, else `EIO` with `written: 'no'`.
     fn open(&self, path: &Path) -> Result<Arc<dyn Storage>>;
+    /// Opens a log for reading only; `None` when there is no such file.
+    ///
+    /// # Errors
+    /// `EVALIDATION` for what is no regular file, else `EIO`.
+    fn open_for_reading(&self, path: &Path) -> Result<Option<Arc<dyn Storage>>>;
     /// What the path names now; `None` for nothing.
     fn stat(&self, path: &Path) -> io::Result<Option<Stat>>;
     /// Makes the directory entry of the file durable. `storage` is the open file.
@@ -111,19 +118,16 @@ impl Storage for FileStorage {
         lock::try_exclusive(&self.0)
     }
 
+    fn try_lock_shared(&self) -> io::Result<bool> {
+        lock::try_shared(&self.0)
+    }
+
     fn unlock(&self) -> io::Result<()> {
         lock::release(&self.0)
     }
 
     fn network_file_system(&self) -> Option<&'static str> {
         platform::network_file_system(&self.0)
-    }
-}
-
-impl FileStorage {
-    /// Tries once to take the shared lock, which writers respect and which a descriptor for reading can have.
-    pub(crate) fn try_lock_shared(&self) -> io::Result<bool> {
-        lock::try_shared(&self.0)
     }
 }
 
@@ -143,6 +147,26 @@ impl Disk for FileDisk {
             return Err(not_regular(path, &metadata));
         }
         Ok(Arc::new(FileStorage(file)))
+    }
+
+    fn open_for_reading(&self, path: &Path) -> Result<Option<Arc<dyn Storage>>> {
+        check_regular(path)?;
+        let failed = |operation, error| {
+            Error::io(format!("cannot read {}", path.display()), operation, error).with_path(path)
+        };
+        let mut options = OpenOptions::new();
+        options.read(true);
+        without_blocking(&mut options);
+        let file = match options.open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(failed("open", error)),
+        };
+        let metadata = file.metadata().map_err(|error| failed("fstat", error))?;
+        if !metadata.is_file() {
+            return Err(not_regular(path, &metadata));
+        }
+        Ok(Some(Arc::new(FileStorage(file))))
     }
 
     fn stat(&self, path: &Path) -> io::Result<Option<Stat>> {
@@ -175,30 +199,6 @@ impl Disk for FileDisk {
     fn has_side_files(&self) -> bool {
         true
     }
-}
-
-/// Opens a log for reading; `None` when there is no such file.
-///
-/// # Errors
-/// `EVALIDATION` for what is no regular file, else `EIO`.
-pub(crate) fn open_for_reading(path: &Path) -> Result<Option<FileStorage>> {
-    check_regular(path)?;
-    let failed = |operation, error| {
-        Error::io(format!("cannot read {}", path.display()), operation, error).with_path(path)
-    };
-    let mut options = OpenOptions::new();
-    options.read(true);
-    without_blocking(&mut options);
-    let file = match options.open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(failed("open", error)),
-    };
-    let metadata = file.metadata().map_err(|error| failed("fstat", error))?;
-    if !metadata.is_file() {
-        return Err(not_regular(path, &metadata));
-    }
-    Ok(Some(FileStorage(file)))
 }
 
 fn open_for_append(path: &Path) -> io::Result<File> {

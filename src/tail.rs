@@ -2,17 +2,10 @@
 
 use std::io;
 
-use memchr::memrchr;
-
-use crate::json::MAX_LINE;
+use crate::backwards::Backwards;
 use crate::lines::{Lines, Piece};
 use crate::scan::{self, Tail, Verdict};
-use crate::storage::{Storage, read_exact_at};
-
-/// Bytes read at a time, at first.
-const BLOCK: u64 = 16 * 1024;
-/// Bytes read at a time, at most.
-const LARGEST_BLOCK: u64 = 1 << 20;
+use crate::storage::Storage;
 
 /// Where a read begins, and how many lines and records come before.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -38,7 +31,7 @@ pub(crate) fn last_records(
     count: u64,
     counted: Counted,
 ) -> io::Result<Start> {
-    let mut backwards = Backwards { start: end, block: BLOCK, held: Vec::new() };
+    let mut backwards = Backwards::new(0, end);
     let mut offset = end;
     let mut records = 0;
     let mut any_bad = false;
@@ -68,53 +61,6 @@ pub(crate) fn last_records(
         count_before(storage, offset)
     } else {
         Ok(Start { offset, ..Start::default() })
-    }
-}
-
-/// The part of the file that was not looked at yet, as one goes back.
-struct Backwards {
-    /// Everything from here on was handed out, or is in `held`.
-    start: u64,
-    block: u64,
-    held: Vec<u8>,
-}
-
-struct PreviousLine {
-    offset: u64,
-    /// Nothing for a line too long to be a record.
-    bytes: Option<Vec<u8>>,
-}
-
-impl Backwards {
-    /// The line before; first of all what stands behind the last newline, which may be nothing.
-    fn previous_line(&mut self, storage: &dyn Storage) -> io::Result<Option<PreviousLine>> {
-        let mut fresh = self.held.len();
-        let mut is_too_long = false;
-        loop {
-            let newline = memrchr(b'\n', self.held.get(..fresh).unwrap_or_default());
-            if newline.is_some() || self.start == 0 {
-                if newline.is_none() && self.held.is_empty() && !is_too_long {
-                    return Ok(None);
-                }
-                let begin = newline.map_or(0, |newline| newline + 1);
-                let bytes = self.held.split_off(begin);
-                self.held.pop();
-                let offset = self.start + begin as u64;
-                return Ok(Some(PreviousLine { offset, bytes: (!is_too_long).then_some(bytes) }));
-            }
-            if self.held.len() > MAX_LINE {
-                is_too_long = true;
-                self.held.clear();
-            }
-            let size = self.block.min(self.start);
-            self.block = (self.block * 2).min(LARGEST_BLOCK);
-            let mut bytes = vec![0; usize::try_from(size).unwrap_or_default()];
-            read_exact_at(storage, &mut bytes, self.start - size)?;
-            fresh = bytes.len();
-            bytes.append(&mut self.held);
-            self.held = bytes;
-            self.start -= size;
-        }
     }
 }
 

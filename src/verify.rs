@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
+use std::sync::Arc;
 
 use siphasher::sip128::SipHasher13;
 
@@ -14,7 +15,7 @@ use crate::json::MAX_LINE;
 use crate::lines::{Lines, Piece};
 use crate::path::ChroniclePath;
 use crate::scan::{self, Keys, Tail, Verdict};
-use crate::storage::{self, FileStorage, Storage, read_exact_at};
+use crate::storage::{Disk, FileDisk, Storage, read_exact_at};
 
 /// What can be wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,7 +101,7 @@ pub struct Verifier {
 }
 
 struct Source {
-    storage: FileStorage,
+    storage: Arc<dyn Storage>,
     lines: Lines,
 }
 
@@ -110,7 +111,11 @@ impl Verifier {
     /// # Errors
     /// `EVALIDATION` for what is no regular file, `EIO`.
     pub fn open(path: &ChroniclePath) -> Result<Verifier> {
-        let source = match storage::open_for_reading(path.as_path())? {
+        Self::open_on(&FileDisk, path)
+    }
+
+    pub(crate) fn open_on(disk: &dyn Disk, path: &ChroniclePath) -> Result<Verifier> {
+        let source = match disk.open_for_reading(path.as_path())? {
             None => None,
             Some(storage) => {
                 let end = storage.stat().map_err(|error| cannot_read(path, "fstat", error))?.length;
@@ -136,7 +141,7 @@ impl Verifier {
             return Ok(self.progress.clone());
         };
         let progress = &mut self.progress;
-        match source.lines.next(&source.storage) {
+        match source.lines.next(&*source.storage) {
             Ok(Piece::Whole { offset, bytes }) => {
                 let used = scan::complete_lines(bytes, |start, line| {
                     progress.lines += 1;
@@ -161,7 +166,7 @@ impl Verifier {
                     Tail::Clean => {}
                     Tail::Record(_) => self.records.judge(bytes, place, progress),
                     Tail::Torn { nul } => {
-                        let stays = stays_torn(&source.storage, offset, length)
+                        let stays = stays_torn(&*source.storage, offset, length)
                             .map_err(|error| cannot_read(path, "pread", error))?;
                         if stays {
                             let nul = if nul { ", with NUL bytes" } else { "" };
@@ -308,7 +313,7 @@ fn judge_tail(bytes: &[u8], length: u64) -> Tail<'_> {
 }
 
 /// Whether the tail is torn while no writer holds the lock: else it is an append under way, or one that has ended by now.
-fn stays_torn(storage: &FileStorage, offset: u64, length: u64) -> io::Result<bool> {
+fn stays_torn(storage: &dyn Storage, offset: u64, length: u64) -> io::Result<bool> {
     match storage.try_lock_shared() {
         Ok(true) => {
             let looked = is_still_torn(storage, offset, length);
@@ -324,7 +329,7 @@ fn stays_torn(storage: &FileStorage, offset: u64, length: u64) -> io::Result<boo
     }
 }
 
-fn is_still_torn(storage: &FileStorage, offset: u64, length: u64) -> io::Result<bool> {
+fn is_still_torn(storage: &dyn Storage, offset: u64, length: u64) -> io::Result<bool> {
     if storage.stat()?.length != offset + length {
         return Ok(false);
     }

@@ -84,6 +84,9 @@ impl Disk for FailingDisk {
     fn open(&self, path: &Path) -> Result<Arc<dyn Storage>> {
         Ok(Arc::new(FailingStorage(FileDisk.open(path)?, self.0.clone())))
     }
+    fn open_for_reading(&self, path: &Path) -> Result<Option<Arc<dyn Storage>>> {
+        FileDisk.open_for_reading(path)
+    }
     fn stat(&self, path: &Path) -> std::io::Result<Option<Stat>> {
         FileDisk.stat(path)
     }
@@ -125,6 +128,9 @@ impl Storage for FailingStorage {
     fn try_lock(&self) -> std::io::Result<bool> {
         self.0.try_lock()
     }
+    fn try_lock_shared(&self) -> std::io::Result<bool> {
+        self.0.try_lock_shared()
+    }
     fn unlock(&self) -> std::io::Result<()> {
         self.0.unlock()
     }
@@ -136,6 +142,9 @@ struct SwappingDisk(std::sync::Once);
 impl Disk for SwappingDisk {
     fn open(&self, path: &Path) -> Result<Arc<dyn Storage>> {
         FileDisk.open(path)
+    }
+    fn open_for_reading(&self, path: &Path) -> Result<Option<Arc<dyn Storage>>> {
+        FileDisk.open_for_reading(path)
     }
     fn stat(&self, path: &Path) -> std::io::Result<Option<Stat>> {
         FileDisk.stat(path)

@@ -45,6 +45,9 @@ impl Storage for CountingStorage {
     fn try_lock(&self) -> io::Result<bool> {
         self.inner.try_lock()
     }
+    fn try_lock_shared(&self) -> io::Result<bool> {
+        self.inner.try_lock_shared()
+    }
     fn unlock(&self) -> io::Result<()> {
         self.inner.unlock()
     }
@@ -54,6 +57,9 @@ impl Disk for CountingDisk {
     fn open(&self, path: &Path) -> Result<Arc<dyn Storage>> {
         let inner = FileDisk.open(path)?;
         Ok(Arc::new(CountingStorage { inner, read: self.0.clone() }))
+    }
+    fn open_for_reading(&self, path: &Path) -> Result<Option<Arc<dyn Storage>>> {
+        FileDisk.open_for_reading(path)
     }
     fn stat(&self, path: &Path) -> io::Result<Option<Stat>> {
         FileDisk.stat(path)

@@ -1,8 +1,11 @@
 //! The binding: converts, delegates, converts back. It knows no rule about events.
 
+mod follower;
 mod options;
 mod outcome;
 mod port;
+mod reader;
+mod slices;
 mod verifier;
 mod wake;
 
@@ -92,6 +95,12 @@ pub fn canonical_text(json: String, legacy: bool) -> String {
         .map_err(|fault| Error::validation(format!("not a JSON text: {fault}")))
         .map(|text| String::from_utf8_lossy(&text).into_owned());
     settle(text)
+}
+
+/// The cursor of a record that was read.
+#[napi(catch_unwind)]
+pub fn cursor_of(line: String, place: String) -> String {
+    settle(options::Met::parse(&place).map(|met| met.cursor(line.as_bytes()).to_string()))
 }
 
 fn texts(events: String) -> Vec<Vec<u8>> {

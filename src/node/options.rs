@@ -4,10 +4,17 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::cursor::{Cursor, Step};
 use crate::error::{Error, Result};
 use crate::event::{Id, Rules};
+use crate::filter::{Filter, Wanted};
+use crate::instant::Instant;
 use crate::path::ChroniclePath;
+use crate::range::Place;
 use crate::request::{AppendOptions, Durability, OnIdReuse};
+use crate::selection::Selection;
+use crate::slice::RecordPlace;
+use crate::storage::Stat;
 
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
@@ -25,15 +32,76 @@ pub(super) struct Append {
     require_id: bool,
 }
 
-#[derive(Deserialize, Default, Clone, Copy)]
+#[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(super) struct Read {
     any_extension: bool,
+    positions: bool,
+    places: bool,
+    tail: Option<u32>,
+    lines: bool,
+    from: Option<At>,
+    to: Option<At>,
+    r#where: Where,
+    reverse: bool,
+    skip: Option<u64>,
+    limit: Option<u64>,
+    count: bool,
+}
+
+/// What of it the binding needs while reading.
+#[derive(Clone, Copy)]
+pub(super) struct Selected {
     pub(super) positions: bool,
+    /// Places of records, and of the file, for cursors.
+    pub(super) places: bool,
     /// Only the last so many records.
     pub(super) tail: Option<u32>,
-    /// Bad lines are told with their line numbers, for which a tail has to count.
+    /// Bad lines are told with their line numbers, for which those before have to be counted.
     pub(super) lines: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+enum At {
+    Start,
+    End,
+    Seq(u64),
+    Offset(u64),
+    EventId(Text),
+    Time(Time),
+    Cursor(String),
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+struct Where {
+    r#type: Vec<Text>,
+    agent: Option<Text>,
+    actor_id: Option<Text>,
+    tags: Vec<Text>,
+    plan_hash: Option<Text>,
+    graph_commit: Option<Text>,
+    event_id: Option<Text>,
+    prev_event_id: Option<Text>,
+    since: Option<Time>,
+    until: Option<Time>,
+}
+
+/// A timestamp as a record would have it.
+#[derive(Deserialize)]
+struct Time(serde_json::Value);
+
+/// A record that was read, but its bytes.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Met {
+    /// Decimal: they do not fit the numbers of JavaScript.
+    device: String,
+    inode: String,
+    counted: bool,
+    reverse: bool,
+    place: [u64; 4],
 }
 
 /// A string that may have lone surrogates, as its JSON form between quotes.
@@ -86,6 +154,86 @@ impl Read {
 
     pub(super) fn path(&self, raw: &str) -> Result<ChroniclePath> {
         path(raw, self.any_extension)
+    }
+
+    pub(super) fn into_core(self) -> Result<(Selection, Selected)> {
+        let Read { positions, places, tail, lines, reverse, .. } = self;
+        let selection = Selection {
+            from: self.from.map(|at| at.into_core("from")).transpose()?.unwrap_or_default(),
+            to: self.to.map(|at| at.into_core("to")).transpose()?,
+            filter: self.r#where.into_core()?,
+            reverse,
+            skip: self.skip.unwrap_or_default(),
+            limit: self.limit,
+            numbered: positions || lines,
+            all_bad_lines: lines,
+            count_only: self.count,
+        };
+        Ok((selection, Selected { positions, places, tail, lines }))
+    }
+}
+
+impl At {
+    fn into_core(self, name: &str) -> Result<Place> {
+        Ok(match self {
+            At::Start => Place::Start,
+            At::End => Place::End,
+            At::Seq(seq) => Place::Seq(seq),
+            At::Offset(offset) => Place::Offset(offset),
+            At::EventId(Text(id)) => Place::EventId(id),
+            At::Time(time) => Place::Time(time.into_core(&format!("{name}.time"))?),
+            At::Cursor(cursor) => Place::Cursor(cursor.parse()?),
+        })
+    }
+}
+
+impl Where {
+    fn into_core(self) -> Result<Filter> {
+        let text = |text: Option<Text>| text.map(|Text(text)| text);
+        let texts = |texts: Vec<Text>| texts.into_iter().map(|Text(text)| text).collect();
+        let time = |time: Option<Time>, name| time.map(|time| time.into_core(name)).transpose();
+        Ok(Filter::new(Wanted {
+            types: texts(self.r#type),
+            agent: text(self.agent),
+            actor_id: text(self.actor_id),
+            tags: texts(self.tags),
+            plan_hash: text(self.plan_hash),
+            graph_commit: text(self.graph_commit),
+            event_id: text(self.event_id),
+            prev_event_id: text(self.prev_event_id),
+            since: time(self.since, "where.since")?,
+            until: time(self.until, "where.until")?,
+        }))
+    }
+}
+
+impl Time {
+    fn into_core(self, name: &str) -> Result<Instant> {
+        let raw = self.0.to_string();
+        Instant::of_json(raw.as_bytes()).ok_or_else(|| {
+            let start: String = raw.chars().take(100).collect();
+            Error::validation(format!("{name} is no point in time: {start}"))
+        })
+    }
+}
+
+impl Met {
+    pub(super) fn parse(text: &str) -> Result<Met> {
+        serde_json::from_str(text).map_err(|error| Error::validation(format!("bad place: {error}")))
+    }
+
+    pub(super) fn cursor(self, line: &[u8]) -> Cursor {
+        let [seq, offset, length, number] = self.place;
+        let number_of = |text: String| text.parse().unwrap_or_default();
+        let stat = Stat {
+            device: number_of(self.device),
+            inode: number_of(self.inode),
+            length: 0,
+            links: 1,
+        };
+        let place = RecordPlace { seq, line: number, offset, length };
+        let step = Step { reverse: self.reverse, is_counted: self.counted };
+        Cursor::of_record(&stat, &place, line, step)
     }
 }
 

@@ -3,8 +3,10 @@
 use serde::Serialize;
 
 use crate::error::{Cause, Error, Written};
-use crate::reader::Slice;
+use crate::follow::Look;
 use crate::request::{Outcome, Receipt, Warning};
+use crate::slice::{RecordPlace, Slice};
+use crate::storage::Stat;
 use crate::verify::{Finding, Progress};
 
 #[derive(Serialize)]
@@ -72,34 +74,88 @@ pub(super) fn append(outcome: &Outcome) -> String {
     }
 }
 
-/// The outcome of a read but its records, which cross as they are.
-pub(super) fn slice(slice: &Slice, positions: bool) -> String {
-    #[derive(Serialize)]
-    struct Bad {
-        kind: &'static str,
-        line: u64,
-        offset: u64,
-        length: u64,
+/// The file that records were read from, as far as cursors need it.
+#[derive(Serialize)]
+pub(super) struct File {
+    /// Decimal: they do not fit the numbers of JavaScript.
+    device: String,
+    inode: String,
+    /// Whether places have the numbers of the file.
+    counted: bool,
+}
+
+impl File {
+    pub(super) fn new(stat: &Stat, counted: bool) -> File {
+        File { device: stat.device.to_string(), inode: stat.inode.to_string(), counted }
     }
-    #[derive(Serialize)]
-    struct Part {
-        done: bool,
-        bad: Vec<Bad>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        positions: Option<Vec<u64>>,
+}
+
+#[derive(Serialize)]
+struct Bad {
+    kind: &'static str,
+    line: u64,
+    offset: u64,
+    length: u64,
+}
+
+/// A slice but its records, which cross as they are.
+#[derive(Serialize)]
+struct SlicePart {
+    done: bool,
+    count: u64,
+    bad: Vec<Bad>,
+    /// Seq, offset, length and line of each.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    places: Option<Vec<u64>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<File>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    start: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    idle: Option<bool>,
+}
+
+impl SlicePart {
+    fn new(slice: &Slice, places: bool, file: Option<File>) -> SlicePart {
+        let bad = slice.bad.iter().map(|bad| Bad {
+            kind: bad.kind.as_str(),
+            line: bad.line,
+            offset: bad.offset,
+            length: bad.length,
+        });
+        let four = |place: &RecordPlace| [place.seq, place.offset, place.length, place.line];
+        SlicePart {
+            done: slice.done,
+            count: slice.count,
+            bad: bad.collect(),
+            places: places.then(|| slice.places.iter().flat_map(four).collect()),
+            file,
+            start: None,
+            idle: None,
+        }
     }
-    let bad = slice.bad.iter().map(|bad| Bad {
-        kind: bad.kind.as_str(),
-        line: bad.line,
-        offset: bad.offset,
-        length: bad.length,
-    });
-    let flat = || slice.places.iter().flat_map(|place| [place.seq, place.offset, place.length]);
-    ok(&Part {
-        done: slice.done,
-        bad: bad.collect(),
-        positions: positions.then(|| flat().collect()),
+}
+
+/// The outcome of a read.
+pub(super) fn slice(slice: &Slice, places: bool, file: Option<File>) -> String {
+    ok(&SlicePart::new(slice, places, file))
+}
+
+/// The outcome of a look at a log that is followed.
+pub(super) fn look(look: &Look) -> String {
+    let file = look.stat.as_ref().map(|stat| File::new(stat, look.is_counted));
+    ok(&SlicePart {
+        start: look.start.map(|start| start.to_string()),
+        idle: Some(look.is_idle),
+        ..SlicePart::new(&look.slice, true, file)
     })
+}
+
+/// The records of a slice.
+pub(super) fn text(slice: Slice) -> String {
+    // Records are valid UTF-8: the scanner lets nothing else through.
+    String::from_utf8(slice.json)
+        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
 /// How far a check has got.

@@ -10,15 +10,13 @@ use std::time::Duration;
 use napi::bindgen_prelude::{Either3, Env, Function, Null};
 use napi_derive::napi;
 
-use super::options::{Append, Read};
+use super::options::Append;
 use super::outcome;
 use super::wake::{Hold, Waker, waker};
+use crate::ChroniclePath;
 use crate::error::{Error, Result, Written};
 use crate::pool::{self, locked};
-use crate::reader::{Reader as CoreReader, Slice};
 use crate::registry::{Registry, Ticket};
-use crate::tail::Counted;
-use crate::{ChroniclePath, permit};
 
 /// Where settlements are collected until the JavaScript thread takes them.
 pub(super) struct Inbox {
@@ -214,111 +212,6 @@ impl Drop for Slot {
     }
 }
 
-/// What is read. The path is resolved during the call: the current directory may change before the file is opened.
-#[derive(Clone)]
-struct Target {
-    path: ChroniclePath,
-    options: Read,
-}
-
-impl Target {
-    fn new(path: &str, options: Option<&str>) -> Result<Target> {
-        let options = Read::parse(options)?;
-        Ok(Target { path: options.path(path)?, options })
-    }
-
-    fn open(&self) -> Result<CoreReader> {
-        let Read { tail, positions, lines, .. } = self.options;
-        match tail {
-            None => CoreReader::open(&self.path),
-            Some(count) => {
-                let counted = Counted { always: positions, for_bad_lines: lines };
-                CoreReader::open_counted_tail(&self.path, u64::from(count), counted)
-            }
-        }
-    }
-}
-
-/// One sequential read of a log as it was when the read began.
-#[napi]
-pub struct Reader {
-    desk: Rc<RefCell<Desk>>,
-    target: Result<Target>,
-    state: Arc<Mutex<ReaderState>>,
-}
-
-#[derive(Default)]
-struct ReaderState {
-    reader: Option<CoreReader>,
-    permit: Option<permit::Permit>,
-    closed: bool,
-}
-
-#[napi]
-impl Reader {
-    /// Opens nothing yet.
-    #[napi(constructor, catch_unwind)]
-    pub fn new(port: &Port, path: String, options: Option<String>) -> Reader {
-        let target = Target::new(&path, options.as_deref());
-        Reader { desk: port.desk.clone(), target, state: Arc::default() }
-    }
-
-    /// Reads the next slice.
-    #[napi(catch_unwind)]
-    pub fn next(&self, id: u32) {
-        let slot = self.desk.borrow_mut().cancellable(id);
-        let state = self.state.clone();
-        let target = match &self.target {
-            Ok(target) => target.clone(),
-            Err(error) => return slot.settle(outcome::error(error), None),
-        };
-        if locked(&state).reader.is_some() {
-            return start(&slot, move || next_slice(&state, &target));
-        }
-        permit::READING.acquire(Box::new(move |permit| {
-            start(&slot, move || {
-                open(&state, &target, permit)?;
-                next_slice(&state, &target)
-            });
-        }));
-    }
-
-    /// Closes the descriptor.
-    #[napi(catch_unwind)]
-    pub fn close(&self) {
-        // A slice may be under way, and this thread must not wait for it.
-        let state = self.state.clone();
-        let close = move || {
-            let mut state = locked(&state);
-            *state = ReaderState { closed: true, ..ReaderState::default() };
-        };
-        // Without a thread the descriptor is closed when the reader is collected.
-        let _ = pool::run(Box::new(close));
-    }
-}
-
-fn open(state: &Mutex<ReaderState>, target: &Target, permit: permit::Permit) -> Result<()> {
-    let reader = target.open()?;
-    let mut state = locked(state);
-    if !state.closed {
-        state.reader = Some(reader);
-        state.permit = Some(permit);
-    }
-    Ok(())
-}
-
-fn next_slice(state: &Mutex<ReaderState>, target: &Target) -> Result<(String, Option<String>)> {
-    let mut state = locked(state);
-    let Some(reader) = &mut state.reader else {
-        return Err(Error::new(crate::Code::Closed, "the reader was closed"));
-    };
-    let slice = reader.next_slice(&target.path)?;
-    if slice.done {
-        *state = ReaderState::default();
-    }
-    Ok((outcome::slice(&slice, target.options.positions), Some(text(slice))))
-}
-
 /// Runs `work` on a worker and settles with what it gives.
 pub(super) fn start(
     slot: &Arc<Slot>,
@@ -369,10 +262,4 @@ pub(super) fn prepare(
         Ok((path, super::texts(events), options.into_core()?))
     };
     parse().map_err(|error: Error| error.with_written(Written::No))
-}
-
-fn text(slice: Slice) -> String {
-    // Records are valid UTF-8: the scanner lets nothing else through.
-    String::from_utf8(slice.json)
-        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }

@@ -1,0 +1,82 @@
+'use strict';
+
+const { watch } = require('node:fs');
+const { basename, dirname, resolve } = require('node:path');
+const { BadLines } = require('./bad-lines.js');
+const { Follower } = require('./native.js');
+const { FOLLOW, toNative } = require('./options.js');
+const { openPort, request, unwrap } = require('./port.js');
+const { iterate } = require('./stream.js');
+
+/** Milliseconds between two looks when nothing happens: the first, and the longest. */
+const SHORTEST = 4;
+const LONGEST = 200;
+
+/**
+ * @param {string} path
+ * @param {unknown} [options]
+ * @returns {any}
+ */
+function followChronicle(path, options) {
+  return iterate(path, options, FOLLOW, followerOf, { endsOnAbort: true });
+}
+
+/**
+ * @param {string} path
+ * @param {Record<string, any>} options
+ * @returns {import('./records.js').Source}
+ */
+function followerOf(path, { signal, onBadLine, ...rest }) {
+  const badLines = new BadLines(path, onBadLine);
+  const follower = new Follower(openPort(), path, toNative(rest));
+  const file = resolve(path);
+  /** @type {import('node:fs').FSWatcher | undefined} */
+  let watcher;
+  let delay = 0;
+  /** @type {import('./records.js').Source} */
+  const source = {
+    async next(begun) {
+      if (delay > 0) watcher ??= watchFile(file, () => follower.nudge());
+      const { outcome, text } = await request((_port, id) => {
+        begun(id);
+        follower.look(id, delay);
+      }, signal);
+      const look = unwrap(outcome, { signal, path });
+      if (look.start !== undefined) source.start = look.start;
+      badLines.meet(look.bad);
+      if (look.idle) badLines.end();
+      delay = look.idle ? Math.min(LONGEST, Math.max(SHORTEST, delay * 2)) : 0;
+      if (look.count > 0) delay = Math.min(delay, SHORTEST);
+      return { ...look, text: text ?? '[]' };
+    },
+    async close() {
+      watcher?.close();
+      badLines.end();
+      await request((_port, id) => follower.close(id));
+    },
+  };
+  return source;
+}
+
+/**
+ * Calls `changed` when the system tells of a change. It is a hint that saves time: where there are
+ * no such events, or too many watchers, the looks come by the clock alone.
+ *
+ * @param {string} file
+ * @param {() => void} changed
+ */
+function watchFile(file, changed) {
+  try {
+    const name = basename(file);
+    // The directory: what watches a file does not see another one take its place.
+    const watcher = watch(dirname(file), { persistent: false }, (_event, changedName) => {
+      if (changedName === null || changedName === name) changed();
+    });
+    watcher.on('error', () => watcher.close());
+    return watcher;
+  } catch {
+    return undefined;
+  }
+}
+
+module.exports = { followChronicle };

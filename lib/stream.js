@@ -1,0 +1,79 @@
+'use strict';
+
+const { BadLines } = require('./bad-lines.js');
+const { Reader } = require('./native.js');
+const { STREAM, readOptions, toNative } = require('./options.js');
+const { pathText } = require('./path.js');
+const { openPort, request, unwrap } = require('./port.js');
+const { tellsLines } = require('./read.js');
+const { Records } = require('./records.js');
+const { placeOf, whereOf } = require('./select.js');
+
+/**
+ * @param {string} path
+ * @param {unknown} [options]
+ * @returns {any}
+ */
+function streamChronicle(path, options) {
+  return iterate(path, options, STREAM, readerOf);
+}
+
+/**
+ * An iterator over what `open` gives. What is wrong with the arguments, its first step tells.
+ *
+ * @param {string} path
+ * @param {unknown} options
+ * @param {typeof STREAM} kinds
+ * @param {(path: string, options: Record<string, any>) => import('./records.js').Source} open
+ * @param {{ endsOnAbort?: boolean }} [more]
+ */
+function iterate(path, options, kinds, open, more) {
+  /** @type {Record<string, any>} */
+  let known = {};
+  /** @type {() => import('./records.js').Source} */
+  let opening;
+  try {
+    const { from, to, where, ...rest } = readOptions(options, kinds);
+    const places = { from: placeOf(from, 'from'), to: placeOf(to, 'to'), where: whereOf(where) };
+    const name = pathText(path);
+    known = { ...rest, cursor: from?.cursor };
+    // The path is resolved during the call: the current directory may change before the first step.
+    const source = open(name, { ...rest, ...places, lines: tellsLines(rest.onBadLine) });
+    opening = () => source;
+  } catch (error) {
+    opening = () => {
+      throw error;
+    };
+  }
+  return new Records(opening, { ...known, ...more });
+}
+
+/**
+ * @param {string} path
+ * @param {Record<string, any>} options
+ * @returns {import('./records.js').Source}
+ */
+function readerOf(path, { signal, onBadLine, ...rest }) {
+  const badLines = new BadLines(path, onBadLine);
+  const reader = new Reader(openPort(), path, toNative({ ...rest, places: true }));
+  let done = false;
+  return {
+    async next(begun) {
+      if (done) return undefined;
+      const { outcome, text } = await request((_port, id) => {
+        begun(id);
+        reader.next(id);
+      }, signal);
+      const slice = unwrap(outcome, { signal, path });
+      done = slice.done;
+      badLines.meet(slice.bad);
+      return { ...slice, text: text ?? '[]' };
+    },
+    async close() {
+      badLines.end();
+      await request((_port, id) => reader.close(id));
+    },
+  };
+}
+
+module.exports = { iterate, streamChronicle };

@@ -1,0 +1,112 @@
+//! Following a log, look by look.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use napi_derive::napi;
+
+use super::options::Read;
+use super::outcome;
+use super::port::{Desk, Port, Slot, start};
+use crate::ChroniclePath;
+use crate::error::{Code, Error, Result};
+use crate::follow::{Follower as CoreFollower, Look};
+use crate::pool::{self, locked};
+use crate::storage::FileDisk;
+
+/// One log that is followed.
+#[napi]
+pub struct Follower {
+    desk: Rc<RefCell<Desk>>,
+    opened: Result<Arc<Opened>>,
+}
+
+struct Opened {
+    path: ChroniclePath,
+    follower: Mutex<Option<CoreFollower>>,
+    /// The request for a look whose time has not come.
+    waiting: Mutex<Option<Arc<Slot>>>,
+}
+
+#[napi]
+impl Follower {
+    /// Opens nothing yet.
+    #[napi(constructor, catch_unwind)]
+    pub fn new(port: &Port, path: String, options: Option<String>) -> Follower {
+        let open = || {
+            let options = Read::parse(options.as_deref())?;
+            let path = options.path(&path)?;
+            let (selection, _) = options.into_core()?;
+            let follower = CoreFollower::new(Arc::new(FileDisk), selection);
+            let follower = Mutex::new(Some(follower));
+            Ok(Arc::new(Opened { path, follower, waiting: Mutex::default() }))
+        };
+        Follower { desk: port.desk.clone(), opened: open() }
+    }
+
+    /// Looks after so many milliseconds, or when it is nudged.
+    #[napi(catch_unwind)]
+    pub fn look(&self, id: u32, delay_ms: u32) {
+        let slot = self.desk.borrow_mut().cancellable(id);
+        let opened = match &self.opened {
+            Ok(opened) => opened.clone(),
+            Err(error) => return slot.settle(outcome::error(error), None),
+        };
+        *locked(&opened.waiting) = Some(slot.clone());
+        let at = Instant::now() + Duration::from_millis(delay_ms.into());
+        let job = Box::new(move || opened.look());
+        let run = if delay_ms == 0 { pool::run(job) } else { pool::run_at(at, job) };
+        if let Err(error) = run {
+            slot.settle(outcome::error(&Error::io("cannot start a thread", "clone", error)), None);
+        }
+    }
+
+    /// Looks now, if a look is waited for.
+    #[napi(catch_unwind)]
+    pub fn nudge(&self) {
+        if let Ok(opened) = &self.opened
+            && locked(&opened.waiting).is_some()
+        {
+            let opened = opened.clone();
+            // Without a thread the look comes at its time.
+            let _ = pool::run(Box::new(move || opened.look()));
+        }
+    }
+
+    /// Closes the descriptor, then settles.
+    #[napi(catch_unwind)]
+    pub fn close(&self, id: u32) {
+        let slot = self.desk.borrow_mut().cancellable(id);
+        let opened = self.opened.as_ref().ok().cloned();
+        start(&slot, move || {
+            if let Some(opened) = opened {
+                *locked(&opened.follower) = None;
+            }
+            Ok((outcome::ok(&()), None))
+        });
+    }
+}
+
+impl Opened {
+    /// Serves the request that waits; there is none when another job was faster.
+    fn look(&self) {
+        let Some(slot) = locked(&self.waiting).take() else { return };
+        let mut follower = locked(&self.follower);
+        let look = match &mut *follower {
+            Some(follower) => follower.look(&self.path),
+            None => Err(Error::new(Code::Closed, "it was closed")),
+        };
+        drop(follower);
+        match look {
+            Ok(look) => settle(&slot, look),
+            Err(error) => slot.settle(outcome::error(&error), None),
+        }
+    }
+}
+
+fn settle(slot: &Slot, look: Look) {
+    let outcome = outcome::look(&look);
+    slot.settle(outcome, Some(outcome::text(look.slice)));
+}

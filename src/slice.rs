@@ -1,0 +1,93 @@
+//! What a read hands over at a time.
+
+use crate::scan::Verdict;
+
+/// Why a line is no record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BadKind {
+    /// It is no JSON object, or too long.
+    Malformed,
+    /// It has a 0x00 byte, as a crash leaves behind.
+    Nul,
+}
+
+impl BadKind {
+    /// The word callers see.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            BadKind::Malformed => "malformed",
+            BadKind::Nul => "nul",
+        }
+    }
+
+    /// What a verdict finds wrong.
+    pub(crate) fn of(verdict: &Verdict<'_>) -> Option<BadKind> {
+        match verdict {
+            Verdict::Record(_) | Verdict::Blank => None,
+            Verdict::Malformed => Some(BadKind::Malformed),
+            Verdict::Nul => Some(BadKind::Nul),
+        }
+    }
+}
+
+/// A complete line that is no record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BadLine {
+    /// Why.
+    pub kind: BadKind,
+    /// Line number, from 1.
+    pub line: u64,
+    /// First byte, from 0.
+    pub offset: u64,
+    /// Bytes without the newline.
+    pub length: u64,
+}
+
+/// Where a record stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecordPlace {
+    /// Number of the record, from 1; as far as records were counted.
+    pub seq: u64,
+    /// Number of its line, from 1; as far as lines were counted.
+    pub line: u64,
+    /// First byte, from 0.
+    pub offset: u64,
+    /// Bytes without the newline.
+    pub length: u64,
+}
+
+/// Some records in the order of the read.
+#[derive(Debug, Default)]
+pub struct Slice {
+    /// The records as one JSON array.
+    pub json: Vec<u8>,
+    /// The place of each.
+    pub places: Vec<RecordPlace>,
+    /// How many they are, also where only that is asked.
+    pub count: u64,
+    /// Lines among them that are no records.
+    pub bad: Vec<BadLine>,
+    /// Nothing comes after.
+    pub done: bool,
+}
+
+impl Slice {
+    pub(crate) fn begin() -> Slice {
+        Slice { json: vec![b'['], ..Slice::default() }
+    }
+
+    pub(crate) fn push(&mut self, line: &[u8], place: RecordPlace) {
+        if self.json.len() > 1 {
+            self.json.push(b',');
+        }
+        self.json.extend_from_slice(line);
+        self.places.push(place);
+        self.count += 1;
+    }
+
+    pub(crate) fn end(mut self, done: bool) -> Slice {
+        self.json.push(b']');
+        self.done = done;
+        self
+    }
+}
