@@ -79,7 +79,7 @@ const MOST_SEEN: usize = 64;
 /// Bytes before the place that must be those passed before it is read on.
 const MARK: usize = 64;
 /// Bytes of records in a look, about: JavaScript parses it in one piece.
-const SLICE: usize = 512 * 1024;
+const SLICE: usize = 256 << 10;
 /// Bytes passed in one look, about: other work waits for the thread.
 const PASSED: u64 = 16 << 20;
 /// How long a file that was replaced is still looked at when nothing comes: a writer that checked the path just before may be in
@@ -92,7 +92,7 @@ impl Follower {
         Follower { disk, selection, has_begun: false, file: None, last: None }
     }
 
-    /// Looks once: reads what is new, about half a mebibyte of records at the most.
+    /// Looks once: reads what is new, about a quarter of a mebibyte of records at the most.
     ///
     /// # Errors
     /// `EVALIDATION` for what is no regular file, and when no record has the id to begin at; `EIO`.

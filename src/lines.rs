@@ -8,7 +8,7 @@ use crate::json::MAX_LINE;
 use crate::storage::Storage;
 
 /// Bytes read at a time.
-const CHUNK: usize = 1 << 20;
+const CHUNK: usize = 256 << 10;
 
 /// A walk from the start of a line to a fixed end.
 pub(crate) struct Lines {

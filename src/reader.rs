@@ -48,7 +48,7 @@ struct Located {
 /// Times a file that is cut while its end is looked for is looked at anew.
 const MOST_ATTEMPTS: usize = 10;
 /// Bytes of records in a slice, about: JavaScript parses it in one piece.
-const SLICE: usize = 512 * 1024;
+const SLICE: usize = 256 << 10;
 /// Bytes passed for one slice, about: other work waits for the thread.
 const PASSED: u64 = 16 << 20;
 
@@ -148,7 +148,7 @@ impl Reader {
         self.is_counted
     }
 
-    /// The next records: about half a mebibyte of them, or a single longer one; perhaps none, where many are passed over.
+    /// The next records: about a quarter of a mebibyte of them, or a single longer one; perhaps none, where many are passed over.
     ///
     /// # Errors
     /// `EIO`; `EVALIDATION` when no record has the id to begin at.
