@@ -12,7 +12,7 @@ export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-was
 /** One log that is followed. */
 export declare class Follower {
   /** Opens nothing yet. */
-  constructor(port: Port, path: string, options?: string | undefined | null)
+  constructor(port: Port, path: string, options?: string | undefined | null, memory?: Memory | undefined | null)
   /** Looks after so many milliseconds, or when it is nudged. */
   look(id: number, delayMs: number): void
   /** Looks now, if a look is waited for. */
@@ -21,12 +21,18 @@ export declare class Follower {
   close(id: number): void
 }
 
+/** A tree of files in memory, and the writers on it. */
+export declare class Memory {
+  /** An empty one. */
+  constructor()
+}
+
 /** One for each realm that loaded the package. */
 export declare class Port {
   /** `onSettled` is called on this thread when settlements wait. */
   constructor(onSettled: () => void)
   /** Appends events, JSON texts joined by newlines. */
-  append(id: number, path: string, events: string, options?: string | undefined | null): void
+  append(id: number, path: string, events: string, options?: string | undefined | null, memory?: Memory | undefined | null): void
   /** Panics on a worker thread: shows that a panic becomes a rejected promise. */
   panic(id: number): void
   /** Settles a request as cancelled unless its batch is being written. */
@@ -38,7 +44,7 @@ export declare class Port {
 /** One sequential read of a log as it was when the read began. */
 export declare class Reader {
   /** Opens nothing yet. */
-  constructor(port: Port, path: string, options?: string | undefined | null)
+  constructor(port: Port, path: string, options?: string | undefined | null, memory?: Memory | undefined | null)
   /** Reads the next slice. */
   next(id: number): void
   /** Closes the descriptor. */
@@ -48,7 +54,7 @@ export declare class Reader {
 /** One check of a log as it was when the check began. */
 export declare class Verifier {
   /** Opens nothing yet. */
-  constructor(port: Port, path: string, options?: string | undefined | null)
+  constructor(port: Port, path: string, options?: string | undefined | null, memory?: Memory | undefined | null)
   /** Checks the next slice. */
   next(id: number): void
   /** Closes the descriptor. */

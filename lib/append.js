@@ -2,7 +2,7 @@
 
 const { ChronicleError, invalid } = require('./errors.js');
 const native = require('./native.js');
-const { APPEND, APPEND_SYNC, FLUSH, readOptions, toNative } = require('./options.js');
+const { APPEND, APPEND_SYNC, FLUSH, MEMORY, readOptions, toNative } = require('./options.js');
 const { pathText, validateChroniclePath } = require('./path.js');
 const { request, throwIfAborted, unwrap } = require('./port.js');
 const { eventCount, eventText, eventTexts } = require('./text.js');
@@ -69,7 +69,11 @@ async function appendEvents(path, events, options) {
   }
   const text = checking(path, () => batchText(events));
   const asked = toNative(known);
-  const { outcome } = await request((port, id) => port.append(id, name, text, asked), signal);
+  const memory = known[MEMORY];
+  const { outcome } = await request(
+    (port, id) => port.append(id, name, text, asked, memory),
+    signal,
+  );
   return unwrap(outcome, { signal, path: name });
 }
 
@@ -109,7 +113,11 @@ async function appendOne(path, event, options, more) {
   throwIfAborted(signal);
   const text = checking(path, () => eventText(event));
   const asked = toNative({ ...known, ...more });
-  const { outcome } = await request((port, id) => port.append(id, name, text, asked), signal);
+  const memory = known[MEMORY];
+  const { outcome } = await request(
+    (port, id) => port.append(id, name, text, asked, memory),
+    signal,
+  );
   return unwrap(outcome, { signal, path: name, single: true })[0];
 }
 

@@ -4,7 +4,7 @@ const { watch } = require('node:fs');
 const { basename, dirname, resolve } = require('node:path');
 const { BadLines } = require('./bad-lines.js');
 const { Follower } = require('./native.js');
-const { FOLLOW, toNative } = require('./options.js');
+const { FOLLOW, MEMORY, toNative } = require('./options.js');
 const { openPort, request, unwrap } = require('./port.js');
 const { iterate } = require('./stream.js');
 
@@ -23,12 +23,12 @@ function followChronicle(path, options) {
 
 /**
  * @param {string} path
- * @param {Record<string, any>} options
+ * @param {Record<string | symbol, any>} options
  * @returns {import('./records.js').Source}
  */
 function followerOf(path, { signal, onBadLine, ...rest }) {
   const badLines = new BadLines(path, onBadLine);
-  const follower = new Follower(openPort(), path, toNative(rest));
+  const follower = new Follower(openPort(), path, toNative(rest), rest[MEMORY]);
   const file = resolve(path);
   /** @type {import('node:fs').FSWatcher | undefined} */
   let watcher;

@@ -37,6 +37,12 @@ const signal = {
     typeof v.removeEventListener === 'function',
 };
 
+/**
+ * Under this key of its options a function of the package is told to work in memory; only the
+ * package's own code has the key.
+ */
+const MEMORY = Symbol('memory');
+
 /** @param {string[]} words */
 function oneOf(...words) {
   return {
@@ -125,10 +131,10 @@ const LONGEST_MS = 2 ** 32 - 1;
  *
  * @param {unknown} given
  * @param {Record<string, Kind>} known
- * @returns {Record<string, any>}
+ * @returns {Record<string | symbol, any>}
  */
 function readOptions(given, known) {
-  /** @type {Record<string, any>} */
+  /** @type {Record<string | symbol, any>} */
   const options = {};
   if (given === undefined) return options;
   if (typeof given !== 'object' || given === null) throw invalid('options must be an object');
@@ -140,6 +146,8 @@ function readOptions(given, known) {
     if (unknown !== undefined) {
       wrong ??= `unknown option ${unknown}, known are ${Object.keys(known).join(', ')}`;
     }
+    const memory = /** @type {Record<symbol, unknown>} */ (given)[MEMORY];
+    if (memory !== undefined) options[MEMORY] = memory;
     for (const [key, kind] of Object.entries(known)) {
       const value = /** @type {Record<string, unknown>} */ (given)[key];
       if (value === undefined) continue;
@@ -170,6 +178,7 @@ module.exports = {
   COUNT,
   FLUSH,
   FOLLOW,
+  MEMORY,
   PATH,
   QUERY,
   READ,

@@ -3,7 +3,7 @@
 const { BadLines } = require('./bad-lines.js');
 const { invalid } = require('./errors.js');
 const { Reader } = require('./native.js');
-const { COUNT, QUERY, READ, readOptions, toNative } = require('./options.js');
+const { COUNT, MEMORY, QUERY, READ, readOptions, toNative } = require('./options.js');
 const { pathText, validateChroniclePath } = require('./path.js');
 const { openPort, request, throwIfAborted, unwrap } = require('./port.js');
 const { whereOf } = require('./select.js');
@@ -112,13 +112,13 @@ async function readAll(path, options) {
  * Calls `meet` with the records of each slice, in file order.
  *
  * @param {string} path
- * @param {Record<string, any>} options
+ * @param {Record<string | symbol, any>} options
  * @param {(events: any[], facts: SliceFacts) => void} meet
  */
 async function readSlices(path, { signal, onBadLine, ...rest }, meet) {
   const name = pathText(path);
   const badLines = new BadLines(name, onBadLine);
-  const reader = new Reader(openPort(), name, toNative(rest));
+  const reader = new Reader(openPort(), name, toNative(rest), rest[MEMORY]);
   try {
     for (;;) {
       // Each slice is a turn of the event loop of its own.

@@ -2,7 +2,7 @@
 
 const { BadLines } = require('./bad-lines.js');
 const { Reader } = require('./native.js');
-const { STREAM, readOptions, toNative } = require('./options.js');
+const { MEMORY, STREAM, readOptions, toNative } = require('./options.js');
 const { pathText } = require('./path.js');
 const { openPort, request, unwrap } = require('./port.js');
 const { tellsLines } = require('./read.js');
@@ -50,12 +50,13 @@ function iterate(path, options, kinds, open, more) {
 
 /**
  * @param {string} path
- * @param {Record<string, any>} options
+ * @param {Record<string | symbol, any>} options
  * @returns {import('./records.js').Source}
  */
 function readerOf(path, { signal, onBadLine, ...rest }) {
   const badLines = new BadLines(path, onBadLine);
-  const reader = new Reader(openPort(), path, toNative({ ...rest, places: true }));
+  const asked = toNative({ ...rest, places: true });
+  const reader = new Reader(openPort(), path, asked, rest[MEMORY]);
   let done = false;
   return {
     async next(begun) {

@@ -1,7 +1,7 @@
 'use strict';
 
 const { Verifier } = require('./native.js');
-const { VERIFY, readOptions, toNative } = require('./options.js');
+const { MEMORY, VERIFY, readOptions, toNative } = require('./options.js');
 const { pathText } = require('./path.js');
 const { openPort, request, throwIfAborted, unwrap } = require('./port.js');
 
@@ -16,7 +16,7 @@ async function verifyChronicle(path, options) {
   throwIfAborted(signal);
   /** @type {import('../index.d.ts').Finding[]} */
   const findings = [];
-  const verifier = new Verifier(openPort(), name, toNative(rest));
+  const verifier = new Verifier(openPort(), name, toNative(rest), rest[MEMORY]);
   try {
     for (;;) {
       const { outcome } = await request((_port, id) => verifier.next(id), signal);

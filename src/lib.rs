@@ -63,6 +63,7 @@ mod ledger;
 mod commit;
 mod writer;
 pub mod registry;
+pub mod memory;
 
 mod tail;
 pub mod range;

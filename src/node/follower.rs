@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use napi_derive::napi;
 
+use super::memory::{Memory, disk_of};
 use super::options::Read;
 use super::outcome;
 use super::port::{Desk, Port, Slot, start};
@@ -14,7 +15,6 @@ use crate::ChroniclePath;
 use crate::error::{Code, Error, Result};
 use crate::follow::{Follower as CoreFollower, Look};
 use crate::pool::{self, locked};
-use crate::storage::FileDisk;
 
 /// One log that is followed.
 #[napi]
@@ -34,12 +34,17 @@ struct Opened {
 impl Follower {
     /// Opens nothing yet.
     #[napi(constructor, catch_unwind)]
-    pub fn new(port: &Port, path: String, options: Option<String>) -> Follower {
+    pub fn new(
+        port: &Port,
+        path: String,
+        options: Option<String>,
+        memory: Option<&Memory>,
+    ) -> Follower {
         let open = || {
             let options = Read::parse(options.as_deref())?;
             let path = options.path(&path)?;
             let (selection, _) = options.into_core()?;
-            let follower = CoreFollower::new(Arc::new(FileDisk), selection);
+            let follower = CoreFollower::new(disk_of(memory), selection);
             let follower = Mutex::new(Some(follower));
             Ok(Arc::new(Opened { path, follower, waiting: Mutex::default() }))
         };

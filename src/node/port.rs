@@ -10,13 +10,14 @@ use std::time::Duration;
 use napi::bindgen_prelude::{Either3, Env, Function, Null};
 use napi_derive::napi;
 
+use super::memory::{Memory, registry_of};
 use super::options::Append;
 use super::outcome;
 use super::wake::{Hold, Waker, waker};
 use crate::ChroniclePath;
 use crate::error::{Error, Result, Written};
 use crate::pool::{self, locked};
-use crate::registry::{Registry, Ticket};
+use crate::registry::Ticket;
 
 /// Where settlements are collected until the JavaScript thread takes them.
 pub(super) struct Inbox {
@@ -112,7 +113,14 @@ impl Port {
 
     /// Appends events, JSON texts joined by newlines.
     #[napi(catch_unwind)]
-    pub fn append(&self, id: u32, path: String, events: String, options: Option<String>) {
+    pub fn append(
+        &self,
+        id: u32,
+        path: String,
+        events: String,
+        options: Option<String>,
+        memory: Option<&Memory>,
+    ) {
         let mut desk = self.desk.borrow_mut();
         let slot = desk.slot(id);
         match prepare(&path, events, options.as_deref()) {
@@ -123,7 +131,8 @@ impl Port {
                     let _accepted = accepted;
                     slot.settle(outcome::append(&done), None);
                 });
-                let ticket = Registry::global().submit(&path, texts, false, options, completion);
+                let registry = registry_of(memory);
+                let ticket = registry.submit(&path, texts, false, options, completion);
                 desk.pending.insert(id, Some(Cancel::Append(ticket)));
             }
         }

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use napi_derive::napi;
 
+use super::memory::{Memory, disk_of};
 use super::options::{Read, Selected};
 use super::outcome;
 use super::port::Port;
 use super::slices::{Part, Slices, Work};
 use crate::error::Result;
 use crate::reader::Reader as CoreReader;
-use crate::storage::FileDisk;
+use crate::storage::Disk;
 use crate::tail::Counted;
 use crate::{ChroniclePath, Selection};
 
@@ -21,6 +22,7 @@ pub struct Reader(Slices<CoreReader>);
 /// What is read.
 #[derive(Clone)]
 pub(super) struct Order {
+    disk: Arc<dyn Disk>,
     path: ChroniclePath,
     selection: Arc<Selection>,
     options: Selected,
@@ -30,12 +32,18 @@ pub(super) struct Order {
 impl Reader {
     /// Opens nothing yet.
     #[napi(constructor, catch_unwind)]
-    pub fn new(port: &Port, path: String, options: Option<String>) -> Reader {
+    pub fn new(
+        port: &Port,
+        path: String,
+        options: Option<String>,
+        memory: Option<&Memory>,
+    ) -> Reader {
         let order = || {
             let options = Read::parse(options.as_deref())?;
             let path = options.path(&path)?;
             let (selection, options) = options.into_core()?;
-            Ok(Order { path, selection: Arc::new(selection), options })
+            let disk = disk_of(memory);
+            Ok(Order { disk, path, selection: Arc::new(selection), options })
         };
         Reader(Slices::new(port.desk.clone(), order()))
     }
@@ -59,10 +67,10 @@ impl Work for CoreReader {
     fn begin(order: &Order) -> Result<Self> {
         let Selected { tail, positions, lines, .. } = order.options;
         match tail {
-            None => CoreReader::select(&FileDisk, &order.path, &order.selection),
+            None => CoreReader::select(&*order.disk, &order.path, &order.selection),
             Some(count) => {
                 let counted = Counted { always: positions, for_bad_lines: lines };
-                CoreReader::open_counted_tail(&FileDisk, &order.path, u64::from(count), counted)
+                CoreReader::open_counted_tail(&*order.disk, &order.path, u64::from(count), counted)
             }
         }
     }

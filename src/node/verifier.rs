@@ -1,13 +1,17 @@
 //! One check of a log, slice by slice.
 
+use std::sync::Arc;
+
 use napi_derive::napi;
 
+use super::memory::{Memory, disk_of};
 use super::options::Read;
 use super::outcome;
 use super::port::Port;
 use super::slices::{Part, Slices, Work};
 use crate::ChroniclePath;
 use crate::error::Result;
+use crate::storage::Disk;
 use crate::verify::Verifier as CoreVerifier;
 
 /// One check of a log as it was when the check began.
@@ -18,9 +22,15 @@ pub struct Verifier(Slices<CoreVerifier>);
 impl Verifier {
     /// Opens nothing yet.
     #[napi(constructor, catch_unwind)]
-    pub fn new(port: &Port, path: String, options: Option<String>) -> Verifier {
+    pub fn new(
+        port: &Port,
+        path: String,
+        options: Option<String>,
+        memory: Option<&Memory>,
+    ) -> Verifier {
         let path = Read::parse(options.as_deref()).and_then(|options| options.path(&path));
-        Verifier(Slices::new(port.desk.clone(), path))
+        let order = path.map(|path| (disk_of(memory), path));
+        Verifier(Slices::new(port.desk.clone(), order))
     }
 
     /// Checks the next slice.
@@ -37,13 +47,13 @@ impl Verifier {
 }
 
 impl Work for CoreVerifier {
-    type Order = ChroniclePath;
+    type Order = (Arc<dyn Disk>, ChroniclePath);
 
-    fn begin(path: &ChroniclePath) -> Result<Self> {
-        CoreVerifier::open(path)
+    fn begin((disk, path): &Self::Order) -> Result<Self> {
+        CoreVerifier::open_on(&**disk, path)
     }
 
-    fn next(&mut self, path: &ChroniclePath) -> Result<Part> {
+    fn next(&mut self, (_, path): &Self::Order) -> Result<Part> {
         let progress = self.next_slice(path)?;
         Ok(Part { outcome: outcome::progress(&progress), text: None, done: progress.done })
     }
