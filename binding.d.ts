@@ -51,6 +51,20 @@ export declare class Reader {
   close(id?: number | undefined | null): void
 }
 
+/** Files locked together. When it is collected, or its environment ends, they are released. */
+export declare class Session {
+  /** Locks nothing yet. `paths` is the JSON text of an array. */
+  constructor(port: Port, paths: string, options?: string | undefined | null)
+  /** Locks all. */
+  acquire(id: number): void
+  /** Appends events, JSON texts joined by newlines, to one of the files. */
+  append(id: number, path: string, events: string, options?: string | undefined | null): void
+  /** Releases all, once the appends that were accepted are settled. */
+  release(id: number): void
+  /** The numbers of the locked descriptors, for programs that are to inherit them. */
+  descriptors(): Array<number>
+}
+
 /** One check of a log as it was when the check began. */
 export declare class Verifier {
   /** Opens nothing yet. */

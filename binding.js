@@ -839,6 +839,7 @@ module.exports.Follower = nativeBinding.Follower
 module.exports.Memory = nativeBinding.Memory
 module.exports.Port = nativeBinding.Port
 module.exports.Reader = nativeBinding.Reader
+module.exports.Session = nativeBinding.Session
 module.exports.Verifier = nativeBinding.Verifier
 module.exports.appendSync = nativeBinding.appendSync
 module.exports.canonicalForms = nativeBinding.canonicalForms

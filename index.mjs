@@ -2,6 +2,7 @@
 import chronicle from './index.js';
 
 export const {
+  acquireLock,
   append,
   appendEvent,
   appendEvents,
@@ -11,6 +12,7 @@ export const {
   buildCausalChain,
   canonicalizeEvent,
   ChronicleError,
+  cleanStaleLocks,
   computeChronicleHash,
   computeEventId,
   computeEventIds,
@@ -42,6 +44,7 @@ export const {
   isPostmortemEvent,
   isReconciliationEvent,
   isRogueEditDetectedEvent,
+  lockChronicles,
   queryChronicle,
   readChronicle,
   serializeEvent,

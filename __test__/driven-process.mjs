@@ -12,8 +12,14 @@ const used = () => ({
   threads: readdirSync('/proc/self/task').length,
 });
 
+/** Locks that were taken for the test, by number. */
+const locks = [];
+
 const own = {
   used,
+  lock: async (paths, options) => locks.push(await chronicle.lockChronicles(paths, options)) - 1,
+  lockAppend: (number, path, event, options) => locks[number].append(path, event, options),
+  unlock: (number) => locks[number].release().then(() => true),
   // One event to each of many logs, all at once; of every so many of them only, where asked.
   spread: async (folder, logs, step = 1) => {
     const most = used();

@@ -10,6 +10,7 @@ const { eventCount, eventText, eventTexts } = require('./text.js');
 /**
  * @typedef {import('../index.d.ts').Receipt} Receipt
  * @typedef {Record<string, any>} Options
+ * @typedef {Pick<InstanceType<typeof native.Port>, 'append'>} Appender
  */
 
 // What may wait in the process at once. The binding counts it in bytes; here it only keeps the
@@ -106,16 +107,17 @@ function flushSync(options) {
  * @param {unknown} event
  * @param {unknown} options
  * @param {Options} [more] what the binding alone is told
+ * @param {Appender} [by] takes the append instead of the port
  * @returns {Promise<Receipt>}
  */
-async function appendOne(path, event, options, more) {
+async function appendOne(path, event, options, more, by) {
   const { name, signal, known } = checked(path, options, APPEND);
   throwIfAborted(signal);
   const text = checking(path, () => eventText(event));
   const asked = toNative({ ...known, ...more });
   const memory = known[MEMORY];
   const { outcome } = await request(
-    (port, id) => port.append(id, name, text, asked, memory),
+    (port, id) => (by ?? port).append(id, name, text, asked, memory),
     signal,
   );
   return unwrap(outcome, { signal, path: name, single: true })[0];
@@ -183,5 +185,6 @@ module.exports = {
   appendEventSync,
   appendEventWithId,
   appendEvents,
+  appendOne,
   flushSync,
 };

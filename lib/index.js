@@ -15,6 +15,7 @@ const {
   getCompleteChain,
   validateCausalChain,
 } = require('./chain.js');
+const { acquireLock, cleanStaleLocks } = require('./compat.js');
 const { computeChronicleHash, eventsAreIdentical, findDuplicateEvents } = require('./compare.js');
 const { ChronicleError, ErrorCodes, isChronicleError } = require('./errors.js');
 const {
@@ -45,6 +46,7 @@ const {
   verifyEventId,
 } = require('./identity.js');
 const { followChronicle } = require('./follow.js');
+const { lockChronicles } = require('./lock.js');
 const { validateChroniclePath } = require('./path.js');
 const { countEvents, queryChronicle, readChronicle, tailChronicle } = require('./read.js');
 const { streamChronicle } = require('./stream.js');
@@ -53,6 +55,7 @@ const { verifyChronicle } = require('./verify.js');
 
 /** @type {typeof import('../index.d.ts')} */
 const chronicle = {
+  acquireLock,
   append,
   appendEvent,
   appendEvents,
@@ -62,6 +65,7 @@ const chronicle = {
   buildCausalChain,
   canonicalizeEvent,
   ChronicleError,
+  cleanStaleLocks,
   computeChronicleHash,
   computeEventId,
   computeEventIds,
@@ -93,6 +97,7 @@ const chronicle = {
   isPostmortemEvent,
   isReconciliationEvent,
   isRogueEditDetectedEvent,
+  lockChronicles,
   queryChronicle,
   readChronicle,
   serializeEvent,

@@ -121,6 +121,14 @@ const VERIFY = {
 };
 
 /** @type {Record<string, Kind>} */
+const LOCK = {
+  ...PATH,
+  lockTimeoutMs: milliseconds,
+  mode: oneOf('exclusive', 'shared'),
+  signal,
+};
+
+/** @type {Record<string, Kind>} */
 const FLUSH = { timeoutMs: milliseconds };
 
 // 49 days: more than any wait, and it fits 32 bits.
@@ -179,6 +187,7 @@ module.exports = {
   FLUSH,
   FOLLOW,
   MEMORY,
+  LOCK,
   PATH,
   QUERY,
   READ,

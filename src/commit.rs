@@ -6,7 +6,6 @@
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use crate::batch::{Batch, Before, Decision, Past, Place};
@@ -130,11 +129,7 @@ impl State {
     fn waits(&mut self, writer: &Writer, waits: bool) {
         if self.is_waiting != waits {
             self.is_waiting = waits;
-            if waits {
-                writer.shared.waiting.fetch_add(1, Ordering::Relaxed);
-            } else {
-                writer.shared.waiting.fetch_sub(1, Ordering::Relaxed);
-            }
+            writer.shared.waits(waits);
         }
     }
 }
@@ -287,8 +282,7 @@ impl Writer {
             return Ok(None);
         }
         self.shared.refuse(here.device);
-        let message = "the file system does not honour the lock: a second descriptor got it too";
-        Err(Error::new(Code::Unsupported, message))
+        Err(dishonoured())
     }
 
     fn is_at_path(&self, here: &Stat) -> Result<bool> {
@@ -522,7 +516,14 @@ impl Past for Records<'_> {
     }
 }
 
-fn cannot_lock(error: &io::Error) -> Error {
+/// The error of a file system that lets two have the lock.
+pub(crate) fn dishonoured() -> Error {
+    let message = "the file system does not honour the lock: a second descriptor got it too";
+    Error::new(Code::Unsupported, message)
+}
+
+/// The error of a lock that could not be tried for.
+pub(crate) fn cannot_lock(error: &io::Error) -> Error {
     let copy = error
         .raw_os_error()
         .map_or_else(|| io::Error::from(error.kind()), io::Error::from_raw_os_error);

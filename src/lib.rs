@@ -54,6 +54,7 @@ mod indexing;
 mod proof;
 
 mod pool;
+mod held;
 mod permit;
 pub mod request;
 mod batch;
@@ -64,6 +65,8 @@ mod commit;
 mod writer;
 pub mod registry;
 pub mod memory;
+mod files;
+pub mod session;
 
 mod tail;
 pub mod range;
@@ -82,6 +85,7 @@ pub use error::{Code, Error, Position, Result, Written};
 pub use event::{Event, Id, Rules};
 pub use filter::{Filter, Wanted};
 pub use follow::Follower;
+pub use held::LockMode;
 pub use instant::Instant;
 pub use path::ChroniclePath;
 pub use range::Place;
@@ -89,6 +93,7 @@ pub use reader::Reader;
 pub use registry::Registry;
 pub use request::{AppendOptions, Durability, OnIdReuse, Outcome, Receipt};
 pub use selection::Selection;
+pub use session::Session;
 pub use verify::Verifier;
 
 /// Appends one event, given as JSON text, and waits until it is as durable as `options` ask.

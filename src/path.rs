@@ -55,16 +55,21 @@ impl ChroniclePath {
 
     /// The side index: `.<name>.chronicle-index` beside the file.
     pub fn index_path(&self) -> PathBuf {
-        self.side_file("index")
+        side_file(&self.0, "index")
     }
+}
 
-    fn side_file(&self, kind: &str) -> PathBuf {
-        let mut name = OsString::from(".");
-        name.push(self.0.file_name().unwrap_or_default());
-        name.push(".chronicle-");
-        name.push(kind);
-        self.0.with_file_name(name)
-    }
+/// The file that lock sessions lock besides a file: `.<name>.chronicle-lock` beside it, where its symlinks end.
+pub(crate) fn lock_file_of(real: &Path) -> PathBuf {
+    side_file(real, "lock")
+}
+
+fn side_file(of: &Path, kind: &str) -> PathBuf {
+    let mut name = OsString::from(".");
+    name.push(of.file_name().unwrap_or_default());
+    name.push(".chronicle-");
+    name.push(kind);
+    of.with_file_name(name)
 }
 
 #[cfg(test)]
@@ -99,6 +104,9 @@ mod tests {
         assert!(path.as_path().is_absolute());
         assert_eq!(path.index_path().file_name().unwrap(), ".log.sage.chronicle-index");
         assert_eq!(path.index_path().parent(), path.as_path().parent());
+        let lock = lock_file_of(path.as_path());
+        assert_eq!(lock.file_name().unwrap(), ".log.sage.chronicle-lock");
+        assert_eq!(lock.parent(), path.as_path().parent());
     }
 
     #[test]

@@ -60,8 +60,17 @@ impl Registry {
 
     /// A registry of its own over `disk`: for tests with failing storage.
     pub fn new(disk: Arc<dyn Disk>) -> Arc<Registry> {
+        Registry::over(Shared::new(disk))
+    }
+
+    /// Another registry over `disk`, whose appends count as pending here too.
+    pub(crate) fn with_disk(&self, disk: Arc<dyn Disk>) -> Arc<Registry> {
+        Registry::over(self.shared.with_disk(disk))
+    }
+
+    fn over(shared: Shared) -> Arc<Registry> {
         Arc::new_cyclic(|me| Registry {
-            shared: Arc::new(Shared::new(disk)),
+            shared: Arc::new(shared),
             writers: Mutex::default(),
             sweeping: Mutex::default(),
             me: me.clone(),
@@ -127,6 +136,10 @@ impl Registry {
                     .with_written(Written::Unknown))
             }
         }
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
     }
 
     /// Waits until nothing is pending in this registry; false when something still is after `timeout`.

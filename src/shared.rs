@@ -1,4 +1,5 @@
-//! What all writers of a process share: the disk, the count of what is pending, and the bound on descriptors.
+//! What all writers of a registry share: the disk and the bound on descriptors; and what all registries of a process do: the count of
+//! what is pending, and what was learnt of the file systems.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -20,12 +21,17 @@ const IDLE: Duration = Duration::from_secs(3);
 
 pub(crate) struct Shared {
     pub(crate) disk: Arc<dyn Disk>,
-    pending: Mutex<Pending>,
-    drained: Condvar,
+    common: Arc<Common>,
     /// Writers that hold a descriptor, by address.
     open: Mutex<HashMap<usize, Weak<Writer>>>,
+}
+
+/// What the registries of a process share.
+struct Common {
+    pending: Mutex<Pending>,
+    drained: Condvar,
     /// Files whose lock is waited for: the more, the less often each is tried.
-    pub(crate) waiting: AtomicUsize,
+    waiting: AtomicUsize,
     /// The next pause's spread, another one in each process.
     spread: AtomicU64,
     /// File systems whose lock was tried with a second descriptor, and what came of it.
@@ -41,21 +47,35 @@ struct Pending {
 
 impl Shared {
     pub(crate) fn new(disk: Arc<dyn Disk>) -> Self {
-        Shared {
-            disk,
+        let seed = u64::from(std::process::id()).wrapping_mul(0x2545_f491_4f6c);
+        let common = Arc::new(Common {
             pending: Mutex::default(),
             drained: Condvar::new(),
-            open: Mutex::default(),
             waiting: AtomicUsize::new(0),
-            spread: AtomicU64::new(u64::from(std::process::id()).wrapping_mul(0x2545_f491_4f6c)),
+            spread: AtomicU64::new(seed),
             honoured: Mutex::default(),
             warned: Mutex::default(),
+        });
+        Shared { disk, common, open: Mutex::default() }
+    }
+
+    /// The same over another disk: one count of what is pending.
+    pub(crate) fn with_disk(&self, disk: Arc<dyn Disk>) -> Self {
+        Shared { disk, common: self.common.clone(), open: Mutex::default() }
+    }
+
+    /// Counts a file whose lock is waited for in, or out.
+    pub(crate) fn waits(&self, waits: bool) {
+        if waits {
+            self.common.waiting.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.common.waiting.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
     /// Counts a request in, unless too much is pending.
     pub(crate) fn admit(&self, bytes: usize) -> Result<(), Error> {
-        let mut pending = locked(&self.pending);
+        let mut pending = locked(&self.common.pending);
         if pending.bytes.saturating_add(bytes) > MOST_PENDING {
             let cause = no_buffers();
             let message = format!("more than {} MiB of events are pending", MOST_PENDING >> 20);
@@ -68,25 +88,29 @@ impl Shared {
 
     /// Counts a settled request out.
     pub(crate) fn discharge(&self, bytes: usize) {
-        let mut pending = locked(&self.pending);
+        let mut pending = locked(&self.common.pending);
         pending.requests -= 1;
         pending.bytes -= bytes;
         if pending.requests == 0 {
-            self.drained.notify_all();
+            self.common.drained.notify_all();
         }
     }
 
     /// Waits until nothing is pending; false when something still is after `timeout`.
     pub(crate) fn flush(&self, timeout: Duration) -> bool {
         let deadline = Instant::now().checked_add(timeout);
-        let mut pending = locked(&self.pending);
+        let mut pending = locked(&self.common.pending);
         while pending.requests > 0 {
             let left = deadline.map_or(timeout, |at| at.saturating_duration_since(Instant::now()));
             if left.is_zero() {
                 return false;
             }
-            pending =
-                self.drained.wait_timeout(pending, left).unwrap_or_else(PoisonError::into_inner).0;
+            pending = self
+                .common
+                .drained
+                .wait_timeout(pending, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
         }
         true
     }
@@ -120,9 +144,18 @@ impl Shared {
 
     /// Closes descriptors that were not used for a while. Returns how many writers still hold one.
     pub(crate) fn close_idle(&self) -> usize {
+        self.close_unused_for(IDLE)
+    }
+
+    /// Closes all descriptors, but of busy writers.
+    pub(crate) fn close_all(&self) {
+        self.close_unused_for(Duration::ZERO);
+    }
+
+    fn close_unused_for(&self, idle: Duration) -> usize {
         let open: Vec<Arc<Writer>> =
             locked(&self.open).values().filter_map(Weak::upgrade).collect();
-        open.iter().filter(|writer| !writer.close_descriptor(IDLE)).count()
+        open.iter().filter(|writer| !writer.close_descriptor(idle)).count()
     }
 
     /// How long to wait before the lock is tried again: 200 us at first, when its holder is in the middle of one batch, doubled
@@ -131,10 +164,10 @@ impl Shared {
     /// slowest three times. Bounded also by what the threads can do when thousands of files wait.
     pub(crate) fn pause(&self, attempts: u32) -> Duration {
         let micros = (200_u64 << attempts.min(10)).min(8000);
-        let files = u64::try_from(self.waiting.load(Ordering::Relaxed)).unwrap_or(u64::MAX);
+        let files = u64::try_from(self.common.waiting.load(Ordering::Relaxed)).unwrap_or(u64::MAX);
         let base = micros.max(files.saturating_mul(50));
         // Spread by a quarter each way, so that waiting processes do not try in step.
-        let spread = self.spread.fetch_add(0x9e37_79b9, Ordering::Relaxed) % (base / 2 + 1);
+        let spread = self.common.spread.fetch_add(0x9e37_79b9, Ordering::Relaxed) % (base / 2 + 1);
         Duration::from_micros(base * 3 / 4 + spread)
     }
 
@@ -145,24 +178,24 @@ impl Shared {
         device: u64,
         test: impl FnOnce() -> std::io::Result<bool>,
     ) -> std::io::Result<bool> {
-        if let Some(known) = locked(&self.honoured).get(&device) {
+        if let Some(known) = locked(&self.common.honoured).get(&device) {
             return Ok(*known);
         }
         let honoured = test()?;
         if honoured {
-            locked(&self.honoured).insert(device, true);
+            locked(&self.common.honoured).insert(device, true);
         }
         Ok(honoured)
     }
 
     /// The file system of `device` surely does not keep a second descriptor out.
     pub(crate) fn refuse(&self, device: u64) {
-        locked(&self.honoured).insert(device, false);
+        locked(&self.common.honoured).insert(device, false);
     }
 
     /// Whether this is the first warning about `device`.
     pub(crate) fn first_warning(&self, device: u64) -> bool {
-        locked(&self.warned).insert(device, ()).is_none()
+        locked(&self.common.warned).insert(device, ()).is_none()
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::{Error, Result, Written};
@@ -131,22 +131,25 @@ impl Storage for FileStorage {
     }
 }
 
+impl FileStorage {
+    /// The number of the descriptor, which another program can inherit.
+    pub(crate) fn descriptor(&self) -> i32 {
+        use std::os::fd::AsRawFd;
+        self.0.as_raw_fd()
+    }
+
+    /// Writes `header` into an empty file. To be called under its lock.
+    pub(crate) fn mark(&self, header: &[u8]) -> io::Result<()> {
+        if self.0.metadata()?.len() > 0 {
+            return Ok(());
+        }
+        std::os::unix::fs::FileExt::write_all_at(&self.0, header, 0)
+    }
+}
+
 impl Disk for FileDisk {
     fn open(&self, path: &Path) -> Result<Arc<dyn Storage>> {
-        check_regular(path)?;
-        let file = match open_for_append(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                make_ancestors(path)?;
-                open_for_append(path)
-            }
-            other => other,
-        }
-        .map_err(|error| cannot_open(path, "open", error))?;
-        let metadata = file.metadata().map_err(|error| cannot_open(path, "fstat", error))?;
-        if !metadata.is_file() {
-            return Err(not_regular(path, &metadata));
-        }
-        Ok(Arc::new(FileStorage(file)))
+        Ok(Arc::new(open_or_make(path)?))
     }
 
     fn open_for_reading(&self, path: &Path) -> Result<Option<Arc<dyn Storage>>> {
@@ -201,19 +204,98 @@ impl Disk for FileDisk {
     }
 }
 
+/// Opens a file for reading and appending; makes it and missing ancestors.
+///
+/// # Errors
+/// `EVALIDATION` for what is no regular file, else `EIO` with `written: 'no'`.
+pub(crate) fn open_or_make(path: &Path) -> Result<FileStorage> {
+    check_regular(path)?;
+    let file = match open_for_append(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            make_ancestors(path)?;
+            open_for_append(path)
+        }
+        other => other,
+    }
+    .map_err(|error| cannot_open(path, "open", error))?;
+    regular(path, file)
+}
+
+/// Opens a file for reading and appending if it is there.
+///
+/// # Errors
+/// As [`open_or_make`].
+pub(crate) fn open_if_there(path: &Path) -> Result<Option<FileStorage>> {
+    check_regular(path)?;
+    match append_options().open(path) {
+        Ok(file) => regular(path, file).map(Some),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(cannot_open(path, "open", error)),
+    }
+}
+
+/// Opens the lock file at `path`, and makes it for all who may use the file `of` which it is about.
+///
+/// # Errors
+/// As [`open_or_make`].
+pub(crate) fn open_lock_file(path: &Path, of: &FileStorage) -> Result<FileStorage> {
+    use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+    let failed = |error| cannot_open(path, "open", error);
+    let mode = of.0.metadata().map_err(failed)?.permissions().mode() & 0o666;
+    let open = |options: &mut OpenOptions| {
+        let flags = not_blocking() | rustix::fs::OFlags::NOFOLLOW;
+        options.read(true).custom_flags(flag_bits(flags)).open(path)
+    };
+    let file = match open(OpenOptions::new().write(true).create(true).mode(mode)) {
+        // One that somebody else made can be locked without the right to write it.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            open(&mut OpenOptions::new()).map_err(|_| error)
+        }
+        other => other,
+    };
+    regular(path, file.map_err(failed)?)
+}
+
+/// Where the symlinks of `path` end; `None` for nothing.
+pub(crate) fn real_path(path: &Path) -> io::Result<Option<PathBuf>> {
+    match std::fs::canonicalize(path) {
+        Ok(real) => Ok(Some(real)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn regular(path: &Path, file: File) -> Result<FileStorage> {
+    let metadata = file.metadata().map_err(|error| cannot_open(path, "fstat", error))?;
+    if !metadata.is_file() {
+        return Err(not_regular(path, &metadata));
+    }
+    Ok(FileStorage(file))
+}
+
 fn open_for_append(path: &Path) -> io::Result<File> {
+    append_options().create(true).open(path)
+}
+
+fn append_options() -> OpenOptions {
     let mut options = OpenOptions::new();
-    options.read(true).append(true).create(true);
+    options.read(true).append(true);
     without_blocking(&mut options);
-    options.open(path)
+    options
 }
 
 /// A FIFO or a device put in the file's place must not block the open or become the controlling terminal.
 fn without_blocking(options: &mut OpenOptions) {
-    use rustix::fs::OFlags;
     use std::os::unix::fs::OpenOptionsExt;
-    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
-    options.custom_flags(i32::try_from(flags.bits()).unwrap_or_default());
+    options.custom_flags(flag_bits(not_blocking()));
+}
+
+fn not_blocking() -> rustix::fs::OFlags {
+    rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY
+}
+
+fn flag_bits(flags: rustix::fs::OFlags) -> i32 {
+    i32::try_from(flags.bits()).unwrap_or_default()
 }
 
 /// Refuses what is no regular file before it is opened: opening alone can have effects on a device.

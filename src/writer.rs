@@ -11,7 +11,8 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use crate::commit::State;
-use crate::error::{Code, Error, Written};
+use crate::error::{Error, Written};
+use crate::held;
 use crate::ledger::Ledger;
 use crate::path::ChroniclePath;
 use crate::pool::{self, locked};
@@ -274,20 +275,11 @@ impl Writer {
         if expired.is_empty() && armed.is_ok() {
             return;
         }
-        let holder =
-            locked(&self.ledger).last_seen().and_then(|stat| self.shared.disk.lock_holder(&stat));
+        let seen = locked(&self.ledger).last_seen();
+        let holder = seen.and_then(|stat| self.shared.disk.lock_holder(&stat));
         for request in expired {
-            let waited = request.waited();
-            let by = holder.map_or(String::new(), |pid| format!(" (held by process {pid})"));
-            let message = format!(
-                "lock of {} was not free within {} ms{by}",
-                self.path.as_path().display(),
-                waited.as_millis()
-            );
-            let error = Error::new(Code::LockTimeout, message)
-                .with_wait(waited, holder)
-                .with_written(Written::No);
-            request.settle_queued(Outcome::Failed(self.about(error)));
+            let error = held::timeout(self.path.as_path(), seen.as_ref(), holder, request.waited());
+            request.settle_queued(Outcome::Failed(error.with_written(Written::No)));
         }
     }
 

@@ -7,6 +7,7 @@ mod outcome;
 mod port;
 mod reader;
 mod slices;
+mod session;
 mod verifier;
 mod wake;
 
@@ -23,7 +24,7 @@ use crate::request::Outcome;
 /// Appends and waits.
 #[napi(catch_unwind)]
 pub fn append_sync(path: String, events: String, options: Option<String>) -> String {
-    let appended = port::prepare(&path, events, options.as_deref())
+    let appended = port::prepare(&path, events, options.as_deref(), false)
         .and_then(|(path, texts, options)| Registry::global().append(&path, texts, false, options));
     outcome::append(&match appended {
         Ok((receipts, warnings)) => Outcome::Done(receipts, warnings),

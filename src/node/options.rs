@@ -8,6 +8,7 @@ use crate::cursor::{Cursor, Step};
 use crate::error::{Error, Result};
 use crate::event::{Id, Rules};
 use crate::filter::{Filter, Wanted};
+use crate::held::LockMode;
 use crate::instant::Instant;
 use crate::path::ChroniclePath;
 use crate::range::Place;
@@ -30,6 +31,13 @@ pub(super) struct Append {
     any_extension: bool,
     lenient: bool,
     require_id: bool,
+}
+
+#[derive(Deserialize, Default, Clone, Copy)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(super) struct Lock {
+    lock_timeout_ms: Option<f64>,
+    pub(super) mode: LockMode,
 }
 
 #[derive(Deserialize, Default)]
@@ -113,20 +121,13 @@ impl Append {
         parse(text)
     }
 
-    pub(super) fn path(&self, raw: &str) -> Result<ChroniclePath> {
-        path(raw, self.any_extension)
+    pub(super) fn path(&self, raw: &str, any_extension: bool) -> Result<ChroniclePath> {
+        path(raw, any_extension || self.any_extension)
     }
 
     pub(super) fn into_core(self) -> Result<AppendOptions> {
-        let standard = AppendOptions::default();
-        let milliseconds = |value: f64| Duration::try_from_secs_f64(value / 1000.0);
-        let lock_timeout = match self.lock_timeout_ms.map(milliseconds) {
-            None => standard.lock_timeout,
-            Some(Ok(timeout)) => timeout,
-            Some(Err(_)) => return Err(Error::validation("lockTimeoutMs is out of range")),
-        };
         Ok(AppendOptions {
-            lock_timeout,
+            lock_timeout: lock_timeout(self.lock_timeout_ms)?,
             rules: Rules {
                 compute_id: self.compute_id.unwrap_or(true),
                 idempotency_key: self
@@ -144,6 +145,16 @@ impl Append {
             on_id_reuse: self.on_id_reuse,
             durability: self.durability,
         })
+    }
+}
+
+impl Lock {
+    pub(super) fn parse(text: Option<&str>) -> Result<Lock> {
+        parse(text)
+    }
+
+    pub(super) fn timeout(&self) -> Result<Duration> {
+        lock_timeout(self.lock_timeout_ms)
     }
 }
 
@@ -246,6 +257,13 @@ fn parse<T: Default + for<'de> Deserialize<'de>>(text: Option<&str>) -> Result<T
         return Ok(T::default());
     };
     serde_json::from_str(text).map_err(|error| Error::validation(format!("bad options: {error}")))
+}
+
+fn lock_timeout(given: Option<f64>) -> Result<Duration> {
+    let milliseconds = |value: f64| Duration::try_from_secs_f64(value / 1000.0);
+    given
+        .map_or(Ok(AppendOptions::default().lock_timeout), milliseconds)
+        .map_err(|_| Error::validation("lockTimeoutMs is out of range"))
 }
 
 fn id(text: Text, name: &str) -> Result<Id> {

@@ -14,10 +14,12 @@ use super::memory::{Memory, registry_of};
 use super::options::Append;
 use super::outcome;
 use super::wake::{Hold, Waker, waker};
-use crate::ChroniclePath;
 use crate::error::{Error, Result, Written};
 use crate::pool::{self, locked};
 use crate::registry::Ticket;
+use crate::request::Completion;
+use crate::session::Search;
+use crate::{AppendOptions, ChroniclePath};
 
 /// Where settlements are collected until the JavaScript thread takes them.
 pub(super) struct Inbox {
@@ -40,6 +42,7 @@ pub(super) struct Slot {
 
 enum Cancel {
     Append(Ticket),
+    Lock(Search),
     Other(Arc<Slot>),
 }
 
@@ -121,21 +124,11 @@ impl Port {
         options: Option<String>,
         memory: Option<&Memory>,
     ) {
-        let mut desk = self.desk.borrow_mut();
-        let slot = desk.slot(id);
-        match prepare(&path, events, options.as_deref()) {
-            Err(error) => slot.settle(outcome::error(&error), None),
-            Ok((path, texts, options)) => {
-                let accepted = Accepted::new(&desk.appends);
-                let completion = Box::new(move |done| {
-                    let _accepted = accepted;
-                    slot.settle(outcome::append(&done), None);
-                });
-                let registry = registry_of(memory);
-                let ticket = registry.submit(&path, texts, false, options, completion);
-                desk.pending.insert(id, Some(Cancel::Append(ticket)));
-            }
-        }
+        let prepared = prepare(&path, events, options.as_deref(), false);
+        let registry = registry_of(memory);
+        self.desk.borrow_mut().append(id, prepared, |path, texts, options, completion| {
+            Ok(registry.submit(path, texts, false, options, completion))
+        });
     }
 
     /// Panics on a worker thread: shows that a panic becomes a rejected promise.
@@ -150,6 +143,7 @@ impl Port {
     pub fn cancel(&self, id: u32) {
         match self.desk.borrow().pending.get(&id) {
             Some(Some(Cancel::Append(ticket))) => ticket.cancel(),
+            Some(Some(Cancel::Lock(search))) => search.cancel(),
             Some(Some(Cancel::Other(slot))) => slot.settle("{\"cancelled\":true}".into(), None),
             Some(None) | None => {}
         }
@@ -174,7 +168,38 @@ impl Port {
 }
 
 impl Desk {
-    fn slot(&mut self, id: u32) -> Slot {
+    /// Hands a checked append over to `submit`.
+    pub(super) fn append(
+        &mut self,
+        id: u32,
+        prepared: Result<Prepared>,
+        submit: impl FnOnce(&ChroniclePath, Texts, AppendOptions, Completion) -> Result<Ticket>,
+    ) {
+        let slot = Arc::new(self.slot(id));
+        let accepted = Accepted::new(&self.appends);
+        let told = slot.clone();
+        let completion = Box::new(move |done| {
+            let _accepted = accepted;
+            told.settle(outcome::append(&done), None);
+        });
+        let submitted =
+            prepared.and_then(|(path, texts, options)| submit(&path, texts, options, completion));
+        match submitted {
+            Ok(ticket) => {
+                self.pending.insert(id, Some(Cancel::Append(ticket)));
+            }
+            Err(error) => slot.settle(outcome::error(&error), None),
+        }
+    }
+
+    /// Waits for locks that `seek` looks for.
+    pub(super) fn seek(&mut self, id: u32, seek: impl FnOnce(Slot) -> Search) {
+        let slot = self.slot(id);
+        let search = seek(slot);
+        self.pending.insert(id, Some(Cancel::Lock(search)));
+    }
+
+    pub(super) fn slot(&mut self, id: u32) -> Slot {
         self.pending.insert(id, None);
         self.hold.set(true);
         Slot { inbox: self.inbox.clone(), id, settled: AtomicBool::new(false) }
@@ -260,14 +285,20 @@ fn abandoned() -> Error {
     Error::io("request was abandoned", "panic", cause)
 }
 
+type Texts = Vec<Vec<u8>>;
+
+/// A checked append: path, the JSON texts of its events, options.
+type Prepared = (ChroniclePath, Texts, AppendOptions);
+
 pub(super) fn prepare(
     path: &str,
     events: String,
     options: Option<&str>,
-) -> Result<(ChroniclePath, Vec<Vec<u8>>, crate::AppendOptions)> {
+    any_extension: bool,
+) -> Result<Prepared> {
     let parse = || {
         let options = Append::parse(options)?;
-        let path = options.path(path)?;
+        let path = options.path(path, any_extension)?;
         Ok((path, super::texts(events), options.into_core()?))
     };
     parse().map_err(|error: Error| error.with_written(Written::No))

@@ -1,0 +1,99 @@
+//! Files that JavaScript holds the locks of.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+
+use napi_derive::napi;
+
+use super::options::{self, Lock};
+use super::outcome;
+use super::port::{Desk, Port, prepare};
+use crate::ChroniclePath;
+use crate::error::{Code, Error, Result, Written};
+use crate::pool::locked;
+use crate::session::{Session as CoreSession, Sought};
+
+/// Files locked together. When it is collected, or its environment ends, they are released.
+#[napi]
+pub struct Session {
+    desk: Rc<RefCell<Desk>>,
+    wanted: Result<(Vec<ChroniclePath>, Lock)>,
+    held: Arc<Mutex<Option<Arc<CoreSession>>>>,
+}
+
+#[napi]
+impl Session {
+    /// Locks nothing yet. `paths` is the JSON text of an array.
+    #[napi(constructor, catch_unwind)]
+    pub fn new(port: &Port, paths: String, options: Option<String>) -> Session {
+        // Resolved during the call: the current directory may change before the files are opened.
+        let wanted = || {
+            let names: Vec<String> = serde_json::from_str(&paths)
+                .map_err(|error| Error::validation(format!("bad paths: {error}")))?;
+            let paths =
+                names.iter().map(|name| options::path(name, true)).collect::<Result<_>>()?;
+            Ok((paths, Lock::parse(options.as_deref())?))
+        };
+        Session { desk: port.desk.clone(), wanted: wanted(), held: Arc::default() }
+    }
+
+    /// Locks all.
+    #[napi(catch_unwind)]
+    pub fn acquire(&self, id: u32) {
+        let mut desk = self.desk.borrow_mut();
+        let wanted =
+            self.wanted.clone().and_then(|(paths, lock)| Ok((paths, lock, lock.timeout()?)));
+        let (paths, lock, timeout) = match wanted {
+            Ok(wanted) => wanted,
+            Err(error) => return desk.slot(id).settle(outcome::error(&error), None),
+        };
+        let held = Arc::downgrade(&self.held);
+        desk.seek(id, |slot| {
+            let found = move |sought| match sought {
+                Sought::Failed(error) => slot.settle(outcome::error(&error), None),
+                Sought::Cancelled => slot.settle("{\"cancelled\":true}".into(), None),
+                Sought::Held(session) => {
+                    // Collected meanwhile: dropping the session releases it.
+                    if let Some(held) = held.upgrade() {
+                        *locked(&held) = Some(Arc::new(session));
+                    }
+                    slot.settle(outcome::ok(&()), None);
+                }
+            };
+            CoreSession::seek(paths, lock.mode, timeout, Box::new(found))
+        });
+    }
+
+    /// Appends events, JSON texts joined by newlines, to one of the files.
+    #[napi(catch_unwind)]
+    pub fn append(&self, id: u32, path: String, events: String, options: Option<String>) {
+        let prepared = prepare(&path, events, options.as_deref(), true);
+        let session = self.session();
+        self.desk.borrow_mut().append(id, prepared, |path, texts, options, completion| {
+            session?.submit(path, texts, false, options, completion)
+        });
+    }
+
+    /// Releases all, once the appends that were accepted are settled.
+    #[napi(catch_unwind)]
+    pub fn release(&self, id: u32) {
+        let slot = self.desk.borrow_mut().slot(id);
+        let then = Box::new(move || slot.settle(outcome::ok(&()), None));
+        match self.session() {
+            Ok(session) => session.release(then),
+            Err(_) => then(),
+        }
+    }
+
+    /// The numbers of the locked descriptors, for programs that are to inherit them.
+    #[napi(catch_unwind)]
+    pub fn descriptors(&self) -> Vec<i32> {
+        self.session().map_or(Vec::new(), |session| session.descriptors())
+    }
+
+    fn session(&self) -> Result<Arc<CoreSession>> {
+        let none = || Error::new(Code::Closed, "the lock is not held").with_written(Written::No);
+        locked(&self.held).clone().ok_or_else(none)
+    }
+}
