@@ -33,6 +33,10 @@ export declare class Port {
   constructor(onSettled: () => void)
   /** Appends events, JSON texts joined by newlines. */
   append(id: number, path: string, events: string, options?: string | undefined | null, memory?: Memory | undefined | null): void
+  /** [`super::append_sync`], of which this port is told while it listens. */
+  appendSync(path: string, events: string, options?: string | undefined | null): string
+  /** Whether facts of batches with appends of this port are wanted. They are settlements with the number 0. */
+  listen(wanted: boolean): void
   /** Panics on a worker thread: shows that a panic becomes a rejected promise. */
   panic(id: number): void
   /** Settles a request as cancelled unless its batch is being written. */
@@ -95,6 +99,9 @@ export declare function cursorOf(line: string, place: string): string
 
 /** Waits for what is queued in the process; false when some remains. */
 export declare function flushSync(timeoutMs: number): boolean
+
+/** What the process did. */
+export declare function stats(): string
 
 /** Checks a path. */
 export declare function validatePath(path: string, anyExtension: boolean): string

@@ -848,5 +848,6 @@ module.exports.checkEvents = nativeBinding.checkEvents
 module.exports.computeIds = nativeBinding.computeIds
 module.exports.cursorOf = nativeBinding.cursorOf
 module.exports.flushSync = nativeBinding.flushSync
+module.exports.stats = nativeBinding.stats
 module.exports.validatePath = nativeBinding.validatePath
 module.exports.verifyId = nativeBinding.verifyId

@@ -12,6 +12,7 @@ export const {
   buildCausalChain,
   canonicalizeEvent,
   ChronicleError,
+  chronicleStats,
   cleanStaleLocks,
   computeChronicleHash,
   computeEventId,

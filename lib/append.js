@@ -1,10 +1,11 @@
 'use strict';
 
+const { hearsAppends, toldAppend, toldAppendSync, wantsBatches } = require('./diagnostics.js');
 const { ChronicleError, invalid } = require('./errors.js');
 const native = require('./native.js');
 const { APPEND, APPEND_SYNC, FLUSH, MEMORY, readOptions, toNative } = require('./options.js');
 const { pathText, validateChroniclePath } = require('./path.js');
-const { request, throwIfAborted, unwrap } = require('./port.js');
+const { openPort, request, throwIfAborted, unwrap } = require('./port.js');
 const { eventCount, eventText, eventTexts } = require('./text.js');
 
 /**
@@ -53,7 +54,19 @@ async function appendEventWithId(path, event, options) {
  * @param {unknown} [options]
  * @returns {Promise<Receipt[]>}
  */
-async function appendEvents(path, events, options) {
+function appendEvents(path, events, options) {
+  return hearsAppends()
+    ? toldAppend(path, () => appendMany(path, events, options))
+    : appendMany(path, events, options);
+}
+
+/**
+ * @param {string} path
+ * @param {readonly unknown[]} events
+ * @param {unknown} options
+ * @returns {Promise<Receipt[]>}
+ */
+async function appendMany(path, events, options) {
   const { name, signal, known } = checked(path, options, APPEND);
   const count = checking(path, () => eventCount(events));
   if (known.idempotencyKey !== undefined && count > 1) {
@@ -85,9 +98,23 @@ async function appendEvents(path, events, options) {
  * @returns {Receipt}
  */
 function appendEventSync(path, event, options) {
+  return hearsAppends()
+    ? toldAppendSync(path, () => appendNow(path, event, options))
+    : appendNow(path, event, options);
+}
+
+/**
+ * @param {string} path
+ * @param {unknown} event
+ * @param {unknown} options
+ * @returns {Receipt}
+ */
+function appendNow(path, event, options) {
   const { name, known } = checked(path, options, APPEND_SYNC);
   const text = checking(path, () => eventText(event));
-  const outcome = native.appendSync(name, text, toNative(known));
+  // Only for whom it is to tell of batches: a port costs more than one such append.
+  const by = wantsBatches() ? openPort() : native;
+  const outcome = by.appendSync(name, text, toNative(known));
   return unwrap(outcome, { path: name, single: true })[0];
 }
 
@@ -110,7 +137,21 @@ function flushSync(options) {
  * @param {Appender} [by] takes the append instead of the port
  * @returns {Promise<Receipt>}
  */
-async function appendOne(path, event, options, more, by) {
+function appendOne(path, event, options, more, by) {
+  return hearsAppends()
+    ? toldAppend(path, () => appendAsked(path, event, options, more, by))
+    : appendAsked(path, event, options, more, by);
+}
+
+/**
+ * @param {unknown} path
+ * @param {unknown} event
+ * @param {unknown} options
+ * @param {Options} [more]
+ * @param {Appender} [by]
+ * @returns {Promise<Receipt>}
+ */
+async function appendAsked(path, event, options, more, by) {
   const { name, signal, known } = checked(path, options, APPEND);
   throwIfAborted(signal);
   const text = checking(path, () => eventText(event));

@@ -1,6 +1,7 @@
 'use strict';
 
 const { resolve } = require('node:path');
+const { publishBadLine } = require('./diagnostics.js');
 const { ChronicleError } = require('./errors.js');
 const { warn } = require('./warnings.js');
 
@@ -32,6 +33,8 @@ class BadLines {
    */
   constructor(path, policy = 'skip') {
     this.path = path;
+    // Now: the current directory may change while the file is read.
+    this.file = resolve(path);
     this.policy = policy;
     this.skipped = 0;
     this.firstOffset = 0;
@@ -44,6 +47,7 @@ class BadLines {
    */
   meet(lines) {
     for (const line of lines) {
+      publishBadLine(this.file, line);
       if (typeof this.policy === 'function') {
         this.policy(line);
         continue;
@@ -57,7 +61,7 @@ class BadLines {
   /** Warns of what was skipped. */
   end() {
     if (this.skipped === 0) return;
-    const file = resolve(this.path);
+    const { file } = this;
     if (!isNews(`${this.skipped} ${file}`)) return;
     const lines = this.skipped === 1 ? '1 bad line' : `${this.skipped} bad lines`;
     warn('CHRONICLE_BAD_LINES', `skipped ${lines} from byte ${this.firstOffset} on in ${file}`);

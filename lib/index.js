@@ -49,6 +49,7 @@ const { followChronicle } = require('./follow.js');
 const { lockChronicles } = require('./lock.js');
 const { validateChroniclePath } = require('./path.js');
 const { countEvents, queryChronicle, readChronicle, tailChronicle } = require('./read.js');
+const { chronicleStats } = require('./stats.js');
 const { streamChronicle } = require('./stream.js');
 const { serializeEvent } = require('./text.js');
 const { verifyChronicle } = require('./verify.js');
@@ -65,6 +66,7 @@ const chronicle = {
   buildCausalChain,
   canonicalizeEvent,
   ChronicleError,
+  chronicleStats,
   cleanStaleLocks,
   computeChronicleHash,
   computeEventId,

@@ -1,6 +1,7 @@
 'use strict';
 
 const { appendOne } = require('./append.js');
+const { publishLocked, publishTimeout } = require('./diagnostics.js');
 const { causeOf, invalid } = require('./errors.js');
 const { Session } = require('./native.js');
 const { LOCK, readOptions, toNative } = require('./options.js');
@@ -26,8 +27,15 @@ async function lockChronicles(paths, options) {
   const names = pathTexts(paths);
   throwIfAborted(signal);
   const session = new Session(openPort(), JSON.stringify(names), toNative(rest));
+  const begun = performance.now();
   const { outcome } = await request((_port, id) => session.acquire(id), signal);
-  unwrap(outcome, { signal });
+  try {
+    unwrap(outcome, { signal });
+  } catch (error) {
+    publishTimeout(error);
+    throw error;
+  }
+  publishLocked(names, performance.now() - begun);
   return lockOf(session, names);
 }
 

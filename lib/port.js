@@ -1,5 +1,6 @@
 'use strict';
 
+const { publishBatch, wantsBatches } = require('./diagnostics.js');
 const { fromFailure } = require('./errors.js');
 const { Port } = require('./native.js');
 const { warn } = require('./warnings.js');
@@ -25,9 +26,16 @@ let port;
 
 let lastId = 0;
 
+/** Whether the port tells of batches. */
+let listening = false;
+
 /** The one port of this realm, opened by the first request. */
 function openPort() {
   port ??= new Port(deliver);
+  if (listening !== wantsBatches()) {
+    listening = !listening;
+    port.listen(listening);
+  }
   return port;
 }
 
@@ -35,6 +43,10 @@ function openPort() {
 function deliver() {
   const settled = openPort().drain();
   for (let i = 0; i < settled.length; i += 3) {
+    if (settled[i] === 0) {
+      publishBatch(JSON.parse(String(settled[i + 1])));
+      continue;
+    }
     const resolve = waiting.get(Number(settled[i]));
     const text = settled[i + 2];
     resolve?.({

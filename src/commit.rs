@@ -6,7 +6,8 @@
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use crate::batch::{Batch, Before, Decision, Past, Place};
 use crate::error::{Code, Error, Result, Written};
@@ -17,7 +18,7 @@ use crate::landing::{self, Handed};
 use crate::ledger::{Group, WrittenBatch};
 use crate::platform;
 use crate::pool::locked;
-use crate::request::{Outcome, Request, Warning};
+use crate::request::{BatchFacts, Observer, Outcome, Request, Warning};
 use crate::side_index::SideIndex;
 use crate::storage::{Stat, Storage};
 use crate::writer::{Next, Writer};
@@ -42,6 +43,8 @@ pub(crate) struct State {
     one_by_one: usize,
     attempts: u32,
     is_waiting: bool,
+    /// When the lock was first tried for the next batch.
+    tried_at: Option<Instant>,
     warnings: Vec<Warning>,
 }
 
@@ -87,6 +90,7 @@ impl State {
             one_by_one: 0,
             attempts: 0,
             is_waiting: false,
+            tried_at: None,
             warnings: Vec::new(),
         }
     }
@@ -141,10 +145,16 @@ impl Writer {
         let mut state = locked(&self.state);
         if !is_ready {
             state.waits(self, false);
+            state.tried_at = None;
             return self.after_write();
         }
+        let tried_at = *state.tried_at.get_or_insert_with(Instant::now);
         let acquired = self.acquire(&mut state);
         state.waits(self, matches!(acquired, Ok(None)));
+        if !matches!(acquired, Ok(None)) {
+            state.tried_at = None;
+        }
+        let lock_wait = tried_at.elapsed();
         let (lock, stat) = match acquired {
             Err(error) => {
                 self.reject_prepared(&error);
@@ -166,7 +176,8 @@ impl Writer {
             lock.release(self, &mut state);
             return self.after_write();
         }
-        let committed = self.commit(&mut state, &stat, &requests);
+        self.shared.counters().waited(lock_wait);
+        let committed = self.commit(&mut state, &stat, &requests, lock_wait);
         lock.release(self, &mut state);
         let may_be_told_apart = committed.as_ref().is_err_and(|error| {
             let failed_write = error.cause().is_some_and(|cause| cause.operation == "write");
@@ -202,6 +213,7 @@ impl Writer {
         match self.after_write() {
             Next::Done => {
                 state.waits(self, false);
+                state.tried_at = None;
                 Next::Done
             }
             _ => Next::At(Instant::now() + pause),
@@ -354,6 +366,7 @@ impl Writer {
         state: &mut State,
         stat: &Stat,
         requests: &[Arc<Request>],
+        lock_wait: Duration,
     ) -> Result<WrittenBatch> {
         let Some(open) = &mut state.open else {
             return Err(cannot("fstat", io::Error::other("the descriptor was closed")));
@@ -410,14 +423,45 @@ impl Writer {
             let landed = landing::land(&*storage, history, &handed)
                 .map_err(|error| cannot("pread", error).with_written(Written::Unknown))?;
             file_end = landed.file_end;
+            self.shared.counters().batches.fetch_add(1, Ordering::Relaxed);
             for group in &mut groups {
                 group.begin = landed.begin;
                 group.records_before = landed.records_before;
             }
         }
+        self.observe(&mut groups, batch.buffer().len(), lock_wait);
         let end = history.frontier().clone();
         let rewrites = locked(&self.ledger).rewrites;
         Ok(WrittenBatch { storage, generation, failures, rewrites, end, file_end, groups })
+    }
+
+    /// Has each observer told of the batch, with the first of its appends.
+    fn observe(&self, groups: &mut [Group], bytes: usize, lock_wait: Duration) {
+        let observers: Vec<_> =
+            groups.iter().map(|group| group.request.options.observer.clone()).collect();
+        if observers.iter().all(Option::is_none) {
+            return;
+        }
+        let decisions = || groups.iter().flat_map(|group| &group.decisions);
+        let duplicates = decisions().filter(|decision| decision.duplicate).count();
+        let facts = BatchFacts {
+            path: self.path.as_path().to_owned(),
+            appends: groups.len(),
+            events: decisions().count() - duplicates,
+            duplicates,
+            bytes,
+            lock_wait,
+            sync: None,
+        };
+        let mut told: Vec<Observer> = Vec::new();
+        for (group, observer) in groups.iter_mut().zip(observers) {
+            if let Some(observer) = observer
+                && !told.iter().any(|other| other.is_same(&observer))
+            {
+                group.facts = Some(facts.clone());
+                told.push(observer);
+            }
+        }
     }
 
     /// Learns what was appended since the lock was held last. What is suspect, and the last page of a file just opened, is
@@ -497,7 +541,14 @@ impl Writer {
 fn group(request: &Arc<Request>, decisions: Vec<Decision>, warnings: &mut Vec<Warning>) -> Group {
     let mut warnings = std::mem::take(warnings);
     warnings.extend(decisions.iter().filter_map(Decision::warning));
-    Group { request: request.clone(), decisions, begin: 0, records_before: 0, warnings }
+    Group {
+        request: request.clone(),
+        decisions,
+        begin: 0,
+        records_before: 0,
+        warnings,
+        facts: None,
+    }
 }
 
 /// The records in the file, looked up under the lock.

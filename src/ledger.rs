@@ -1,7 +1,8 @@
 //! The sync job: makes written batches durable, and says what is proved to be on the disk.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use crate::batch::{Decision, Place};
 use crate::error::{Error, Written};
@@ -10,7 +11,8 @@ use crate::indexing;
 use crate::permit::INDEXING;
 use crate::pool::{self, locked};
 use crate::proof::Proof;
-use crate::request::{Durability, Outcome, Request, Warning};
+use crate::request::{BatchFacts, Durability, Outcome, Request, Warning};
+use crate::stats::Counters;
 use crate::storage::{Stat, Storage};
 use crate::writer::Writer;
 
@@ -64,6 +66,8 @@ pub(crate) struct Group {
     pub(crate) begin: u64,
     pub(crate) records_before: u64,
     pub(crate) warnings: Vec<Warning>,
+    /// For its observer, if it is the first one with this observer in its batch.
+    pub(crate) facts: Option<BatchFacts>,
 }
 
 impl Group {
@@ -71,7 +75,21 @@ impl Group {
         self.decisions.iter().any(|decision| !decision.duplicate)
     }
 
-    fn settle(self, durable: impl Fn(&Decision) -> bool) {
+    fn settle(
+        mut self,
+        counters: &Counters,
+        synced: Option<Duration>,
+        durable: impl Fn(&Decision) -> bool,
+    ) {
+        let duplicates = self.decisions.iter().filter(|decision| decision.duplicate).count();
+        counters.appends.fetch_add((self.decisions.len() - duplicates) as u64, Ordering::Relaxed);
+        counters.duplicates.fetch_add(duplicates as u64, Ordering::Relaxed);
+        if let Some((facts, observer)) =
+            self.facts.as_mut().zip(self.request.options.observer.as_ref())
+        {
+            facts.sync = synced;
+            observer.tell(facts);
+        }
         let receipt = |decision: &Decision| {
             decision.receipt(self.begin, self.records_before, durable(decision))
         };
@@ -199,7 +217,7 @@ impl Writer {
             }
             Ok(_) => {
                 for (group, durable) in settled.into_iter().zip(proved) {
-                    group.settle(|_| durable);
+                    group.settle(self.shared.counters(), None, |_| durable);
                 }
             }
             Err(error) => self.reject(settled, &cannot("fstat", error)),
@@ -294,9 +312,11 @@ impl Writer {
             (last.storage.clone(), last.generation, last.failures);
         let (rewrites, end, file_end) = (last.rewrites, last.end.clone(), last.file_end);
         let groups: Vec<Group> = batches.into_iter().flat_map(|batch| batch.groups).collect();
+        let begun = Instant::now();
         if let Err(error) = self.sync_through(&*storage, generation, failures, file_end) {
             return self.reject(groups, &error);
         }
+        let synced = begun.elapsed();
         match storage.stat() {
             Ok(stat) if stat.links == 0 => {
                 return self.put_back(groups.into_iter().map(|group| group.request).collect());
@@ -312,12 +332,12 @@ impl Writer {
             }
         }
         match self.prove_duplicates(&*storage, generation, &groups, file_end) {
-            Ok(missing) => self.settle_proved(groups, &missing),
+            Ok(missing) => self.settle_proved(groups, &missing, synced),
             Err(error) => self.reject(groups, &error),
         }
     }
 
-    fn settle_proved(&self, groups: Vec<Group>, missing: &[usize]) {
+    fn settle_proved(&self, groups: Vec<Group>, missing: &[usize], synced: Duration) {
         if !missing.is_empty() {
             locked(&self.ledger).doubtful = true;
         }
@@ -325,7 +345,7 @@ impl Writer {
         let mut halves = Vec::new();
         for (at, group) in groups.into_iter().enumerate() {
             if !missing.contains(&at) {
-                group.settle(|_| true);
+                group.settle(self.shared.counters(), Some(synced), |_| true);
             } else if group.wrote() {
                 // Its other events are in the file by now: only the caller can say whether they may be written again.
                 halves.push(group);
@@ -406,6 +426,7 @@ impl Writer {
                 return Err(ledger.last_failure.clone().unwrap_or_else(lost_sync));
             }
         }
+        self.shared.counters().syncs.fetch_add(1, Ordering::Relaxed);
         let synced = storage.sync();
         let mut ledger = locked(&self.ledger);
         let current = ledger.generation == generation;

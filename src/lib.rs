@@ -55,6 +55,7 @@ mod proof;
 
 mod pool;
 mod held;
+pub mod stats;
 mod permit;
 pub mod request;
 mod batch;
@@ -94,6 +95,7 @@ pub use registry::Registry;
 pub use request::{AppendOptions, Durability, OnIdReuse, Outcome, Receipt};
 pub use selection::Selection;
 pub use session::Session;
+pub use stats::Stats;
 pub use verify::Verifier;
 
 /// Appends one event, given as JSON text, and waits until it is as durable as `options` ask.

@@ -10,6 +10,7 @@ use crate::path::ChroniclePath;
 use crate::pool::{self, locked};
 use crate::request::{AppendOptions, Completion, Outcome, Receipt, Request};
 use crate::shared::Shared;
+use crate::stats::Stats;
 use crate::storage::{Disk, FileDisk};
 use crate::writer::Writer;
 
@@ -136,6 +137,11 @@ impl Registry {
                     .with_written(Written::Unknown))
             }
         }
+    }
+
+    /// What this process did, by this registry and the lock sessions beside it.
+    pub fn stats(&self) -> Stats {
+        self.shared.stats()
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {

@@ -1,7 +1,8 @@
 //! What a caller asks of the writer, and what it is told.
 
-use std::sync::Mutex;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result, Written};
@@ -44,6 +45,53 @@ pub struct AppendOptions {
     pub on_id_reuse: OnIdReuse,
     /// Default: sync.
     pub durability: Durability,
+    /// Is told of the batch. Default: nobody.
+    pub observer: Option<Observer>,
+}
+
+/// What one batch was and how long it took.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct BatchFacts {
+    /// The log.
+    pub path: PathBuf,
+    /// Appends in it.
+    pub appends: usize,
+    /// Events that were written.
+    pub events: usize,
+    /// Events that the log had already.
+    pub duplicates: usize,
+    /// Bytes that were written.
+    pub bytes: usize,
+    /// How long its lock was waited for.
+    pub lock_wait: Duration,
+    /// How long its sync took, which it may have shared with others; `None` where nobody waited for one.
+    pub sync: Option<Duration>,
+}
+
+/// Is called once for each batch with appends of its own, before the first of these is settled; not for batches that fail.
+#[derive(Clone)]
+pub struct Observer(Arc<dyn Fn(&BatchFacts) + Send + Sync>);
+
+impl Observer {
+    /// One that calls `hear`, on a thread of the pool.
+    pub fn new(hear: impl Fn(&BatchFacts) + Send + Sync + 'static) -> Self {
+        Observer(Arc::new(hear))
+    }
+
+    pub(crate) fn tell(&self, facts: &BatchFacts) {
+        (self.0)(facts);
+    }
+
+    pub(crate) fn is_same(&self, other: &Observer) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl std::fmt::Debug for Observer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Observer")
+    }
 }
 
 impl Default for AppendOptions {
@@ -54,6 +102,7 @@ impl Default for AppendOptions {
             expected_tail: None,
             on_id_reuse: OnIdReuse::default(),
             durability: Durability::default(),
+            observer: None,
         }
     }
 }

@@ -307,6 +307,7 @@ impl Quest {
             match self.try_all() {
                 Ok(Tried::Moved) => {}
                 Ok(Tried::Taken(places)) => {
+                    self.shared.counters().waited(self.begun.elapsed());
                     return self.settle(Sought::Held(Session::new(places, self.mode)));
                 }
                 Ok(Tried::Busy(path, stat)) => {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, Written};
 use crate::pool::locked;
+use crate::stats::{Counters, Stats};
 use crate::storage::Disk;
 use crate::writer::Writer;
 
@@ -28,6 +29,7 @@ pub(crate) struct Shared {
 
 /// What the registries of a process share.
 struct Common {
+    counters: Counters,
     pending: Mutex<Pending>,
     drained: Condvar,
     /// Files whose lock is waited for: the more, the less often each is tried.
@@ -49,6 +51,7 @@ impl Shared {
     pub(crate) fn new(disk: Arc<dyn Disk>) -> Self {
         let seed = u64::from(std::process::id()).wrapping_mul(0x2545_f491_4f6c);
         let common = Arc::new(Common {
+            counters: Counters::default(),
             pending: Mutex::default(),
             drained: Condvar::new(),
             waiting: AtomicUsize::new(0),
@@ -62,6 +65,15 @@ impl Shared {
     /// The same over another disk: one count of what is pending.
     pub(crate) fn with_disk(&self, disk: Arc<dyn Disk>) -> Self {
         Shared { disk, common: self.common.clone(), open: Mutex::default() }
+    }
+
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.common.counters
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        let pending = locked(&self.common.pending);
+        self.common.counters.read(pending.requests, pending.bytes)
     }
 
     /// Counts a file whose lock is waited for in, or out.

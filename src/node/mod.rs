@@ -19,17 +19,35 @@ use crate::canonical::{self, Form};
 use crate::error::{Error, Result};
 use crate::event::{self, Event};
 use crate::registry::Registry;
-use crate::request::Outcome;
+use crate::request::{AppendOptions, Observer, Outcome};
 
 /// Appends and waits.
 #[napi(catch_unwind)]
 pub fn append_sync(path: String, events: String, options: Option<String>) -> String {
-    let appended = port::prepare(&path, events, options.as_deref(), false)
-        .and_then(|(path, texts, options)| Registry::global().append(&path, texts, false, options));
+    append_now(&path, events, options.as_deref(), None)
+}
+
+fn append_now(
+    path: &str,
+    events: String,
+    options: Option<&str>,
+    observer: Option<Observer>,
+) -> String {
+    let appended =
+        port::prepare(path, events, options, false).and_then(|(path, texts, options)| {
+            let options = AppendOptions { observer, ..options };
+            Registry::global().append(&path, texts, false, options)
+        });
     outcome::append(&match appended {
         Ok((receipts, warnings)) => Outcome::Done(receipts, warnings),
         Err(error) => Outcome::Failed(error),
     })
+}
+
+/// What the process did.
+#[napi(catch_unwind)]
+pub fn stats() -> String {
+    outcome::ok(&Registry::global().stats())
 }
 
 /// Waits for what is queued in the process; false when some remains.

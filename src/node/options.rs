@@ -144,6 +144,7 @@ impl Append {
                 .transpose()?,
             on_id_reuse: self.on_id_reuse,
             durability: self.durability,
+            observer: None,
         })
     }
 }

@@ -1,10 +1,12 @@
 //! Results as JSON texts: the only form in which they cross into JavaScript.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use crate::error::{Cause, Error, Written};
 use crate::follow::Look;
-use crate::request::{Outcome, Receipt, Warning};
+use crate::request::{BatchFacts, Outcome, Receipt, Warning};
 use crate::slice::{RecordPlace, Slice};
 use crate::storage::Stat;
 use crate::verify::{Finding, Progress};
@@ -156,6 +158,32 @@ pub(super) fn text(slice: Slice) -> String {
     // Records are valid UTF-8: the scanner lets nothing else through.
     String::from_utf8(slice.json)
         .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+}
+
+/// What a batch was.
+pub(super) fn facts(facts: &BatchFacts) -> String {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Told {
+        path: String,
+        appends: usize,
+        events: usize,
+        duplicates: usize,
+        bytes: usize,
+        lock_wait_ms: f64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        sync_ms: Option<f64>,
+    }
+    let milliseconds = |time: Duration| time.as_secs_f64() * 1000.0;
+    json(&Told {
+        path: facts.path.to_string_lossy().into_owned(),
+        appends: facts.appends,
+        events: facts.events,
+        duplicates: facts.duplicates,
+        bytes: facts.bytes,
+        lock_wait_ms: milliseconds(facts.lock_wait),
+        sync_ms: facts.sync.map(milliseconds),
+    })
 }
 
 /// How far a check has got.

@@ -17,7 +17,7 @@ use super::wake::{Hold, Waker, waker};
 use crate::error::{Error, Result, Written};
 use crate::pool::{self, locked};
 use crate::registry::Ticket;
-use crate::request::Completion;
+use crate::request::{BatchFacts, Completion, Observer};
 use crate::session::Search;
 use crate::{AppendOptions, ChroniclePath};
 
@@ -51,6 +51,7 @@ pub(super) struct Desk {
     inbox: Arc<Inbox>,
     hold: Hold,
     appends: Arc<Appends>,
+    observer: Option<Observer>,
     pending: HashMap<u32, Option<Cancel>>,
 }
 
@@ -110,7 +111,7 @@ impl Port {
         let at_end = Box::new(move || pending.wait(AT_END));
         let (waker, hold) = waker(&env, napi::JsValue::raw(&on_settled), at_end)?;
         let inbox = Arc::new(Inbox { settled: Mutex::default(), waker });
-        let desk = Desk { inbox, hold, appends, pending: HashMap::new() };
+        let desk = Desk { inbox, hold, appends, observer: None, pending: HashMap::new() };
         Ok(Port { desk: Rc::new(RefCell::new(desk)) })
     }
 
@@ -129,6 +130,24 @@ impl Port {
         self.desk.borrow_mut().append(id, prepared, |path, texts, options, completion| {
             Ok(registry.submit(path, texts, false, options, completion))
         });
+    }
+
+    /// [`super::append_sync`], of which this port is told while it listens.
+    #[napi(catch_unwind)]
+    pub fn append_sync(&self, path: String, events: String, options: Option<String>) -> String {
+        let observer = self.desk.borrow().observer.clone();
+        super::append_now(&path, events, options.as_deref(), observer)
+    }
+
+    /// Whether facts of batches with appends of this port are wanted. They are settlements with the number 0.
+    #[napi(catch_unwind)]
+    pub fn listen(&self, wanted: bool) {
+        let mut desk = self.desk.borrow_mut();
+        let inbox = desk.inbox.clone();
+        let hear = move |facts: &BatchFacts| {
+            inbox.push(Settlement { id: 0, outcome: outcome::facts(facts), text: None });
+        };
+        desk.observer = wanted.then(|| Observer::new(hear));
     }
 
     /// Panics on a worker thread: shows that a panic becomes a rejected promise.
@@ -182,8 +201,10 @@ impl Desk {
             let _accepted = accepted;
             told.settle(outcome::append(&done), None);
         });
-        let submitted =
-            prepared.and_then(|(path, texts, options)| submit(&path, texts, options, completion));
+        let submitted = prepared.and_then(|(path, texts, mut options)| {
+            options.observer = self.observer.clone();
+            submit(&path, texts, options, completion)
+        });
         match submitted {
             Ok(ticket) => {
                 self.pending.insert(id, Some(Cancel::Append(ticket)));

@@ -1,0 +1,14 @@
+'use strict';
+
+const { stats } = require('./native.js');
+const { unwrap } = require('./port.js');
+
+/** @returns {import('../stats.d.ts').ChronicleStats} */
+function chronicleStats() {
+  const { lockWait, ...counts } = unwrap(stats());
+  // The last bucket has no bound, which JSON has no number for.
+  for (const bucket of lockWait.buckets) bucket.leMs ??= Infinity;
+  return { ...counts, lockWait };
+}
+
+module.exports = { chronicleStats };
