@@ -319,7 +319,7 @@ fn abandoned() -> Error {
 }
 
 /// `at + by`, as far in the future as the clock goes.
-fn later(at: Instant, by: Duration) -> Instant {
+pub(crate) fn later(at: Instant, by: Duration) -> Instant {
     const FAR: Duration = Duration::from_secs(60 * 60 * 24 * 365 * 30);
     at.checked_add(by.min(FAR)).unwrap_or(at)
 }

@@ -17,7 +17,7 @@ use crate::held::{self, Held, LockMode};
 use crate::path::{ChroniclePath, lock_file_of};
 use crate::pool::{self, locked};
 use crate::registry::{Registry, Ticket};
-use crate::request::{AppendOptions, Completion, Outcome, Receipt};
+use crate::request::{AppendOptions, Completion, Outcome, Receipt, later};
 use crate::shared::Shared;
 use crate::storage::{self, Stat};
 
@@ -85,7 +85,7 @@ impl Session {
             mode,
             shared,
             begun,
-            deadline: begun.checked_add(timeout).unwrap_or(begun),
+            deadline: later(begun, timeout),
             attempts: AtomicU32::new(0),
             busy: Mutex::default(),
             found: Mutex::new(Some(found)),

@@ -15,11 +15,14 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
+use std::time::Duration;
 
 use common::{HANG, alone, event, line_of, named, options, seqs, within};
 use sage_chronicle::registry::Registry;
 use sage_chronicle::storage::{Disk, FileDisk, Stat, Storage};
-use sage_chronicle::{AppendOptions, ChroniclePath, Code, Outcome, Receipt, Result, Written};
+use sage_chronicle::{
+    AppendOptions, ChroniclePath, Code, LockMode, Outcome, Receipt, Result, Session, Written,
+};
 use tempfile::TempDir;
 
 struct Log {
@@ -287,4 +290,27 @@ fn a_file_replaced_during_the_lock_probe_does_not_condemn_the_file_system() {
     assert_eq!(log.append(&event(1)).unwrap().seq, 1);
     assert_eq!(log.append(&event(2)).unwrap().seq, 2);
     assert_eq!(log.text(), line_of(&event(1)) + &line_of(&event(2)));
+}
+
+#[test]
+fn a_session_appends_to_what_it_locked_and_keeps_others_out_until_it_is_released() {
+    let _alone = alone();
+    let log = Log::new();
+    let lock = |timeout| Session::lock(vec![log.path.clone()], LockMode::Exclusive, timeout);
+    let session = lock(Duration::MAX).unwrap();
+    let append = |event: &str| session.append(&log.path, vec![event.into()], options());
+    assert_eq!(seqs(&append(&event(1)).unwrap()), [1]);
+    assert!(append(&event(1)).unwrap()[0].duplicate);
+    assert_eq!(lock(Duration::ZERO).err().unwrap().code(), Code::LockTimeout);
+    let error = log.append_all(&[&event(2)], within(50)).unwrap_err();
+    assert_eq!((error.code(), error.written()), (Code::LockTimeout, Some(Written::No)));
+
+    let (sender, released) = channel();
+    session.release(Box::new(move || sender.send(()).unwrap()));
+    released.recv_timeout(HANG).expect("it hangs");
+    assert_eq!(append(&event(3)).unwrap_err().code(), Code::Closed);
+    assert_eq!(log.append(&event(2)).unwrap().seq, 2);
+    // Dropped, a lock is released too.
+    drop(lock(HANG).unwrap());
+    lock(HANG).unwrap();
 }
