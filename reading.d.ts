@@ -109,7 +109,8 @@ export interface FollowOptions extends PathOptions {
 
 /**
  * The events of a stream or a follow, in bounded memory: the next ones are read when they are asked
- * for. Leaving a `for await` loop, `return()` and `await using` close the file.
+ * for. Each that is begun and not over holds one descriptor; leaving a `for await` loop, `return()` and
+ * `await using` close it.
  */
 export interface ChronicleIterator<E> extends AsyncIterableIterator<E> {
   /**
@@ -160,7 +161,7 @@ export function streamChronicle<E = ChronicleEvent>(
  * It goes on when the file is cut, renamed away, deleted or replaced: the old file is read to its end
  * (one that was renamed away is watched until another one stands in its place), then the new one from
  * behind the last event that was passed, if that is in it, else from its beginning. A file that came
- * and went between two looks is not seen. Each follow holds one descriptor.
+ * and went between two looks is not seen.
  *
  * @throws ChronicleError (as a rejection of `next()`), as {@link streamChronicle}; a cursor whose file
  *   is gone is no error: the file at the path is taken for its replacement.

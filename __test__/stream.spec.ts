@@ -221,6 +221,23 @@ describe('streamChronicle', () => {
     expect(results.slice(3000).map(({ done }) => done)).toEqual([true, true]);
   });
 
+  it('keeps nobody else from reading, however many streams are begun and not over', async () => {
+    const path = written(100_000);
+    const streams = range(0, 60).map(() => streamChronicle(path));
+    await Promise.all(streams.map((stream) => stream.next()));
+    expect(await readChronicle(path)).toHaveLength(100_000);
+    await Promise.all(streams.map((stream) => stream.return()));
+    expect(descriptorsOf(path)).toBe(0);
+  });
+
+  it('gives nothing more once return was called', async () => {
+    const stream = streamChronicle(written(100));
+    await stream.next();
+    const left = stream.return();
+    expect((await stream.next()).done).toBe(true);
+    await left;
+  });
+
   it('rejects with the reason of its signal, and then is over', async () => {
     const path = written(100_000);
     const reason = new Error('enough');

@@ -88,9 +88,8 @@ class Records {
   }
 
   next() {
-    if (this.#waiting === 0 && this.#next < this.#events.length && !this.#signal?.aborted) {
-      return Promise.resolve(this.#take());
-    }
+    const isHere = this.#next < this.#events.length && !this.#closed && !this.#signal?.aborted;
+    if (isHere && this.#waiting === 0) return Promise.resolve(this.#take());
     return this.#inTurn(() => this.#step());
   }
 

@@ -75,6 +75,10 @@ impl Work for CoreReader {
         }
     }
 
+    fn is_paced_by_caller(order: &Order) -> bool {
+        order.options.places
+    }
+
     fn next(&mut self, order: &Order) -> Result<Part> {
         let slice = self.next_slice(&order.path)?;
         let done = slice.done;

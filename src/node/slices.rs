@@ -20,6 +20,11 @@ pub(super) trait Work: Send + 'static {
         Self: Sized;
     /// The next slice.
     fn next(&mut self, order: &Self::Order) -> Result<Part>;
+    /// Whether its caller may take any time between two slices. Others would wait for that if such work were counted among the
+    /// readers that may be open at a time.
+    fn is_paced_by_caller(_order: &Self::Order) -> bool {
+        false
+    }
 }
 
 /// The outcome of a slice and the text that crosses as it is; `done` when nothing comes after.
@@ -55,16 +60,22 @@ impl<W: Work> Slices<W> {
             Ok(order) => order.clone(),
             Err(error) => return slot.settle(outcome::error(error), None),
         };
+        let is_paced_by_caller = W::is_paced_by_caller(&order);
         let state = self.state.clone();
         if locked(&state).work.is_some() {
             return start(&slot, move || next(&state, &order));
         }
-        permit::READING.acquire(Box::new(move |permit| {
+        let begin = move |permit| {
             start(&slot, move || {
                 begin(&state, &order, permit)?;
                 next(&state, &order)
             });
-        }));
+        };
+        if is_paced_by_caller {
+            begin(None);
+        } else {
+            permit::READING.acquire(Box::new(move |permit| begin(Some(permit))));
+        }
     }
 
     /// Closes the descriptor, after the slice that is under way, and settles the request if there is one.
@@ -88,11 +99,15 @@ impl<W: Work> Slices<W> {
     }
 }
 
-fn begin<W: Work>(state: &Mutex<State<W>>, order: &W::Order, permit: permit::Permit) -> Result<()> {
+fn begin<W: Work>(
+    state: &Mutex<State<W>>,
+    order: &W::Order,
+    permit: Option<permit::Permit>,
+) -> Result<()> {
     let mut state = locked(state);
     if !state.closed {
         state.work = Some(W::begin(order)?);
-        state.permit = Some(permit);
+        state.permit = permit;
     }
     Ok(())
 }
