@@ -21,6 +21,7 @@ export * from './reading.js';
 export * from './stats.js';
 export * from './compat.js';
 export * from './locks.js';
+export * from './mending.js';
 
 /**
  * The path of a chronicle, absolute or relative to the working directory at the call. It ends in

@@ -1,5 +1,6 @@
 'use strict';
 
+const { analyzeChronicle, formatAnalysisReport } = require('./analyze.js');
 const {
   append,
   appendEvent,
@@ -50,6 +51,7 @@ const { lockChronicles } = require('./lock.js');
 const { validateChroniclePath } = require('./path.js');
 const { countEvents, queryChronicle, readChronicle, tailChronicle } = require('./read.js');
 const { chronicleStats } = require('./stats.js');
+const { deduplicateConsecutiveEvents, repairChronicle } = require('./repair.js');
 const { streamChronicle } = require('./stream.js');
 const { serializeEvent } = require('./text.js');
 const { verifyChronicle } = require('./verify.js');
@@ -57,6 +59,7 @@ const { verifyChronicle } = require('./verify.js');
 /** @type {typeof import('../index.d.ts')} */
 const chronicle = {
   acquireLock,
+  analyzeChronicle,
   append,
   appendEvent,
   appendEvents,
@@ -72,12 +75,14 @@ const chronicle = {
   computeEventId,
   computeEventIds,
   countEvents,
+  deduplicateConsecutiveEvents,
   ErrorCodes,
   eventsAreIdentical,
   filterEventsByType,
   findDuplicateEvents,
   flushSync,
   followChronicle,
+  formatAnalysisReport,
   getChainTail,
   getCompleteChain,
   getEventType,
@@ -102,6 +107,7 @@ const chronicle = {
   lockChronicles,
   queryChronicle,
   readChronicle,
+  repairChronicle,
   serializeEvent,
   streamChronicle,
   tailChronicle,

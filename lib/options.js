@@ -129,6 +129,22 @@ const LOCK = {
 };
 
 /** @type {Record<string, Kind>} */
+const ANALYZE = { ...PATH, signal };
+
+/** @type {Record<string, Kind>} */
+const DEDUPLICATE = { ...PATH, lockTimeoutMs: milliseconds, signal };
+
+/** @type {Record<string, Kind>} */
+const REPAIR = {
+  ...DEDUPLICATE,
+  dryRun: flag,
+  removeDuplicates: flag,
+  fixTimestampOrder: flag,
+  repairCausalChain: flag,
+  createBackup: flag,
+};
+
+/** @type {Record<string, Kind>} */
 const FLUSH = { timeoutMs: milliseconds };
 
 // 49 days: more than any wait, and it fits 32 bits.
@@ -179,11 +195,13 @@ function toNative(options) {
 }
 
 module.exports = {
+  ANALYZE,
   APPEND,
   APPEND_SYNC,
   CHAIN,
   CHAIN_APPEND,
   COUNT,
+  DEDUPLICATE,
   FLUSH,
   FOLLOW,
   MEMORY,
@@ -192,6 +210,7 @@ module.exports = {
   QUERY,
   READ,
   STREAM,
+  REPAIR,
   VERIFY,
   readOptions,
   toNative,

@@ -43,6 +43,11 @@ impl Instant {
         let days = i128::from(days_since_epoch(year, month, day));
         rest.0.is_empty().then_some(Instant(days * 86_400 * SECOND + time))
     }
+
+    /// Whole seconds from this one to a later one.
+    pub(crate) fn seconds_until(self, later: Instant) -> i128 {
+        (later.0 - self.0) / SECOND
+    }
 }
 
 /// What is left to read.

@@ -76,11 +76,22 @@ pub mod reader;
 pub mod follow;
 pub mod verify;
 
+#[cfg_attr(
+    not(feature = "node"),
+    allow(dead_code, reason = "without the binding nobody asks for the pool")
+)]
+mod turns;
+pub mod plan;
+mod replacement;
+pub mod repair;
+pub mod analyze;
+
 #[cfg(feature = "node")]
 #[allow(missing_docs, unreachable_pub)]
 #[cfg_attr(test, allow(dead_code, reason = "the exports are registered outside of tests only"))]
 mod node;
 
+pub use analyze::{Analysis, analyze};
 pub use cursor::Cursor;
 pub use error::{Code, Error, Position, Result, Written};
 pub use event::{Event, Id, Rules};
@@ -92,6 +103,7 @@ pub use path::ChroniclePath;
 pub use range::Place;
 pub use reader::Reader;
 pub use registry::Registry;
+pub use repair::{RepairOptions, repair};
 pub use request::{AppendOptions, Durability, OnIdReuse, Outcome, Receipt};
 pub use selection::Selection;
 pub use session::Session;

@@ -64,7 +64,8 @@ pub(crate) fn lock_file_of(real: &Path) -> PathBuf {
     side_file(real, "lock")
 }
 
-fn side_file(of: &Path, kind: &str) -> PathBuf {
+/// `.<name>.chronicle-<kind>` beside a file.
+pub(crate) fn side_file(of: &Path, kind: &str) -> PathBuf {
     let mut name = OsString::from(".");
     name.push(of.file_name().unwrap_or_default());
     name.push(".chronicle-");

@@ -132,6 +132,11 @@ impl Storage for FileStorage {
 }
 
 impl FileStorage {
+    /// Mode, owner, length and times.
+    pub(crate) fn metadata(&self) -> io::Result<std::fs::Metadata> {
+        self.0.metadata()
+    }
+
     /// The number of the descriptor, which another program can inherit.
     pub(crate) fn descriptor(&self) -> i32 {
         use std::os::fd::AsRawFd;
@@ -352,7 +357,7 @@ fn make_ancestors(path: &Path) -> Result<()> {
 
 /// Syncs the directory that holds `path`. One that may be searched but not read cannot be opened for that; then the
 /// whole file system is synced.
-fn sync_parent(path: &Path) -> io::Result<()> {
+pub(crate) fn sync_parent(path: &Path) -> io::Result<()> {
     let parent = path.parent().unwrap_or(path);
     match File::open(parent).and_then(|directory| directory.sync_all()) {
         Err(error) if needs_other_means(&error) => {

@@ -2,6 +2,7 @@
 
 mod follower;
 mod memory;
+mod mending;
 mod options;
 mod outcome;
 mod port;

@@ -12,6 +12,7 @@ use crate::held::LockMode;
 use crate::instant::Instant;
 use crate::path::ChroniclePath;
 use crate::range::Place;
+use crate::repair::RepairOptions;
 use crate::request::{AppendOptions, Durability, OnIdReuse};
 use crate::selection::Selection;
 use crate::slice::RecordPlace;
@@ -110,6 +111,18 @@ pub(super) struct Met {
     counted: bool,
     reverse: bool,
     place: [u64; 4],
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(super) struct Repair {
+    any_extension: bool,
+    dry_run: bool,
+    remove_duplicates: bool,
+    fix_timestamp_order: bool,
+    only_consecutive: bool,
+    create_backup: Option<bool>,
+    lock_timeout_ms: Option<f64>,
 }
 
 /// A string that may have lone surrogates, as its JSON form between quotes.
@@ -246,6 +259,28 @@ impl Met {
         let place = RecordPlace { seq, line: number, offset, length };
         let step = Step { reverse: self.reverse, is_counted: self.counted };
         Cursor::of_record(&stat, &place, line, step)
+    }
+}
+
+impl Repair {
+    pub(super) fn parse(text: Option<&str>) -> Result<Repair> {
+        parse(text)
+    }
+
+    pub(super) fn path(&self, raw: &str) -> Result<ChroniclePath> {
+        path(raw, self.any_extension)
+    }
+
+    pub(super) fn into_core(self) -> Result<RepairOptions> {
+        let standard = RepairOptions::default();
+        Ok(RepairOptions {
+            dry_run: self.dry_run,
+            remove_duplicates: self.remove_duplicates,
+            fix_timestamp_order: self.fix_timestamp_order,
+            only_consecutive: self.only_consecutive,
+            create_backup: self.create_backup.unwrap_or(standard.create_backup),
+            lock_timeout: lock_timeout(self.lock_timeout_ms)?,
+        })
     }
 }
 

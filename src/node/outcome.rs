@@ -1,11 +1,17 @@
 //! Results as JSON texts: the only form in which they cross into JavaScript.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Serialize;
 
+use super::port::CANCELLED;
+use crate::analyze::{Analysis, Largest, Text, TimeRange};
 use crate::error::{Cause, Error, Written};
 use crate::follow::Look;
+use crate::json::escape_into;
+use crate::plan::RemovedLine;
+use crate::repair::Report;
 use crate::request::{BatchFacts, Outcome, Receipt, Warning};
 use crate::slice::{RecordPlace, Slice};
 use crate::storage::Stat;
@@ -72,7 +78,7 @@ pub(super) fn append(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Done(receipts, warnings) => done(receipts, warnings),
         Outcome::Failed(failed) => error(failed),
-        Outcome::Cancelled => "{\"cancelled\":true}".into(),
+        Outcome::Cancelled => CANCELLED.into(),
     }
 }
 
@@ -210,6 +216,130 @@ pub(super) fn progress(progress: &Progress) -> String {
     }
     out.extend_from_slice(b"]}}");
     String::from_utf8_lossy(&out).into_owned()
+}
+
+/// What a repair did, or would do.
+pub(super) fn report(report: &Report) -> String {
+    #[derive(Serialize)]
+    struct Line {
+        kind: &'static str,
+        line: u64,
+        offset: u64,
+        length: u64,
+    }
+    #[derive(Serialize)]
+    struct Plan {
+        kept: u64,
+        removed: Vec<Line>,
+        reordered: u64,
+    }
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Told<'a> {
+        repaired: bool,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        backup_path: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        removed_path: Option<String>,
+        changes_applied: &'a [String],
+        warnings: &'a [String],
+        plan: Plan,
+    }
+    let text = |path: &PathBuf| path.to_string_lossy().into_owned();
+    let line = |line: &RemovedLine| Line {
+        kind: line.kind.as_str(),
+        line: line.line,
+        offset: line.offset,
+        length: line.length,
+    };
+    ok(&Told {
+        repaired: report.repaired,
+        backup_path: report.backup.as_ref().map(text),
+        removed_path: report.removed_file.as_ref().map(text),
+        changes_applied: &report.changes,
+        warnings: &report.warnings,
+        plan: Plan {
+            kept: report.kept,
+            removed: report.removed.iter().map(line).collect(),
+            reordered: report.reordered,
+        },
+    })
+}
+
+/// What an analysis found. Names may have lone surrogates, which no Rust string holds, so this is put together by hand.
+pub(super) fn analysis(found: &Analysis) -> String {
+    let mut out = format!(
+        "{{\"ok\":{{\"totalEvents\":{},\"corruptedLines\":{},\"duplicateEvents\":{},\"totalSize\":{},\"chainedEvents\":{},\"warnings\":{},\"errors\":{}",
+        found.total_events,
+        found.corrupted_lines,
+        found.duplicate_events,
+        found.total_size,
+        found.chained_events,
+        json(&found.warnings),
+        json(&found.errors),
+    )
+    .into_bytes();
+    for (name, counts) in
+        [("eventTypes", &found.event_types), ("eventsByHour", &found.events_by_hour)]
+    {
+        out.extend_from_slice(format!(",\"{name}\":").as_bytes());
+        members(&mut out, counts, |out, count| out.extend_from_slice(count.to_string().as_bytes()));
+    }
+    if let Some(range) = &found.time_range {
+        out.extend_from_slice(b",\"timeRange\":");
+        times(&mut out, range);
+    }
+    out.extend_from_slice(b",\"actors\":");
+    members(&mut out, &found.actors, |out, actor| {
+        out.extend_from_slice(b"{\"agent\":");
+        escape_into(&actor.agent, out);
+        out.extend_from_slice(format!(",\"eventCount\":{}", actor.event_count).as_bytes());
+        if let Some(seen) = &actor.seen {
+            out.extend_from_slice(b",\"seen\":");
+            times(out, seen);
+        }
+        out.push(b'}');
+    });
+    if let Some(Largest { index, size, event_type }) = &found.largest_event {
+        let head = format!(",\"largestEvent\":{{\"index\":{index},\"size\":{size},\"type\":");
+        out.extend_from_slice(head.as_bytes());
+        escape_into(event_type, &mut out);
+        out.push(b'}');
+    }
+    out.extend_from_slice(b",\"brokenLinks\":[");
+    for (at, link) in found.broken_links.iter().enumerate() {
+        out.extend_from_slice(if at == 0 { b"{" } else { b",{" });
+        let head = format!(
+            "\"eventIndex\":{},\"issue\":\"{}\",\"details\":{},\"eventId\":",
+            link.index,
+            link.issue.as_str(),
+            json(&link.details)
+        );
+        out.extend_from_slice(head.as_bytes());
+        escape_into(&link.event_id, &mut out);
+        out.push(b'}');
+    }
+    out.extend_from_slice(b"]}}");
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+fn members<T>(out: &mut Vec<u8>, members: &[(Text, T)], value: impl Fn(&mut Vec<u8>, &T)) {
+    out.push(b'{');
+    for (at, (name, member)) in members.iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        escape_into(name, out);
+        out.push(b':');
+        value(out, member);
+    }
+    out.push(b'}');
+}
+
+fn times(out: &mut Vec<u8>, range: &TimeRange) {
+    for part in [b"{\"start\":", &range.start[..], b",\"end\":", &range.end, b"}"] {
+        out.extend_from_slice(part);
+    }
 }
 
 fn done(receipts: &[Receipt], warnings: &[Warning]) -> String {

@@ -44,6 +44,8 @@ enum Cancel {
     Append(Ticket),
     Lock(Search),
     Other(Arc<Slot>),
+    /// Work in slices, which settles itself once it has stopped.
+    Stop(Arc<AtomicBool>),
 }
 
 /// What only the JavaScript thread uses: what is pending, and whether that keeps the process alive.
@@ -54,6 +56,9 @@ pub(super) struct Desk {
     observer: Option<Observer>,
     pending: HashMap<u32, Option<Cancel>>,
 }
+
+/// The outcome of a request that was given up.
+pub(super) const CANCELLED: &str = "{\"cancelled\":true}";
 
 /// How long the end of a worker thread waits for the appends that it had accepted: nothing else keeps the process alive for them.
 const AT_END: Duration = Duration::from_secs(5);
@@ -163,7 +168,8 @@ impl Port {
         match self.desk.borrow().pending.get(&id) {
             Some(Some(Cancel::Append(ticket))) => ticket.cancel(),
             Some(Some(Cancel::Lock(search))) => search.cancel(),
-            Some(Some(Cancel::Other(slot))) => slot.settle("{\"cancelled\":true}".into(), None),
+            Some(Some(Cancel::Other(slot))) => slot.settle(CANCELLED.into(), None),
+            Some(Some(Cancel::Stop(stop))) => stop.store(true, Ordering::Relaxed),
             Some(None) | None => {}
         }
     }
@@ -232,6 +238,14 @@ impl Desk {
         work: impl FnOnce() -> Result<(String, Option<String>)> + Send + 'static,
     ) {
         start(&self.cancellable(id), work);
+    }
+
+    /// A request that is given up between two slices of its work.
+    pub(super) fn stoppable(&mut self, id: u32) -> (Arc<Slot>, Arc<AtomicBool>) {
+        let slot = Arc::new(self.slot(id));
+        let stop = Arc::new(AtomicBool::new(false));
+        self.pending.insert(id, Some(Cancel::Stop(stop.clone())));
+        (slot, stop)
     }
 
     pub(super) fn cancellable(&mut self, id: u32) -> Arc<Slot> {

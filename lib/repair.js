@@ -1,0 +1,41 @@
+'use strict';
+
+const { ChronicleError } = require('./errors.js');
+const { repair } = require('./native.js');
+const { DEDUPLICATE, REPAIR, readOptions, toNative } = require('./options.js');
+const { pathText } = require('./path.js');
+const { request, throwIfAborted, unwrap } = require('./port.js');
+
+/**
+ * @param {string} path
+ * @param {unknown} [options]
+ * @returns {Promise<import('../index.d.ts').ChronicleRepairResult>}
+ */
+async function repairChronicle(path, options) {
+  const { signal, repairCausalChain, ...rest } = readOptions(options, REPAIR);
+  const name = pathText(path);
+  if (repairCausalChain) {
+    const message = 'repairCausalChain is not supported: ids are hashes of the links too';
+    throw new ChronicleError('EUNSUPPORTED', message, { path: name, written: 'no' });
+  }
+  throwIfAborted(signal);
+  const asked = toNative(rest);
+  const { outcome } = await request((port, id) => repair(port, id, name, asked), signal);
+  return unwrap(outcome, { signal, path: name });
+}
+
+/**
+ * @param {string} path
+ * @param {unknown} [options]
+ * @returns {Promise<number>}
+ */
+async function deduplicateConsecutiveEvents(path, options) {
+  const { signal, ...rest } = readOptions(options, DEDUPLICATE);
+  const name = pathText(path);
+  throwIfAborted(signal);
+  const asked = toNative({ ...rest, onlyConsecutive: true });
+  const { outcome } = await request((port, id) => repair(port, id, name, asked), signal);
+  return unwrap(outcome, { signal, path: name }).plan.removed.length;
+}
+
+module.exports = { deduplicateConsecutiveEvents, repairChronicle };

@@ -1,0 +1,257 @@
+//! A file that takes the place of a log: written aside, synced, and renamed over it, while the old one keeps a name of its own.
+
+use std::fs::{self, File, Metadata, OpenOptions, Permissions};
+use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::lock;
+use crate::path::side_file;
+use crate::storage::{Stat, sync_parent};
+
+/// Names tried before this is taken for a folder that somebody fills faster than we look.
+const MOST_ATTEMPTS: u64 = 1000;
+const BUFFER: usize = 1 << 18;
+
+/// What failed, and how.
+pub(crate) type Failure = (&'static str, io::Error);
+type Outcome<T> = Result<T, Failure>;
+
+/// The new file and what it leaves behind. Dropped before it took its place, it removes all that it made.
+pub(crate) struct Replacement {
+    log: PathBuf,
+    path: PathBuf,
+    /// Locked as long as this lives: a writer that opens the log by its name right after the rename waits.
+    out: BufWriter<File>,
+    removed: Option<(PathBuf, BufWriter<File>)>,
+    backup: Option<PathBuf>,
+    stamp: u64,
+    is_placed: bool,
+}
+
+impl Replacement {
+    /// Begins a new file for the log at `log`, in whose path no symlink may be left.
+    pub(crate) fn begin(log: &Path) -> Outcome<Self> {
+        let path = side_file(log, "repair");
+        let file = create(&path)?;
+        let out = BufWriter::with_capacity(BUFFER, file);
+        let stamp = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        Ok(Replacement {
+            log: log.to_owned(),
+            path,
+            out,
+            removed: None,
+            backup: None,
+            stamp: u64::try_from(stamp).unwrap_or_default(),
+            is_placed: false,
+        })
+    }
+
+    /// Adds bytes to the new file.
+    pub(crate) fn keep(&mut self, bytes: &[u8]) -> Outcome<()> {
+        self.out.write_all(bytes).map_err(|error| ("write", error))
+    }
+
+    /// Adds bytes to what is moved out.
+    pub(crate) fn put_aside(&mut self, bytes: &[u8]) -> Outcome<()> {
+        if self.removed.is_none() {
+            let made = self.make_name("removed", |path| {
+                OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+            });
+            let (path, file) = made.map_err(|error| ("open", error))?;
+            self.removed = Some((path, BufWriter::with_capacity(BUFFER, file)));
+        }
+        match &mut self.removed {
+            Some((_, out)) => out.write_all(bytes).map_err(|error| ("write", error)),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes to the disk what the new file has so far.
+    pub(crate) fn sync(&mut self) -> Outcome<()> {
+        self.out.flush().map_err(|error| ("write", error))?;
+        self.out.get_ref().sync_all().map_err(|error| ("fsync", error))
+    }
+
+    /// Gives both files the mode and the owner of the log and writes them to the disk.
+    pub(crate) fn finish(&mut self, log: &Metadata) -> Outcome<()> {
+        if let Some((_, out)) = &mut self.removed {
+            out.flush().map_err(|error| ("write", error))?;
+            become_like(out.get_ref(), log)?;
+            out.get_ref().sync_all().map_err(|error| ("fsync", error))?;
+        }
+        self.out.flush().map_err(|error| ("write", error))?;
+        become_like(self.out.get_ref(), log)?;
+        self.sync()
+    }
+
+    /// Gives the log a second name, durably, under which it lives on.
+    pub(crate) fn back_up(&mut self) -> Outcome<()> {
+        let log = self.log.clone();
+        let linked = self.make_name("backup", |path| fs::hard_link(&log, path));
+        let (path, ()) = linked.map_err(|error| ("link", error))?;
+        self.backup = Some(path);
+        // On the disk before the rename is, so that no crash leaves the old file without a name.
+        self.sync_folder()
+    }
+
+    /// Renames the new file over the log.
+    pub(crate) fn take_place(&mut self) -> Outcome<()> {
+        fs::rename(&self.path, &self.log).map_err(|error| ("rename", error))?;
+        self.is_placed = true;
+        Ok(())
+    }
+
+    /// Makes durable which names the folder has.
+    pub(crate) fn sync_folder(&self) -> Outcome<()> {
+        sync_parent(&self.log).map_err(|error| ("fsync", error))
+    }
+
+    /// Takes the old file's name away.
+    pub(crate) fn drop_backup(&mut self) -> Outcome<()> {
+        match self.backup.take() {
+            Some(path) => fs::remove_file(path).map_err(|error| ("unlink", error)),
+            None => Ok(()),
+        }
+    }
+
+    /// The name of the old file.
+    pub(crate) fn backup(&self) -> Option<&Path> {
+        self.backup.as_deref()
+    }
+
+    /// The file of what was moved out.
+    pub(crate) fn removed(&self) -> Option<&Path> {
+        self.removed.as_ref().map(|(path, _)| path.as_path())
+    }
+
+    /// Makes something at the first free name of this kind beside the log.
+    fn make_name<T>(
+        &self,
+        kind: &str,
+        make: impl Fn(&Path) -> io::Result<T>,
+    ) -> io::Result<(PathBuf, T)> {
+        let mut stamp = self.stamp;
+        loop {
+            let path = named(&self.log, kind, stamp);
+            match make(&path) {
+                Ok(made) => return Ok((path, made)),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    stamp += 1;
+                    if stamp > self.stamp + MOST_ATTEMPTS {
+                        return Err(error);
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+impl Drop for Replacement {
+    fn drop(&mut self) {
+        if !self.is_placed {
+            // Whatever cannot be removed is a file that nobody takes for a log; the next one takes its name over.
+            let _ = fs::remove_file(&self.path);
+            for path in [self.removed(), self.backup()].into_iter().flatten() {
+                let _ = fs::remove_file(path);
+            }
+        }
+        let _ = lock::release(self.out.get_ref());
+    }
+}
+
+/// The other names of the log that a rewrite left which was killed between giving the log its second name and the rename.
+pub(crate) fn leftover_names(log: &Path, of: &Stat) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    let (Some(folder), Some(name)) = (log.parent(), log.file_name()) else { return Ok(found) };
+    let prefix = [name.as_encoded_bytes(), b".backup."].concat();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let Some(stamp) = name.as_encoded_bytes().strip_prefix(&*prefix) else { continue };
+        let is_ours = !stamp.is_empty() && stamp.iter().all(u8::is_ascii_digit);
+        let metadata = entry.metadata()?;
+        if is_ours && (metadata.dev(), metadata.ino()) == (of.device, of.inode) {
+            found.push(entry.path());
+        }
+    }
+    Ok(found)
+}
+
+/// Removes a name, if it is there.
+pub(crate) fn remove_name(path: &Path) -> Outcome<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(("unlink", error)),
+        _ => Ok(()),
+    }
+}
+
+/// `<name>.<kind>.<ms>` beside the log.
+fn named(log: &Path, kind: &str, stamp: u64) -> PathBuf {
+    let mut name = log.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{kind}.{stamp}"));
+    log.with_file_name(name)
+}
+
+/// A new, locked file at `path`. What a killed process left there is removed; that of a living one is locked.
+fn create(path: &Path) -> Outcome<File> {
+    for _ in 0..MOST_ATTEMPTS {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create_new(true).mode(0o600);
+        let file = match options.open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                remove_left(path)?;
+                continue;
+            }
+            Err(error) => return Err(("open", error)),
+        };
+        if lock::try_exclusive(&file).map_err(|error| ("flock", error))? && is_at(&file, path)? {
+            return Ok(file);
+        }
+    }
+    Err(("open", io::ErrorKind::AlreadyExists.into()))
+}
+
+fn remove_left(path: &Path) -> Outcome<()> {
+    match fs::symlink_metadata(path) {
+        // Nobody's work: ours is a regular file.
+        Ok(metadata) if !metadata.is_file() => return remove_name(path),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        _ => {}
+    }
+    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags(i32::try_from(flags.bits()).unwrap_or_default());
+    let file = match options.open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(("open", error)),
+    };
+    if !lock::try_exclusive(&file).map_err(|error| ("flock", error))? {
+        let message = format!("another process is at {}", path.display());
+        return Err(("flock", io::Error::new(io::ErrorKind::WouldBlock, message)));
+    }
+    if is_at(&file, path)? { remove_name(path) } else { Ok(()) }
+}
+
+fn is_at(file: &File, path: &Path) -> Outcome<bool> {
+    let here = file.metadata().map_err(|error| ("fstat", error))?;
+    match fs::symlink_metadata(path) {
+        Ok(there) => Ok((here.dev(), here.ino()) == (there.dev(), there.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(("stat", error)),
+    }
+}
+
+/// The owner first: changing it takes bits of the mode away.
+fn become_like(file: &File, log: &Metadata) -> Outcome<()> {
+    let now = file.metadata().map_err(|error| ("fstat", error))?;
+    if (now.uid(), now.gid()) != (log.uid(), log.gid()) {
+        fchown(file, Some(log.uid()), Some(log.gid())).map_err(|error| ("fchown", error))?;
+    }
+    let mode = Permissions::from_mode(log.mode() & 0o7777);
+    file.set_permissions(mode).map_err(|error| ("fchmod", error))
+}
