@@ -1,4 +1,3 @@
-import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, realpathSync, statSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
@@ -7,40 +6,16 @@ import { describe, expect, it } from 'vitest';
 import { Child, endsWell, startTogether, within } from './child';
 import { Driven, type Answer } from './driven';
 import { checkHistory } from './history';
-import { chronicle, note, present, scratchFolder, skipped } from './scratch';
+import { chronicle, note, scratchFolder } from './scratch';
+import { mayTrace, straceCommand, type Faults } from './strace';
 import { callsOf } from './writer';
 
 const scratch = scratchFolder();
-const traceable = mayTrace();
-
-function mayTrace(): boolean {
-  if (!present('system call faults', 'strace')) return false;
-  const probe = spawnSync('strace', ['-f', '--seccomp-bpf', '-qq', '-e', 'trace=getpid', 'true']);
-  if (probe.status !== 0) skipped('system call faults', 'a permission to trace not found');
-  return probe.status === 0;
-}
+const traceable = mayTrace('system call faults');
 
 const writing = 'write,writev,pwrite64,pwritev,pwritev2';
 const reading = 'read,readv,pread64,preadv,preadv2';
 const syncing = 'fdatasync,fsync';
-
-/** What strace injects, as it is told: `write:error=EIO:when=1`. It counts per thread and per call. */
-interface Faults {
-  path: string;
-  inject: string[];
-  trace?: string;
-}
-
-function straceCommand({ path, inject, trace = '' }: Faults): { log: string; command: string[] } {
-  const log = `${path}.trace`;
-  const calls = inject.map((fault) => fault.split(':')[0]);
-  const traced = [...calls, ...(trace ? [trace] : [])].join(',');
-  const injections = inject.flatMap((fault) => ['-e', `inject=${fault}`]);
-  // With its filter in the kernel strace is quick, and silently sends no signal.
-  const quick = inject.some((fault) => fault.includes(':signal=')) ? [] : ['--seccomp-bpf'];
-  const options = ['-f', ...quick, '-qq', '-o', log, '-P', path, '-e', `trace=${traced}`];
-  return { log, command: ['strace', ...options, ...injections] };
-}
 
 class Traced extends Driven {
   readonly log: string;
