@@ -1,6 +1,15 @@
 // Repairs whose system calls fail, or in the middle of which the process is killed: the path names the old file or the new one.
-import { chownSync, readdirSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  chownSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
+import { setImmediate as turn } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { Driven } from './driven';
 import { chronicle, note, scratchFolder } from './scratch';
@@ -101,6 +110,47 @@ describe.skipIf(!traceable)('a repair whose system call fails', () => {
     await scene.driven.end();
     expect(await chronicle.repairChronicle(scene.path)).toMatchObject({ repaired: false });
   });
+});
+
+describe.skipIf(!traceable)('a line that comes without the lock', () => {
+  const late = '{"late":1}\n';
+
+  it('while the new file is synced is in the new file too', async () => {
+    const scene = new Scene('fsync:delay_enter=1500000', 'new file');
+    const answer = scene.driven.value('repairChronicle', scene.path);
+    const written = () => {
+      const stat = statSync(join(scene.folder, '.log.sage.chronicle-repair'), {
+        throwIfNoEntry: false,
+      });
+      return stat?.size === mended.length;
+    };
+    while (!written()) await turn();
+    appendFileSync(scene.path, `\n${late}`);
+    const result = await answer;
+    expect(scene.bytes.toString()).toBe(mended.toString() + late);
+    expect(result.warnings).toEqual([]);
+    // What was torn has its newline by now.
+    const kinds = result.plan.removed.map(({ kind }: { kind: string }) => kind);
+    expect(kinds).toEqual(['malformed', 'malformed']);
+    await scene.driven.end();
+  });
+
+  it.each([true, false])(
+    'right before the rename stays in the old file, which is kept, and is told (backup: %s)',
+    async (createBackup) => {
+      const scene = new Scene(`${renaming}:delay_enter=1500000`, 'new file');
+      const answer = scene.driven.value('repairChronicle', scene.path, { createBackup });
+      while (!scene.beside.some((name) => name.includes('backup'))) await turn();
+      appendFileSync(scene.path, late);
+      const result = await answer;
+      expect(scene.bytes.equals(mended)).toBe(true);
+      expect(readFileSync(result.backupPath, 'utf8')).toBe(damaged.toString() + late);
+      expect(result.warnings).toHaveLength(1);
+      expect(result.warnings[0]).toContain(`${late.length} bytes`);
+      expect(result.warnings[0]).toContain(result.backupPath);
+      await scene.driven.end();
+    },
+  );
 });
 
 describe.skipIf(!traceable)('a repair that is killed at a system call', () => {

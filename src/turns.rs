@@ -1,4 +1,4 @@
-//! Long work on the pool, a turn at a time: between two turns whoever else waits for a thread has its turn.
+//! Long work on the pool, a part at a time: between two turns whoever else waits for a thread has its turn.
 
 use std::io;
 use std::sync::Arc;

@@ -238,7 +238,7 @@ fn consecutive_duplicates_alone_are_moved_out_and_bad_lines_stay() {
 
 #[test]
 fn lines_too_long_to_be_records_are_moved_whole_and_a_log_larger_than_a_slice_is_copied_whole() {
-    let long = vec![b'x'; (64 << 20) + 17];
+    let long = vec![b'x'; (67 << 20) + 17];
     let good: Vec<u8> =
         (0..30_000).flat_map(|n| format!("{}\n", event(&n.to_string())).into_bytes()).collect();
     for only_consecutive in [false, true] {
@@ -397,6 +397,23 @@ fn a_lock_that_is_not_free_in_time_is_told_and_nothing_was_touched() {
         }
     }
     assert_eq!(log.bytes(), DAMAGED);
+    log.assert_alone();
+}
+
+#[test]
+fn a_tail_that_its_writer_ends_while_the_lock_is_waited_for_is_no_reason_for_a_rewrite() {
+    let log = Log::of("{\"a\":1}\n{\"b\":");
+    let mut writer = OpenOptions::new().append(true).open(log.file()).unwrap();
+    fs4::FileExt::try_lock(&writer).unwrap();
+    let path = log.path.clone();
+    let options = RepairOptions { lock_timeout: Duration::from_secs(60), ..Default::default() };
+    let repairing = std::thread::spawn(move || repair(&path, options).unwrap());
+    // It has looked by then, most likely; if not, it finds nothing to do at once.
+    std::thread::sleep(Duration::from_millis(200));
+    writer.write_all(b"2}\n").unwrap();
+    fs4::FileExt::unlock(&writer).unwrap();
+    assert_eq!(repairing.join().unwrap(), Report { kept: 2, ..Report::default() });
+    assert_eq!(log.bytes(), b"{\"a\":1}\n{\"b\":2}\n");
     log.assert_alone();
 }
 
