@@ -12,7 +12,7 @@ import { dirname } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import type { ChronicleRepairResult } from '../index.mjs';
-import { Child, endsWell, startTogether } from './child';
+import { Child, endsWell, startTogether, within } from './child';
 import { Driven } from './driven';
 import { chronicle, failure, note, present, scratchFolder } from './scratch';
 import { ackedIn, callsOf, moreAcks, startWriter } from './writer';
@@ -314,6 +314,27 @@ describe('a repair beside writers', () => {
     // A dry run asks for no lock.
     expect((await chronicle.repairChronicle(path, { dryRun: true })).plan.kept).toBe(2);
     holder.send('go');
+    await endsWell([holder]);
+  });
+});
+
+describe.skipIf(!python)('more repairs than run at a time', () => {
+  it('wait for their turn, and those that wait can be given up', async () => {
+    const paths = Array.from({ length: 10 }, (_, n) => damagedLog(`log${n}.sage`));
+    const holder = Child.python('hold_lock.py', ...paths);
+    await holder.line((line) => line.startsWith('held'));
+    const controller = new AbortController();
+    const repairs = paths.map((path, n) => {
+      const signal = n < 9 ? {} : { signal: controller.signal };
+      return chronicle.repairChronicle(path, { lockTimeoutMs: 120_000, ...signal });
+    });
+    const reason = { why: 'given up' };
+    controller.abort(reason);
+    const last = repairs.pop() ?? Promise.resolve();
+    expect(await within(failure(last), 30_000, 'the last was not given up')).toBe(reason);
+    holder.send('go');
+    for (const { repaired } of await Promise.all(repairs)) expect(repaired).toBe(true);
+    expect(readFileSync(paths[9] ?? '').equals(damaged)).toBe(true);
     await endsWell([holder]);
   });
 });

@@ -1,6 +1,6 @@
 //! What a log holds: counts by type, actor and hour, sizes, copies, and whether its links lead anywhere.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::sync::Arc;
@@ -207,7 +207,7 @@ struct Tally {
     hours: HashMap<Text, usize>,
     hasher: SipHasher13,
     /// Canonical forms so far, by a hash so wide that no two collide.
-    forms: HashMap<u128, ()>,
+    forms: HashSet<u128>,
     /// The place of the first record with each id, by the same hash.
     ids: HashMap<u128, u64>,
     /// Links to what has not come yet: the record's place and id, and the id it names.
@@ -224,7 +224,7 @@ impl Tally {
             actors: HashMap::new(),
             hours: HashMap::new(),
             hasher: SipHasher13::new_with_keys(random(), random()),
-            forms: HashMap::new(),
+            forms: HashSet::new(),
             ids: HashMap::new(),
             open_links: Vec::new(),
         }
@@ -242,11 +242,10 @@ impl Tally {
         let Ok(envelope) = Envelope::of(line) else { return };
         let index = self.analysis.total_events;
         self.analysis.total_events += 1;
-        let event_type = envelope.text("type");
-        if let Some(name) = &event_type {
-            count(&mut self.analysis.event_types, &mut self.types, name);
+        if let Some(name) = envelope.text("type") {
+            count(&mut self.analysis.event_types, &mut self.types, &name);
         }
-        self.measure(line, index, event_type.as_deref().unwrap_or_default());
+        self.measure(&envelope, line, index);
         let timestamp = envelope.get("timestamp");
         let time = timestamp.and_then(|raw| Some((Instant::of_json(raw)?, raw)));
         see(&mut self.analysis.time_range, time);
@@ -258,20 +257,20 @@ impl Tally {
         self.follow(index, keys.event_id.as_deref(), &envelope);
     }
 
-    fn measure(&mut self, line: &[u8], index: u64, event_type: &[u8]) {
-        // As long as what `JSON.stringify` makes of the record: the same tokens in another order.
-        let Ok(whole) = canonicalize(line, Form::Jcs, None) else { return };
-        let size = utf16_units(&whole);
+    /// Its canonical form is as long as what `JSON.stringify` makes of it: the same tokens in another order.
+    fn measure(&mut self, envelope: &Envelope<'_>, line: &[u8], index: u64) {
+        let Ok(form) = canonicalize(line, Form::Jcs, Some("eventId")) else { return };
+        let id = envelope.get("eventId").and_then(|id| canonicalize(id, Form::Jcs, None).ok());
+        let comma = u64::from(form != b"{}");
+        let size = utf16_units(&form)
+            + id.map_or(0, |id| utf16_units(b"\"eventId\":") + utf16_units(&id) + comma);
         self.analysis.total_size += size;
         if self.analysis.largest_event.as_ref().is_none_or(|largest| size > largest.size) {
-            let event_type = event_type.into();
+            let event_type = envelope.text("type").unwrap_or_default().as_ref().into();
             self.analysis.largest_event = Some(Largest { index, size, event_type });
         }
-        let Ok(form) = canonicalize(line, Form::Jcs, Some("eventId")) else { return };
         let hash = self.hasher.hash(&form).as_u128();
-        if self.forms.insert(hash, ()).is_some() {
-            self.analysis.duplicate_events += 1;
-        }
+        self.analysis.duplicate_events += u64::from(!self.forms.insert(hash));
     }
 
     fn meet_actor(&mut self, envelope: &Envelope<'_>, time: Option<(Instant, &[u8])>) {

@@ -10,7 +10,7 @@ use crate::pool::locked;
 pub(crate) static READING: Permits = Permits::new(40);
 /// Logs being rewritten, with three descriptors each.
 #[cfg(feature = "node")]
-pub(crate) static MENDING: Permits = Permits::new(4);
+pub(crate) static MENDING: Permits = Permits::new(6);
 /// Side indexes being made.
 pub(crate) static INDEXING: Permits = Permits::new(1);
 

@@ -88,15 +88,18 @@ fn a_torn_tail_is_nothing_and_an_unterminated_record_counts() {
 
 #[test]
 fn sizes_are_those_of_the_json_text_in_utf16_units() {
-    // As JSON.stringify writes them: {"a":"é😀\n","b":1} has 19 units and {"type":"X","b":2} has 18.
+    // As JSON.stringify writes them: {"a":"é😀\n","b":1} has 19 units, {"type":"X","b":2} 18,
+    // {"eventId":"x"} 15 and {"eventId":[1,2.5],"a":0} 25.
     let found = analysis_of(&[
         "{}",
         " { \"a\" : \"\\u00e9\\ud83d\\ude00\\n\" , \"b\" : 1.0 } \r",
         r#"{"type":"X","b":2}"#,
+        r#"{"event\u0049d" : "\u0078"}"#,
+        r#"{"eventId":[1, {}],"a":0,"eventId":[1, 2.50]}"#,
     ]);
     let largest = found.largest_event.unwrap();
-    assert_eq!((largest.index, largest.size, &*largest.event_type), (1, 19, &b""[..]));
-    assert_eq!(found.total_size, 2 + 19 + 18);
+    assert_eq!((largest.index, largest.size, &*largest.event_type), (4, 25, &b""[..]));
+    assert_eq!(found.total_size, 2 + 19 + 18 + 15 + 25);
 }
 
 #[test]

@@ -51,10 +51,12 @@ fn begin<W: Turns>(
     work: Result<W>,
     told: fn(&W::Output) -> String,
 ) {
-    let (slot, stop) = port.desk.borrow_mut().stoppable(id);
+    let (slot, begun) = port.desk.borrow_mut().stoppable(id);
     match work {
         Ok(work) => permits.acquire(Box::new(move |permit| {
-            run(&slot, stop, Permitted { work, _permit: permit }, told);
+            if begun.begin() {
+                run(&slot, begun.stop.clone(), Permitted { work, _permit: permit }, told);
+            }
         })),
         Err(error) => slot.settle(outcome::error(&error), None),
     }

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, Weak};
 use std::time::Duration;
 
 use napi::bindgen_prelude::{Either3, Env, Function, Null};
@@ -44,8 +44,24 @@ enum Cancel {
     Append(Ticket),
     Lock(Search),
     Other(Arc<Slot>),
-    /// Work in slices, which settles itself once it has stopped.
-    Stop(Arc<AtomicBool>),
+    /// Work in turns, which settles itself once it has stopped; before its first one it is over at once.
+    Stop(Arc<Begun>, Weak<Slot>),
+}
+
+/// How far work in turns is.
+#[derive(Default)]
+pub(super) struct Begun {
+    /// It has begun, or never will.
+    is: AtomicBool,
+    /// It is to stop.
+    pub(super) stop: Arc<AtomicBool>,
+}
+
+impl Begun {
+    /// Says that it begins now. False if it was given up before.
+    pub(super) fn begin(&self) -> bool {
+        !self.is.swap(true, Ordering::AcqRel)
+    }
 }
 
 /// What only the JavaScript thread uses: what is pending, and whether that keeps the process alive.
@@ -169,7 +185,14 @@ impl Port {
             Some(Some(Cancel::Append(ticket))) => ticket.cancel(),
             Some(Some(Cancel::Lock(search))) => search.cancel(),
             Some(Some(Cancel::Other(slot))) => slot.settle(CANCELLED.into(), None),
-            Some(Some(Cancel::Stop(stop))) => stop.store(true, Ordering::Relaxed),
+            Some(Some(Cancel::Stop(begun, slot))) => {
+                begun.stop.store(true, Ordering::Relaxed);
+                if !begun.is.swap(true, Ordering::AcqRel)
+                    && let Some(slot) = slot.upgrade()
+                {
+                    slot.settle(CANCELLED.into(), None);
+                }
+            }
             Some(None) | None => {}
         }
     }
@@ -240,12 +263,12 @@ impl Desk {
         start(&self.cancellable(id), work);
     }
 
-    /// A request that is given up between two slices of its work.
-    pub(super) fn stoppable(&mut self, id: u32) -> (Arc<Slot>, Arc<AtomicBool>) {
+    /// A request that is given up between two turns of its work.
+    pub(super) fn stoppable(&mut self, id: u32) -> (Arc<Slot>, Arc<Begun>) {
         let slot = Arc::new(self.slot(id));
-        let stop = Arc::new(AtomicBool::new(false));
-        self.pending.insert(id, Some(Cancel::Stop(stop.clone())));
-        (slot, stop)
+        let begun = Arc::new(Begun::default());
+        self.pending.insert(id, Some(Cancel::Stop(begun.clone(), Arc::downgrade(&slot))));
+        (slot, begun)
     }
 
     pub(super) fn cancellable(&mut self, id: u32) -> Arc<Slot> {
