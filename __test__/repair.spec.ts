@@ -5,6 +5,7 @@ import {
   linkSync,
   readdirSync,
   readFileSync,
+  rmSync,
   statSync,
   writeFileSync,
 } from 'node:fs';
@@ -181,16 +182,25 @@ describe('repairChronicle', () => {
     const bytes = Buffer.from(`${line.repeat(20_000)}no object\n`);
     writeFileSync(path, bytes);
     const reason = { why: 'given up' };
-    for (const start of ['at once', 'while the new file is written']) {
+    const giveUp = async (begun: () => boolean) => {
       const controller = new AbortController();
       const repair = chronicle.repairChronicle(path, { signal: controller.signal });
-      const begun = () => start === 'at once' || beside(path).length > 1;
       while (!begun()) await pause(0);
       controller.abort(reason);
-      expect(await failure(repair)).toBe(reason);
-      expect(beside(path)).toEqual(['log.sage']);
-      expect(readFileSync(path).equals(bytes)).toBe(true);
+      return repair.catch((error: unknown) => error);
+    };
+    expect(await giveUp(() => true)).toBe(reason);
+    expect(beside(path)).toEqual(['log.sage']);
+    let outcome: unknown;
+    for (let attempt = 0; attempt < 20 && outcome !== reason; attempt += 1) {
+      // It may have been done before this process had its turn.
+      for (const name of beside(path)) rmSync(scratch.path(name));
+      writeFileSync(path, bytes);
+      outcome = await giveUp(() => beside(path).length > 1);
     }
+    expect(outcome).toBe(reason);
+    expect(beside(path)).toEqual(['log.sage']);
+    expect(readFileSync(path).equals(bytes)).toBe(true);
     const aborted = AbortSignal.abort(reason);
     expect(await failure(chronicle.repairChronicle(path, { signal: aborted }))).toBe(reason);
     expect((await chronicle.repairChronicle(path)).repaired).toBe(true);
