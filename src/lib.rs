@@ -83,6 +83,7 @@ pub mod verify;
 mod turns;
 pub mod plan;
 mod replacement;
+mod rewrite;
 pub mod repair;
 pub mod analyze;
 

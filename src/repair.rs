@@ -11,21 +11,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::error::{Code, Error, Result, Written};
-use crate::lines::{Lines, Piece};
+use crate::lines::Lines;
 use crate::path::{ChroniclePath, side_file};
-use crate::plan::{Fate, Order, Plan, RemovedKind, RemovedLine, Task};
-use crate::replacement::{self, Failure, Replacement};
-use crate::scan::{self, Verdict};
-use crate::storage::{self, Disk, FileDisk, FileStorage, Stat, Storage, read_exact_at};
+use crate::plan::{Order, Plan, RemovedKind, RemovedLine, Task};
+use crate::replacement::{self, Failure, Outcome};
+use crate::rewrite::{Copying, Held, look_on};
+use crate::storage::{self, Disk, FileDisk, FileStorage, Stat, Storage};
 use crate::turns::{Step, Turns};
 
 /// Times the file at the path may be another one than was opened before this is taken for a file system without stable
 /// inode numbers.
 const MOST_REOPENS: u32 = 100;
-/// Times the copy goes on with what somebody appended without the lock; what comes later is in the old file alone.
-const MOST_EXTENSIONS: u32 = 100;
-/// Bytes copied at a time of a line that is too long to be held.
-const CHUNK: usize = 1 << 20;
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,8 +104,8 @@ enum Phase {
     Looking(Look),
     Locking(Wait),
     Ordering(Held, Look),
-    Copying(Box<Copy>),
-    Placing(Box<Copy>),
+    Copying(Box<Copying>),
+    Placing(Box<Copying>),
     Over,
 }
 
@@ -128,34 +124,6 @@ struct Wait {
     since: Instant,
     tries: u32,
     reopens: u32,
-}
-
-/// The log under its lock, which is released on every way out.
-struct Held {
-    storage: FileStorage,
-    file: PathBuf,
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        // The close that follows ends the lock in any case.
-        let _ = self.storage.unlock();
-    }
-}
-
-/// A walk that writes what stays.
-struct Copy {
-    /// Before the lock, so that the next who gets that finds nothing of this one left.
-    replacement: Replacement,
-    held: Held,
-    lines: Lines,
-    end: u64,
-    plan: Plan,
-    /// The records in the order of their times, if that is another one.
-    order: std::vec::IntoIter<Range<u64>>,
-    reordered: u64,
-    is_synced: bool,
-    extensions: u32,
 }
 
 impl Turns for Repair {
@@ -302,30 +270,17 @@ impl Repair {
     }
 
     fn begin_copy(&self, held: Held, order: Vec<Range<u64>>, reordered: u64) -> Advance {
-        let end = self.stat(&held.storage)?.length;
-        let replacement = Replacement::begin(&held.file).map_err(|failure| self.cannot(failure))?;
-        Ok(more(Phase::Copying(Box::new(Copy {
-            held,
-            lines: Lines::new(0, end),
-            end,
-            plan: self.plan(),
-            replacement,
-            order: order.into_iter(),
-            reordered,
-            is_synced: false,
-            extensions: 0,
-        }))))
+        let copy = Copying::begin(held, self.plan(), order, reordered)
+            .map_err(|failure| self.cannot(failure))?;
+        Ok(more(Phase::Copying(Box::new(copy))))
     }
 
-    fn copy(&self, mut copy: Box<Copy>) -> Advance {
+    fn copy(&self, mut copy: Box<Copying>) -> Advance {
         let done = copy.go_on().map_err(|failure| self.cannot(failure))?;
         Ok(more(if done { Phase::Placing(copy) } else { Phase::Copying(copy) }))
     }
 
-    fn place(&self, mut copy: Copy) -> Advance {
-        if copy.order.next().is_some() {
-            return Err(self.cannot(changed()));
-        }
+    fn place(&self, mut copy: Copying) -> Advance {
         if copy.plan.removed.is_empty() && copy.reordered == 0 {
             // What was torn is whole by now: its writer has come to its end.
             return Ok(over(Report::planned(copy.plan, 0)));
@@ -342,7 +297,7 @@ impl Repair {
             let message = format!("{path} was repaired, but perhaps not durably");
             Error::io(message, operation, error).with_written(Written::Unknown)
         })?;
-        let Copy { plan, reordered, replacement, end, .. } = copy;
+        let Copying { plan, reordered, replacement, end, .. } = copy;
         let mut report = Report::planned(plan, reordered);
         report.repaired = true;
         report.changes = changes(&report);
@@ -353,7 +308,7 @@ impl Repair {
     }
 
     /// Everything up to the rename.
-    fn ready(&self, copy: &mut Copy) -> std::result::Result<(), Failure> {
+    fn ready(&self, copy: &mut Copying) -> Outcome<()> {
         let metadata = copy.held.storage.metadata().map_err(|error| ("fstat", error))?;
         copy.replacement.finish(&metadata)?;
         copy.replacement.back_up()?;
@@ -363,7 +318,7 @@ impl Repair {
     }
 
     /// Everything after the rename. Says how many bytes came into the old file too late to be in the new one.
-    fn settle(&self, copy: &mut Copy) -> std::result::Result<u64, Failure> {
+    fn settle(&self, copy: &mut Copying) -> Outcome<u64> {
         copy.replacement.sync_folder()?;
         let length = copy.held.storage.stat().map_err(|error| ("fstat", error))?.length;
         let late = length.saturating_sub(copy.end);
@@ -405,164 +360,6 @@ impl Repair {
         let has_none = error.kind() == io::ErrorKind::Unsupported;
         let failed = self.cannot(("flock", error));
         if has_none { failed.with_code(Code::Unsupported) } else { failed }
-    }
-}
-
-impl Copy {
-    /// Copies the next piece. True at the end.
-    fn go_on(&mut self) -> std::result::Result<bool, Failure> {
-        let Copy { held, lines, plan, replacement, order, .. } = self;
-        let storage = &held.storage;
-        match lines.next(storage).map_err(|error| ("pread", error))? {
-            Piece::Whole { offset, bytes } => {
-                let mut outcome = Ok(());
-                scan::complete_lines(bytes, |start, line| {
-                    if outcome.is_err() {
-                        return;
-                    }
-                    let offset = offset + start as u64;
-                    let fate = plan.line(line, offset);
-                    outcome = put(storage, replacement, order, fate, line, offset)
-                        .and_then(|()| end_line(replacement, fate));
-                });
-                outcome?;
-                Ok(false)
-            }
-            Piece::TooLong { offset, length } => {
-                let fate = plan.too_long(offset, length);
-                // With its newline.
-                copy_range(storage, offset..offset + length + 1, |bytes| match fate {
-                    Fate::Removed => replacement.put_aside(bytes),
-                    Fate::Record | Fate::Other => replacement.keep(bytes),
-                })?;
-                Ok(false)
-            }
-            Piece::Tail { offset, bytes, length } => {
-                let bytes = bytes.to_vec();
-                self.end(offset, &bytes, length)
-            }
-        }
-    }
-
-    /// At the end as it was: goes on if the file has grown since, because somebody appends without the lock. The long sync comes before the
-    /// last look.
-    fn end(
-        &mut self,
-        offset: u64,
-        bytes: &[u8],
-        length: u64,
-    ) -> std::result::Result<bool, Failure> {
-        if !self.is_synced {
-            self.replacement.sync()?;
-            self.is_synced = true;
-        }
-        let now = self.held.storage.stat().map_err(|error| ("fstat", error))?.length;
-        if now > self.end && self.extensions < MOST_EXTENSIONS {
-            self.extensions += 1;
-            self.end = now;
-            self.lines = Lines::new(offset, now);
-            return Ok(false);
-        }
-        let fate = self.plan.tail(bytes, offset, length);
-        if length > bytes.len() as u64 {
-            let replacement = &mut self.replacement;
-            copy_range(&self.held.storage, offset..offset + length, |bytes| match fate {
-                Fate::Removed => replacement.put_aside(bytes),
-                Fate::Record | Fate::Other => replacement.keep(bytes),
-            })?;
-            return Ok(true);
-        }
-        put(&self.held.storage, &mut self.replacement, &mut self.order, fate, bytes, offset)?;
-        if fate == Fate::Record {
-            end_line(&mut self.replacement, fate)?;
-        }
-        Ok(true)
-    }
-}
-
-/// Puts a line, without its newline, where it belongs. In the place of a record comes the one whose turn it is.
-fn put(
-    storage: &FileStorage,
-    replacement: &mut Replacement,
-    order: &mut std::vec::IntoIter<Range<u64>>,
-    fate: Fate,
-    line: &[u8],
-    offset: u64,
-) -> std::result::Result<(), Failure> {
-    match fate {
-        Fate::Removed => return replacement.put_aside(line),
-        Fate::Other => return replacement.keep(line),
-        Fate::Record => {}
-    }
-    match order.next() {
-        // Where the order ends there is what came after it was made.
-        Some(turn) if turn.start != offset => {
-            let mut record = vec![0; usize::try_from(turn.end - turn.start).unwrap_or_default()];
-            read_exact_at(storage, &mut record, turn.start).map_err(|error| ("pread", error))?;
-            if !matches!(scan::judge(&record), Verdict::Record(_)) {
-                return Err(changed());
-            }
-            replacement.keep(&record)
-        }
-        _ => replacement.keep(line),
-    }
-}
-
-fn changed() -> Failure {
-    ("pread", io::Error::other("the file was changed in place while it was read"))
-}
-
-fn end_line(replacement: &mut Replacement, fate: Fate) -> std::result::Result<(), Failure> {
-    match fate {
-        Fate::Removed => replacement.put_aside(b"\n"),
-        Fate::Record | Fate::Other => replacement.keep(b"\n"),
-    }
-}
-
-fn copy_range(
-    storage: &FileStorage,
-    range: Range<u64>,
-    mut put: impl FnMut(&[u8]) -> std::result::Result<(), Failure>,
-) -> std::result::Result<(), Failure> {
-    let mut at = range.start;
-    while at < range.end {
-        let wanted = usize::try_from(range.end - at).unwrap_or(CHUNK).min(CHUNK);
-        let mut bytes = vec![0; wanted];
-        read_exact_at(storage, &mut bytes, at).map_err(|error| ("pread", error))?;
-        put(&bytes)?;
-        at += wanted as u64;
-    }
-    Ok(())
-}
-
-/// Decides about the next piece. True at the end.
-fn look_on(
-    storage: &dyn Storage,
-    lines: &mut Lines,
-    plan: &mut Plan,
-    order: &mut Option<Order>,
-) -> io::Result<bool> {
-    let mut note = |fate, record: &[u8], offset| {
-        if let (Fate::Record, Some(order)) = (fate, order.as_mut()) {
-            order.note(record, offset);
-        }
-    };
-    match lines.next(storage)? {
-        Piece::Whole { offset, bytes } => {
-            scan::complete_lines(bytes, |start, line| {
-                let offset = offset + start as u64;
-                note(plan.line(line, offset), line, offset);
-            });
-            Ok(false)
-        }
-        Piece::TooLong { offset, length } => {
-            plan.too_long(offset, length);
-            Ok(false)
-        }
-        Piece::Tail { offset, bytes, length } => {
-            note(plan.tail(bytes, offset, length), bytes, offset);
-            Ok(true)
-        }
     }
 }
 

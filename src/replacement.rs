@@ -16,7 +16,7 @@ const BUFFER: usize = 1 << 18;
 
 /// What failed, and how.
 pub(crate) type Failure = (&'static str, io::Error);
-type Outcome<T> = Result<T, Failure>;
+pub(crate) type Outcome<T> = Result<T, Failure>;
 
 /// The new file and what it leaves behind. Dropped before it took its place, it removes all that it made.
 pub(crate) struct Replacement {
