@@ -79,6 +79,9 @@ export declare class Verifier {
   close(id?: number | undefined | null): void
 }
 
+/** Counts what a log holds. */
+export declare function analyze(port: Port, id: number, path: string, options?: string | undefined | null): void
+
 /** Appends and waits. */
 export declare function appendSync(path: string, events: string, options?: string | undefined | null): string
 
@@ -99,6 +102,9 @@ export declare function cursorOf(line: string, place: string): string
 
 /** Waits for what is queued in the process; false when some remains. */
 export declare function flushSync(timeoutMs: number): boolean
+
+/** Rewrites a log, or says what a rewrite would do. */
+export declare function repair(port: Port, id: number, path: string, options?: string | undefined | null): void
 
 /** What the process did. */
 export declare function stats(): string
