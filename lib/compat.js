@@ -1,8 +1,119 @@
 'use strict';
 
-// What only the callers of the TypeScript package that came before need.
+// The names of the TypeScript predecessor that have a better replacement here. Each does what it
+// says; none has a rule of its own.
 
+const { access, mkdir } = require('node:fs/promises');
+const { dirname, isAbsolute, join, normalize } = require('node:path');
+const { appendOne } = require('./append.js');
+const { ChronicleError, causeOf, invalid, isChronicleError } = require('./errors.js');
 const { descriptorsOf, lockChronicles } = require('./lock.js');
+const { WINDOW, readOptions } = require('./options.js');
+const { pathText } = require('./path.js');
+const { readChronicle, readSlices, tailChronicle } = require('./read.js');
+
+const ANY_PATH = { anyExtension: true };
+
+/**
+ * Any path of a file, `..` and all. A slash at its end stays, so that it still names no file.
+ *
+ * @param {unknown} path
+ */
+function anyPath(path) {
+  const name = pathText(path);
+  if (name === '') return name;
+  return isAbsolute(name) ? normalize(name) : join(process.cwd(), name);
+}
+
+/**
+ * @param {string} path
+ * @param {unknown} event
+ * @param {number} [timeoutMs]
+ * @returns {Promise<void>}
+ */
+async function atomicAppendEvent(path, event, timeoutMs) {
+  const options = { lockTimeoutMs: timeoutMs, computeId: false };
+  await appendOne(anyPath(path), event, options, { ...ANY_PATH, lenient: true });
+}
+
+/** @param {string} path */
+async function readChronicleFile(path) {
+  return readChronicle(anyPath(path), ANY_PATH);
+}
+
+/** @param {string} path @param {number} [n] */
+async function tailChronicleFile(path, n) {
+  return tailChronicle(anyPath(path), n, ANY_PATH);
+}
+
+/** @param {string} path */
+async function fileExists(path) {
+  try {
+    await access(path);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** @param {string} path */
+async function ensureChronicleDirectory(path) {
+  const folder = dirname(pathText(path));
+  try {
+    await mkdir(folder, { recursive: true });
+  } catch (thrown) {
+    const cause = causeOf(thrown);
+    throw new ChronicleError('EIO', `could not make ${folder}: ${cause.message}`, { path, cause });
+  }
+}
+
+/** @param {string} path @param {string} eventId @param {unknown} [options] */
+async function isDuplicateEvent(path, eventId, options) {
+  const answers = await batchCheckDuplicates(path, [eventId], options);
+  return answers.get(eventId) === true;
+}
+
+/** @param {string} path @param {string} eventId */
+async function isDuplicateUsingIndex(path, eventId) {
+  return isDuplicateEvent(path, eventId);
+}
+
+/**
+ * An id counts wherever an append would meet it: as id or key of any record.
+ *
+ * @param {string} path
+ * @param {readonly string[]} eventIds
+ * @param {unknown} [options]
+ * @returns {Promise<Map<string, boolean>>}
+ */
+async function batchCheckDuplicates(path, eventIds, options) {
+  readOptions(options, WINDOW);
+  const file = anyPath(path);
+  if (!Array.isArray(eventIds)) throw invalid('eventIds must be an array');
+  /** @type {Map<string, boolean>} */
+  const answers = new Map();
+  for (const id of eventIds) {
+    if (typeof id !== 'string' || id === '') throw invalid('eventId must be a non-empty string');
+    answers.set(id, false);
+  }
+  try {
+    await readSlices(file, ANY_PATH, (events) => {
+      for (const { eventId, idempotencyKey } of events) {
+        for (const id of [eventId, idempotencyKey]) if (answers.has(id)) answers.set(id, true);
+      }
+    });
+  } catch (error) {
+    // What cannot be read is told by the append that follows.
+    if (!isChronicleError(error)) throw error;
+    for (const id of answers.keys()) answers.set(id, false);
+  }
+  return answers;
+}
+
+/** @param {string} path */
+async function maintainEventIndex(path) {
+  pathText(path);
+}
 
 /**
  * @param {string} path
@@ -19,4 +130,16 @@ async function cleanStaleLocks(_path) {
   // The kernel ends a lock with its holder: none is stale.
 }
 
-module.exports = { acquireLock, cleanStaleLocks };
+module.exports = {
+  acquireLock,
+  atomicAppendEvent,
+  batchCheckDuplicates,
+  cleanStaleLocks,
+  ensureChronicleDirectory,
+  fileExists,
+  isDuplicateEvent,
+  isDuplicateUsingIndex,
+  maintainEventIndex,
+  readChronicleFile,
+  tailChronicleFile,
+};

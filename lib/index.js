@@ -1,6 +1,7 @@
 'use strict';
 
 const { analyzeChronicle, formatAnalysisReport } = require('./analyze.js');
+const { createAdapter } = require('./adapter.js');
 const {
   append,
   appendEvent,
@@ -16,8 +17,20 @@ const {
   getCompleteChain,
   validateCausalChain,
 } = require('./chain.js');
-const { acquireLock, cleanStaleLocks } = require('./compat.js');
 const { computeChronicleHash, eventsAreIdentical, findDuplicateEvents } = require('./compare.js');
+const {
+  acquireLock,
+  atomicAppendEvent,
+  batchCheckDuplicates,
+  cleanStaleLocks,
+  ensureChronicleDirectory,
+  fileExists,
+  isDuplicateEvent,
+  isDuplicateUsingIndex,
+  maintainEventIndex,
+  readChronicleFile,
+  tailChronicleFile,
+} = require('./compat.js');
 const { ChronicleError, ErrorCodes, isChronicleError } = require('./errors.js');
 const {
   filterEventsByType,
@@ -40,6 +53,7 @@ const {
   isReconciliationEvent,
   isRogueEditDetectedEvent,
 } = require('./events.js');
+const { openChronicle } = require('./handle.js');
 const {
   canonicalizeEvent,
   computeEventId,
@@ -66,6 +80,8 @@ const chronicle = {
   appendEventSync,
   appendEventWithId,
   appendWithCausalChain,
+  atomicAppendEvent,
+  batchCheckDuplicates,
   buildCausalChain,
   canonicalizeEvent,
   ChronicleError,
@@ -76,8 +92,11 @@ const chronicle = {
   computeEventIds,
   countEvents,
   deduplicateConsecutiveEvents,
+  createAdapter,
+  ensureChronicleDirectory,
   ErrorCodes,
   eventsAreIdentical,
+  fileExists,
   filterEventsByType,
   findDuplicateEvents,
   flushSync,
@@ -90,6 +109,8 @@ const chronicle = {
   isBuildEvent,
   isChronicleError,
   isDeployEvent,
+  isDuplicateEvent,
+  isDuplicateUsingIndex,
   isEnvvarChangeEvent,
   isFileAddedEvent,
   isFileMergedEvent,
@@ -105,12 +126,16 @@ const chronicle = {
   isReconciliationEvent,
   isRogueEditDetectedEvent,
   lockChronicles,
+  maintainEventIndex,
+  openChronicle,
   queryChronicle,
   readChronicle,
   repairChronicle,
+  readChronicleFile,
   serializeEvent,
   streamChronicle,
   tailChronicle,
+  tailChronicleFile,
   validateCausalChain,
   validateChroniclePath,
   verifyChronicle,

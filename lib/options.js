@@ -56,6 +56,25 @@ const badLinePolicy = {
   test: (/** @type {unknown} */ v) => v === 'skip' || v === 'throw' || typeof v === 'function',
 };
 
+// `Date` itself is one, so it may be a function.
+const clock = {
+  must: 'an object with a function now',
+  test: (/** @type {any} */ v) => typeof v?.now === 'function',
+};
+
+const size = {
+  must: 'a number, 0 or more',
+  test: (/** @type {unknown} */ v) => typeof v === 'number' && v >= 0,
+};
+
+const validation = {
+  must: "'contract', 'none' or a Standard Schema of version 1",
+  test: (/** @type {any} */ v) =>
+    v === 'contract' ||
+    v === 'none' ||
+    (v?.['~standard']?.version === 1 && typeof v['~standard'].validate === 'function'),
+};
+
 /** @type {Record<string, Kind>} */
 const PATH = { anyExtension: flag };
 
@@ -119,6 +138,15 @@ const VERIFY = {
   },
   signal,
 };
+
+/** @type {Record<string, Kind>} */
+const OPEN = { ...PATH, clock, validate: validation };
+
+/** @type {Record<string, Kind>} */
+const ADAPTER = { ...PATH, clock, baseDir: name };
+
+/** @type {Record<string, Kind>} */
+const WINDOW = { windowSize: size, useIndex: flag };
 
 /** @type {Record<string, Kind>} */
 const LOCK = {
@@ -186,6 +214,15 @@ function readOptions(given, known) {
 }
 
 /**
+ * The kinds of a function's options, for a handle that knows the path.
+ *
+ * @param {Record<string, Kind>} kinds
+ */
+function withoutPath({ anyExtension: _, ...kinds }) {
+  return kinds;
+}
+
+/**
  * Options as the binding takes them; null stands for all defaults.
  *
  * @param {Record<string, unknown>} options
@@ -196,6 +233,7 @@ function toNative(options) {
 
 module.exports = {
   ANALYZE,
+  ADAPTER,
   APPEND,
   APPEND_SYNC,
   CHAIN,
@@ -205,6 +243,7 @@ module.exports = {
   FLUSH,
   FOLLOW,
   MEMORY,
+  OPEN,
   LOCK,
   PATH,
   QUERY,
@@ -212,6 +251,8 @@ module.exports = {
   STREAM,
   REPAIR,
   VERIFY,
+  WINDOW,
   readOptions,
   toNative,
+  withoutPath,
 };

@@ -49,6 +49,7 @@ const id = /^[0-9a-f]{64}\n$/;
 /** Mistakes that the types must refuse, so that a check that sees no types at all is no success. */
 const typed = (path) => `
 import { append, isBuildEvent, readChronicle, type ChronicleEvent, type Receipt } from '@sage/chronicle';
+import { toStampUnsafe } from '@sage/chronicle/testing';
 
 async function main(): Promise<void> {
   const receipt: Receipt = await append('${path}', {
@@ -59,12 +60,12 @@ async function main(): Promise<void> {
   // @ts-expect-error a BUILD event needs its status
   const incomplete = () => append('${path}', { type: 'BUILD', timestamp: 't', actor: { agent: 'a', id: 'b' } });
   const events: ChronicleEvent[] = await readChronicle('${path}');
-  for (const event of events) if (isBuildEvent(event)) console.log(event.status, wrong, typeof incomplete);
+  for (const event of events) if (isBuildEvent(event)) console.log(event.status, wrong, typeof incomplete, toStampUnsafe(events).pass);
 }
 
 void main();
 `;
-const printed = 'success 0 function\n';
+const printed = 'success 0 function false\n';
 
 /** Compiles the program under one resolution and returns the folder of the output. */
 function compile(resolution, module, file) {
@@ -132,6 +133,8 @@ try {
       'index.mjs',
       'index.d.ts',
       'index.d.mts',
+      'testing.js',
+      'testing.d.ts',
       'binding.js',
       'ARCHITECTURE.md',
       'LICENSE',
@@ -193,6 +196,20 @@ if (other.length > 0 || Object.keys(cjs).length === 0) throw new Error('not the 
 console.log('same');`,
     );
     assert.equal(run(process.execPath, ['same.mjs']), 'same\n');
+  });
+  await holds('the subpath testing gives both the same functions too', () => {
+    write(
+      'testing.mjs',
+      `import * as esm from '@sage/chronicle/testing';
+import { createRequire } from 'node:module';
+const cjs = createRequire(import.meta.url)('@sage/chronicle/testing');
+const other = Object.keys(cjs).filter((name) => cjs[name] !== esm[name]);
+if (other.length > 0) throw new Error('not the same: ' + other);
+const chronicle = esm.makeChronicle();
+await chronicle.append('log.sage', { type: 'X' });
+console.log((await chronicle.read('log.sage')).length);`,
+    );
+    assert.equal(run(process.execPath, ['testing.mjs']), '1\n');
   });
   await holds('TypeScript with bundler resolution sees the types', () => {
     compile('bundler', 'esnext', 'bundler.ts');
