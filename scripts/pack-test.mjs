@@ -174,6 +174,12 @@ try {
     assert.deepEqual(Object.keys(manifest.dependencies ?? {}), []);
     assert.ok(!existsSync(join(installed, 'binding.gyp')));
   });
+  await holds('the command is installed, and appends', () => {
+    const command = join(project, 'node_modules', '.bin', windows ? 'chronicle.cmd' : 'chronicle');
+    const event = { type: 'BUILD', timestamp: 't', actor: { agent: 'pack', id: 'test' } };
+    run(command, ['append', 'command.sage', JSON.stringify(event)]);
+    assert.equal(run(command, ['count', 'command.sage']), '1\n');
+  });
   await holds('an ECMAScript module appends, reads and verifies', () => {
     write('esm.mjs', `import { ${names} } from '@sage/chronicle';\n${use('esm.sage')}`);
     assert.match(run(process.execPath, ['esm.mjs']), id);

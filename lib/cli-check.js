@@ -1,0 +1,141 @@
+'use strict';
+
+const { statSync } = require('node:fs');
+const { streamChronicle, verifyChronicle } = require('./index.js');
+const { anyFile } = require('./cli-options.js');
+const { Progress } = require('./cli-output.js');
+const { counted, isObject, printable, size, style } = require('./cli-text.js');
+
+/**
+ * @typedef {import('./cli-arguments.js').Command} Command
+ * @typedef {import('./cli-output.js').Output} Output
+ */
+
+/** @type {Command} */
+const verify = {
+  name: 'verify',
+  summary: 'check every line and record of a log',
+  words: 'FILE',
+  count: [1, 1],
+  more: [
+    'Damaged lines, wrong ids, duplicates and broken chains are findings that end it with 1. A torn tail ' +
+      'and timestamps that run backwards are told, but leave the log good.',
+  ],
+  options: [],
+  examples: [
+    ['chronicle verify agent.sage', 'the findings, one a line'],
+    ['chronicle verify agent.sage --json | jq .findings', 'the same for programs'],
+  ],
+  async run({ words, options }, output) {
+    const path = anyFile(String(words[0]));
+    const progress = new Progress('verify', options.json);
+    const result = await verifyChronicle(path, {
+      anyExtension: true,
+      onProgress: ({ bytes, total }) => progress.update(bytes, total),
+    }).finally(() => progress.clear());
+    if (options.json) await output.line(JSON.stringify(result));
+    else await printFindings(result, output);
+    return result.ok ? 0 : 1;
+  },
+};
+
+/**
+ * @param {import('../index.d.ts').Verification} result
+ * @param {Output} output
+ */
+async function printFindings({ ok, bytes, lines, records, findings }, output) {
+  for (const { kind, line, offset, details } of findings) {
+    const mild = kind === 'torn' || kind === 'out-of-order';
+    const name = style(output.stream, mild ? 'yellow' : 'red', kind);
+    await output.line(`line ${line}, byte ${offset}: ${name}: ${printable(details)}`);
+  }
+  const word = ok ? style(output.stream, 'green', 'ok') : style(output.stream, 'red', 'not ok');
+  await output.line(
+    `${word}: ${counted(records, 'record')} in ${counted(lines, 'line')}, ${size(bytes)}, ${counted(findings.length, 'finding')}`,
+  );
+}
+
+/** @type {Command} */
+const stats = {
+  name: 'stats',
+  summary: 'tell the size of a log, its first and last event, and how many of each type',
+  words: 'FILE',
+  count: [1, 1],
+  more: [
+    'With --json: { bytes, records, badLines, first, last, types }, first and last being { timestamp, type, ' +
+      'eventId } in file order, or null.',
+  ],
+  options: [],
+  examples: [
+    ['chronicle stats agent.sage', 'at a glance'],
+    ['chronicle stats agent.sage --json | jq .types.BUILD', 'how many builds'],
+  ],
+  async run({ words, options }, output) {
+    const facts = await factsOf(anyFile(String(words[0])), options.json);
+    if (options.json) await output.line(JSON.stringify(facts));
+    else for (const line of factLines(facts, output)) await output.line(line);
+    return 0;
+  },
+};
+
+/**
+ * @param {string} path
+ * @param {boolean} [quiet]
+ */
+async function factsOf(path, quiet) {
+  const bytes = statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+  const progress = new Progress('stats', quiet);
+  let records = 0;
+  let badLines = 0;
+  let first = null;
+  let last = null;
+  /** @type {Map<string, number>} */
+  const counts = new Map();
+  const onBadLine = () => void (badLines += 1);
+  const options = /** @type {const} */ ({ anyExtension: true, positions: true, onBadLine });
+  try {
+    for await (const { event, offset } of streamChronicle(path, options)) {
+      progress.update(offset, bytes);
+      records += 1;
+      first ??= event;
+      last = event;
+      const type = typeof event.type === 'string' ? event.type : '(none)';
+      counts.set(type, (counts.get(type) ?? 0) + 1);
+    }
+  } finally {
+    progress.clear();
+  }
+  const types = Object.fromEntries([...counts].sort(([, a], [, b]) => b - a));
+  return { bytes, records, badLines, first: brief(first), last: brief(last), types };
+}
+
+/** @param {any} event */
+function brief(event) {
+  if (!isObject(event)) return null;
+  const { timestamp, type, eventId } = event;
+  return { timestamp, type, eventId };
+}
+
+/**
+ * @param {Awaited<ReturnType<typeof factsOf>>} facts
+ * @param {Output} output
+ */
+function factLines({ bytes, records, badLines, first, last, types }, { stream }) {
+  const line = (/** @type {string} */ name, /** @type {string} */ text) =>
+    `${style(stream, 'dim', name.padEnd(10))}${text}`;
+  const shown = (/** @type {ReturnType<typeof brief>} */ event) =>
+    event ? printable(`${event.timestamp ?? '-'}  ${event.type ?? '-'}`) : '-';
+  const width = String(Math.max(0, ...Object.values(types))).length;
+  return [
+    line('size', size(bytes)),
+    line('records', records.toLocaleString('en-US')),
+    line('bad lines', badLines.toLocaleString('en-US')),
+    line('first', shown(first)),
+    line('last', shown(last)),
+    ...Object.entries(types).map(([type, count], n) =>
+      line(n === 0 ? 'types' : '', `${String(count).padStart(width)}  ${printable(type)}`),
+    ),
+  ];
+}
+
+module.exports = { stats, verify };

@@ -1,0 +1,221 @@
+'use strict';
+
+const { createWriteStream, rmSync, statSync } = require('node:fs');
+const { rename } = require('node:fs/promises');
+const { finished } = require('node:stream/promises');
+const { streamChronicle } = require('./index.js');
+const { UsageError, nonEmpty, oneOf } = require('./cli-arguments.js');
+const {
+  ON_BAD_LINE,
+  PLACES,
+  RANGE,
+  WHERE,
+  anyFile,
+  defined,
+  whereOf,
+} = require('./cli-options.js');
+const { Output, Progress } = require('./cli-output.js');
+const { isObject } = require('./cli-text.js');
+
+/**
+ * @typedef {import('./cli-arguments.js').Command} Command
+ * @typedef {import('../index.d.ts').Positioned<any>} Positioned
+ * @typedef {{ head: string, record: (each: Positioned, n: number) => string, foot: string }} Format
+ */
+
+const COLUMNS = ['seq', 'timestamp', 'type', 'actor.agent', 'actor.id', 'eventId', 'payload'];
+
+// What the default columns show elsewhere.
+const SHOWN = new Set(['timestamp', 'type', 'actor', 'eventId']);
+
+/** @type {Command} */
+const exportCommand = {
+  name: 'export',
+  summary: 'write events as NDJSON, a JSON array or CSV',
+  words: 'FILE',
+  count: [1, 1],
+  more: [
+    'ndjson: one event a line. json: one array. csv: RFC 4180 with a header line; a column is a ' +
+      'field, one inside of another (actor.id), or seq, offset, length or payload, which is what is in none of ' +
+      `the others. What is no string there is JSON. The columns are ${COLUMNS.join(', ')}, unless --columns says otherwise.`,
+    'With --output the file appears under its name when it is whole; one that is there is replaced.',
+    PLACES,
+  ],
+  options: [
+    {
+      name: 'format',
+      value: 'FORMAT',
+      read: oneOf('ndjson', 'json', 'csv'),
+      help: 'ndjson (default), json or csv',
+    },
+    {
+      name: 'columns',
+      value: 'LIST',
+      read: (text) => nonEmpty(text).split(','),
+      help: 'the columns of csv, with commas between them',
+    },
+    {
+      name: 'output',
+      short: 'o',
+      value: 'PATH',
+      read: nonEmpty,
+      help: 'write there, not to the standard output',
+    },
+    ...WHERE,
+    ...RANGE,
+    ON_BAD_LINE,
+  ],
+  examples: [
+    ['chronicle export agent.sage --format csv --output agent.csv', 'a table'],
+    [
+      'chronicle export agent.sage --format csv --columns timestamp,status --type BUILD',
+      'of builds',
+    ],
+    ['chronicle export agent.sage --format json --since 2026-01-01', 'an array'],
+  ],
+  async run({ words, options }, output) {
+    const [given = ''] = words;
+    const { format = 'ndjson', columns, output: target } = options;
+    if (columns && format !== 'csv') {
+      throw new UsageError('--columns goes with --format csv', 'export');
+    }
+    if (target !== undefined && isSameFile(given, target)) {
+      throw new UsageError('--output must not be the log itself', 'export');
+    }
+    const path = anyFile(given);
+    const events = streamChronicle(path, {
+      ...defined({
+        from: options.from,
+        to: options.to,
+        onBadLine: options['on-bad-line'],
+      }),
+      where: whereOf(options),
+      positions: true,
+      anyExtension: true,
+    });
+    const form = formats[/** @type {keyof typeof formats} */ (format)](columns);
+    if (target === undefined) await write(events, form, output);
+    else await writeFile(target, (file) => writeShown(path, events, form, file, options));
+    return 0;
+  },
+};
+
+/** @type {Record<'ndjson' | 'json' | 'csv', (columns?: string[]) => Format>} */
+const formats = {
+  ndjson: () => ({ head: '', record: ({ event }) => `${JSON.stringify(event)}\n`, foot: '' }),
+  json: () => ({
+    head: '[',
+    record: ({ event }, n) => `${n === 0 ? '\n' : ',\n'}${JSON.stringify(event)}`,
+    foot: '\n]\n',
+  }),
+  csv: (columns = COLUMNS) => {
+    const shown = columns === COLUMNS ? SHOWN : new Set(columns.map(firstPart));
+    const line = (/** @type {unknown[]} */ values) => `${values.map(cell).join(',')}\r\n`;
+    return {
+      head: line(columns),
+      record: (each) => line(columns.map((column) => valueOf(each, column, shown))),
+      foot: '',
+    };
+  },
+};
+
+/** @param {string} column */
+function firstPart(column) {
+  return column.split('.')[0] ?? column;
+}
+
+/**
+ * @param {Positioned} each
+ * @param {string} column
+ * @param {Set<string>} shown fields that other columns show
+ * @returns {unknown}
+ */
+function valueOf({ event, ...place }, column, shown) {
+  if (column === 'payload') {
+    return Object.fromEntries(Object.entries(event).filter(([key]) => !shown.has(key)));
+  }
+  if (Object.hasOwn(event, column)) return event[column];
+  if (Object.hasOwn(place, column)) return place[/** @type {keyof typeof place} */ (column)];
+  let value = event;
+  for (const part of column.split('.')) {
+    if (!isObject(value) || !Object.hasOwn(value, part)) return undefined;
+    value = value[part];
+  }
+  return value;
+}
+
+/** @param {unknown} value */
+function cell(value) {
+  if (value === undefined || value === null) return '';
+  const text = typeof value === 'string' ? value : JSON.stringify(value);
+  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}
+
+/**
+ * @param {AsyncIterable<Positioned>} events
+ * @param {Format} format
+ * @param {Output} output
+ * @param {(each: Positioned) => void} [meet]
+ */
+async function write(events, { head, record, foot }, output, meet) {
+  await output.text(head);
+  let n = 0;
+  for await (const each of events) {
+    meet?.(each);
+    await output.text(record(each, n));
+    n += 1;
+  }
+  await output.text(foot);
+  await output.end();
+}
+
+/**
+ * @param {string} path
+ * @param {AsyncIterable<Positioned>} events
+ * @param {Format} format
+ * @param {Output} file
+ * @param {Record<string, any>} options
+ */
+async function writeShown(path, events, format, file, options) {
+  const total = statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+  const progress = new Progress('export', options.json);
+  try {
+    await write(events, format, file, ({ offset }) => progress.update(offset, total));
+  } finally {
+    progress.clear();
+  }
+}
+
+/**
+ * A file that is there when it is whole, or not at all.
+ *
+ * @param {string} path
+ * @param {(file: Output) => Promise<void>} fill
+ */
+async function writeFile(path, fill) {
+  const temporary = `${path}.${process.pid}.part`;
+  const stream = createWriteStream(temporary, { flags: 'wx', flush: true });
+  try {
+    await fill(new Output(stream));
+    stream.end();
+    await finished(stream);
+    await rename(temporary, path);
+  } catch (error) {
+    stream.destroy();
+    rmSync(temporary, { force: true });
+    throw error;
+  }
+}
+
+/**
+ * @param {string} a
+ * @param {string} b
+ */
+function isSameFile(a, b) {
+  const [one, other] = [a, b].map((path) =>
+    statSync(path, { bigint: true, throwIfNoEntry: false }),
+  );
+  return one !== undefined && one.dev === other?.dev && one.ino === other?.ino;
+}
+
+module.exports = { exportCommand };
