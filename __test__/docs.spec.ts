@@ -1,0 +1,111 @@
+import {
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import ts from 'typescript';
+import { describe, expect, it } from 'vitest';
+import { run } from './cli';
+import { chronicle, scratchFolder } from './scratch';
+
+const scratch = scratchFolder();
+const root = fileURLToPath(new URL('..', import.meta.url));
+const pages = ['README.md', ...readdirSync(join(root, 'docs')).map((name) => `docs/${name}`)];
+const textOf = (page: string) => readFileSync(join(root, page), 'utf8');
+
+interface Example {
+  name: string;
+  code: string;
+  /** What its lines say that they print: `console.log(…); // this`. */
+  prints: string[];
+}
+
+/** The blocks marked `ts run`; those of one section are one program. */
+function examplesOf(page: string): Example[] {
+  return textOf(page)
+    .split(/^(?=## )/m)
+    .flatMap((section) => {
+      const blocks = [...section.matchAll(/^```ts run\n([\s\S]*?)^```$/gm)];
+      if (blocks.length === 0) return [];
+      const code = blocks.map(([, block]) => block).join('\n');
+      const prints = [...code.matchAll(/^ *console\.log\(.*\); \/\/ (.*)$/gm)].map(
+        ([, text]) => text,
+      );
+      const title = /^## (.*)$/m.exec(section)?.[1] ?? 'the beginning';
+      return [{ name: `${page}: ${title}`, code, prints: prints.map(String) }];
+    });
+}
+
+const examples = pages.flatMap(examplesOf);
+
+/** A project that has this package installed. */
+function project(): string {
+  const folder = scratch.folder();
+  mkdirSync(join(folder, 'node_modules', '@sage'), { recursive: true });
+  symlinkSync(root, join(folder, 'node_modules', '@sage', 'chronicle'));
+  return folder;
+}
+
+describe('the examples of the documentation', () => {
+  it('are there', () => {
+    const named = examples.map(({ name }) => name);
+    expect(named).toContain('README.md: the beginning');
+    expect(named.filter((name) => name.startsWith('docs/guide.md')).length).toBeGreaterThan(3);
+  });
+
+  it.each(examples.map((example) => [example.name, example] as const))(
+    'run, and print what they say: %s',
+    async (_, { code, prints }) => {
+      const file = join(project(), 'example.mjs');
+      const options = { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2022 };
+      const { outputText } = ts.transpileModule(code, { compilerOptions: options });
+      const chdir = `process.chdir(${JSON.stringify(scratch.folder())});\n`;
+      writeFileSync(file, chdir + outputText);
+      const { code: exit, stdout, stderr } = await run(process.execPath, [file], null);
+      expect({ exit, stderr }).toEqual({ exit: 0, stderr: '' });
+      expect(stdout.split('\n').slice(0, -1)).toEqual(prints);
+    },
+  );
+
+  it('have the right types', () => {
+    const folder = project();
+    const files = examples.map(({ code }, n) => {
+      const file = join(folder, `example${n}.mts`);
+      writeFileSync(file, code);
+      return file;
+    });
+    const compiled = ts.createProgram(files, {
+      module: ts.ModuleKind.Node16,
+      moduleResolution: ts.ModuleResolutionKind.Node16,
+      target: ts.ScriptTarget.ES2022,
+      lib: ['lib.es2024.d.ts'],
+      types: ['node'],
+      typeRoots: [join(root, 'node_modules', '@types')],
+      strict: true,
+      noEmit: true,
+      skipLibCheck: true,
+    });
+    const wrong = ts.getPreEmitDiagnostics(compiled).map(({ file, start = 0, messageText }) => {
+      const example = examples[files.indexOf(file?.fileName ?? '')];
+      const line = file?.getLineAndCharacterOfPosition(start).line ?? 0;
+      const source = example?.code.split('\n')[line] ?? '';
+      return `${example?.name}: ${source.trim()}: ${ts.flattenDiagnosticMessageText(messageText, ' ')}`;
+    });
+    expect(wrong).toEqual([]);
+  });
+});
+
+describe('the pages', () => {
+  it.each(pages)('%s links to what is there', (page) => {
+    const links = [...textOf(page).matchAll(/\]\(([^)#]+)(?:#[^)]*)?\)/g)].map(([, to]) =>
+      String(to),
+    );
+    const local = links.filter((link) => !/^[a-z]+:/.test(link));
+    expect(local.filter((link) => !existsSync(join(root, dirname(page), link)))).toEqual([]);
+  });
+});
