@@ -65,7 +65,7 @@ describe('the help of the command', () => {
   it.each(commands.map((command) => [command.name, command] as const))(
     'of %s names no option that is refused',
     (_, command) => {
-      const words = ['a.sage'];
+      const words = command.name === 'lock' ? ['a.sage', '--', 'true'] : ['a.sage'];
       for (const { name, value } of command.options) {
         const option = value === undefined ? [] : [valueOf(name, value)];
         expect(() => parse(command, [`--${name}`, ...option, ...words])).not.toThrow();
@@ -111,12 +111,16 @@ describe('a command line that is not understood', () => {
       '--durability must be sync or os',
       'append --help',
     ],
+    [['repair', 'a.log'], '--any-extension', 'repair --help'],
     [['export', 'a.sage', '--columns', 'a'], '--columns goes with --format csv', 'export --help'],
     [
       ['export', 'a.sage', '--format', 'xml'],
       '--format must be ndjson or json or csv',
       'export --help',
     ],
+    [['lock', 'a.sage'], '-- COMMAND is missing', 'lock --help'],
+    [['lock', 'a.sage', '--'], '-- COMMAND is missing', 'lock --help'],
+    [['lock', '--', 'true'], 'FILE... is missing', 'lock --help'],
   ])('ends with 2 and a hint: %j', async (args, message, hint) => {
     const { code, stdout, stderr } = await cli(args);
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });

@@ -95,4 +95,20 @@ describe.skipIf(!python)('the command on a terminal', () => {
     const { code } = await onTerminal(['tail', '-f', path], { when: 'm:1', keys: '\u0003' });
     expect(code).toBe(0);
   });
+
+  it('leaves Ctrl-C to the command that holds a lock', async () => {
+    const path = scratch.path('log.sage');
+    // It waits a little for a second signal, which there must not be.
+    const script = `trap "seen=1; echo told" INT
+      echo held
+      until test "$seen"; do sleep 0.01; done
+      sleep 0.5
+      exit 5`;
+    const { code, stdout } = await onTerminal(['lock', path, '--', 'sh', '-c', script], {
+      when: 'held',
+      keys: '\u0003',
+    });
+    expect(code).toBe(5);
+    expect(plain(stdout).match(/told/g)).toHaveLength(1);
+  });
 });

@@ -167,6 +167,22 @@ describe('chronicle append', () => {
     expect(stderr).toBe('0\n');
     expect(await chronicle.readChronicle(path)).toHaveLength(20_000);
   });
+
+  it('ends with 3 when the lock is not free in time, and tells who has it', async () => {
+    const path = await logOf([note('a')]);
+    const holder = startCli('lock', path, '--', 'sh', '-c', 'echo held; read line');
+    await holder.line((line) => line === 'held');
+    const event = JSON.stringify(note('b'));
+    const plain = await cli(['append', path, event, '--timeout', '0']);
+    expect(plain.code).toBe(3);
+    expect(plain.stderr).toMatch(/^chronicle: ELOCK_TIMEOUT /);
+    const { code, stderr } = await cli(['append', path, event, '--timeout', '50', '--json']);
+    expect(code).toBe(3);
+    expect(JSON.parse(stderr).error).toMatchObject({ code: 'ELOCK_TIMEOUT', path, written: 'no' });
+    expect(await chronicle.readChronicle(path)).toHaveLength(1);
+    holder.send('');
+    expect(await holder.ended).toEqual({ code: 0, signal: null });
+  });
 });
 
 describe('chronicle read, query, tail and count', () => {
@@ -463,7 +479,7 @@ describe('chronicle export', () => {
   });
 });
 
-describe('chronicle verify and stats', () => {
+describe('chronicle verify, analyze, repair and stats', () => {
   it('verify prints findings and ends with 1 where the log is not good', async () => {
     const path = await logOf(notes(3));
     const good = await cli(['verify', path]);
@@ -479,6 +495,61 @@ describe('chronicle verify and stats', () => {
     expect(JSON.parse(stdout)).toEqual(
       JSON.parse(JSON.stringify(await chronicle.verifyChronicle(path))),
     );
+  });
+
+  it('analyze prints the report, or the analysis as JSON', async () => {
+    const path = await logOf(notes(3));
+    const analysis = await chronicle.analyzeChronicle(path);
+    const report = await cli(['analyze', path]);
+    expect(report).toMatchObject({ code: 0, stderr: '' });
+    expect(report.stdout.trim()).toBe(chronicle.formatAnalysisReport(analysis).trim());
+    expect(JSON.parse((await cli(['analyze', path, '--json'])).stdout)).toEqual(
+      JSON.parse(JSON.stringify(analysis)),
+    );
+  });
+
+  it('repair tells its plan, then does it once', async () => {
+    const path = await logOf(notes(3));
+    const good = readFileSync(path, 'utf8');
+    appendFileSync(path, 'damage\n');
+    const damaged = readFileSync(path, 'utf8');
+    const plan = await cli(['repair', path, '--dry-run']);
+    expect(plan).toMatchObject({ code: 0, stderr: '' });
+    expect(plan.stdout).toMatch(/line 4, byte \d+: malformed/);
+    expect(plan.stdout).toMatch(/nothing was changed: this was a dry run\n$/);
+    expect(readFileSync(path, 'utf8')).toBe(damaged);
+
+    const repaired = await cli(['repair', path, '--json', '--timeout', '5000']);
+    expect(repaired.code).toBe(0);
+    const result = JSON.parse(repaired.stdout);
+    expect(result.repaired).toBe(true);
+    expect(readFileSync(path, 'utf8')).toBe(good);
+    expect(readFileSync(result.backupPath, 'utf8')).toBe(damaged);
+    expect(readFileSync(result.removedPath, 'utf8')).toBe('damage\n');
+    expect((await cli(['repair', path])).stdout).toMatch(/nothing to repair\n$/);
+  });
+
+  it('repair hands its options over', async () => {
+    const path = scratch.path('log.txt');
+    const late = { ...note('late'), timestamp: '2026-01-03T00:00:00Z' };
+    writeFileSync(
+      path,
+      ndjson([
+        { ...late, eventId: 'a' },
+        { ...note('early'), eventId: 'b' },
+        { ...note('again'), eventId: 'a' },
+      ]),
+    );
+    const options = [
+      '--remove-duplicates',
+      '--fix-timestamp-order',
+      '--no-backup',
+      '--any-extension',
+    ];
+    const { code, stdout } = await cli(['repair', path, '--json', ...options]);
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout)).not.toHaveProperty('backupPath');
+    expect(marksOf(readFileSync(path, 'utf8'))).toEqual(['early', 'late']);
   });
 
   it('stats tells size, records, times and types', async () => {

@@ -1,8 +1,15 @@
 'use strict';
 
 const { statSync } = require('node:fs');
-const { streamChronicle, verifyChronicle } = require('./index.js');
-const { anyFile } = require('./cli-options.js');
+const {
+  analyzeChronicle,
+  formatAnalysisReport,
+  repairChronicle,
+  streamChronicle,
+  verifyChronicle,
+} = require('./index.js');
+const { checkPath } = require('./cli-arguments.js');
+const { ANY_EXTENSION, TIMEOUT, anyFile, defined } = require('./cli-options.js');
 const { Progress } = require('./cli-output.js');
 const { counted, isObject, printable, size, style } = require('./cli-text.js');
 
@@ -53,6 +60,88 @@ async function printFindings({ ok, bytes, lines, records, findings }, output) {
   await output.line(
     `${word}: ${counted(records, 'record')} in ${counted(lines, 'line')}, ${size(bytes)}, ${counted(findings.length, 'finding')}`,
   );
+}
+
+/** @type {Command} */
+const analyze = {
+  name: 'analyze',
+  summary: 'tell what is in a log: types, actors, times, sizes, chain',
+  words: 'FILE',
+  count: [1, 1],
+  options: [],
+  examples: [
+    ['chronicle analyze agent.sage', 'a report'],
+    ['chronicle analyze agent.sage --json | jq .eventTypes', 'one part of it'],
+  ],
+  async run({ words, options }, output) {
+    const analysis = await analyzeChronicle(anyFile(String(words[0])), { anyExtension: true });
+    const text = options.json ? JSON.stringify(analysis) : formatAnalysisReport(analysis);
+    await output.line(text.trimEnd());
+    return 0;
+  },
+};
+
+/** @type {Command} */
+const repair = {
+  name: 'repair',
+  summary: 'move damaged lines out of a log',
+  words: 'FILE',
+  count: [1, 1],
+  more: [
+    'Good lines are kept byte for byte. What is moved out stands in FILE.removed.<ms>, the file as it was ' +
+      'in FILE.backup.<ms>. Where nothing is to be done, nothing is written.',
+  ],
+  options: [
+    { name: 'dry-run', help: 'tell what would be done, and do nothing' },
+    { name: 'remove-duplicates', help: 'move out records whose id or key an earlier one has' },
+    { name: 'fix-timestamp-order', help: 'sort the records by time' },
+    { name: 'no-backup', help: 'keep no link to the file as it was' },
+    TIMEOUT,
+    ANY_EXTENSION,
+  ],
+  examples: [
+    ['chronicle repair agent.sage --dry-run', 'look first'],
+    ['chronicle repair agent.sage', 'then do it'],
+  ],
+  async run({ words, options }, output) {
+    const [path = ''] = words;
+    checkPath(path, 'repair', options['any-extension']);
+    const result = await repairChronicle(
+      path,
+      defined({
+        dryRun: options['dry-run'],
+        removeDuplicates: options['remove-duplicates'],
+        fixTimestampOrder: options['fix-timestamp-order'],
+        createBackup: options['no-backup'] ? false : undefined,
+        lockTimeoutMs: options.timeout,
+        anyExtension: options['any-extension'],
+      }),
+    );
+    if (options.json) await output.line(JSON.stringify(result));
+    else await printRepair(result, options['dry-run'] === true, output);
+    return 0;
+  },
+};
+
+/**
+ * @param {import('../index.d.ts').ChronicleRepairResult} result
+ * @param {boolean} dryRun
+ * @param {Output} output
+ */
+async function printRepair({ repaired, backupPath, removedPath, ...rest }, dryRun, output) {
+  for (const { kind, line, offset, length } of rest.plan.removed) {
+    await output.line(
+      `line ${line}, byte ${offset}: ${style(output.stream, 'red', kind)}: ${counted(length, 'byte')}`,
+    );
+  }
+  for (const change of rest.changesApplied) await output.line(printable(change));
+  for (const warning of rest.warnings) {
+    await output.line(`${style(output.stream, 'yellow', 'warning')}: ${printable(warning)}`);
+  }
+  if (removedPath) await output.line(`removed lines: ${printable(removedPath)}`);
+  if (backupPath) await output.line(`the file as it was: ${printable(backupPath)}`);
+  if (dryRun) await output.line('nothing was changed: this was a dry run');
+  else await output.line(repaired ? 'repaired' : 'nothing to repair');
 }
 
 /** @type {Command} */
@@ -138,4 +227,4 @@ function factLines({ bytes, records, badLines, first, last, types }, { stream })
   ];
 }
 
-module.exports = { stats, verify };
+module.exports = { analyze, repair, stats, verify };

@@ -1,8 +1,9 @@
 'use strict';
 
 const { append } = require('./cli-append.js');
-const { stats, verify } = require('./cli-check.js');
+const { analyze, repair, stats, verify } = require('./cli-check.js');
 const { exportCommand } = require('./cli-export.js');
+const { lock } = require('./cli-lock.js');
 const { EVERYWHERE } = require('./cli-options.js');
 const { count, query, read, tail } = require('./cli-read.js');
 
@@ -13,8 +14,18 @@ const { count, query, read, tail } = require('./cli-read.js');
  *
  * @type {Command[]}
  */
-const commands = [append, read, tail, query, count, verify, stats, exportCommand].map(
-  (command) => ({ ...command, options: [...command.options, ...EVERYWHERE] }),
-);
+const commands = [
+  append,
+  read,
+  tail,
+  query,
+  count,
+  verify,
+  analyze,
+  repair,
+  stats,
+  lock,
+  exportCommand,
+].map((command) => ({ ...command, options: [...command.options, ...EVERYWHERE] }));
 
 module.exports = { commands };
