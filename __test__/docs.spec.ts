@@ -55,7 +55,7 @@ describe('the examples of the documentation', () => {
   it('are there', () => {
     const named = examples.map(({ name }) => name);
     expect(named).toContain('README.md: the beginning');
-    expect(named.filter((name) => name.startsWith('docs/guide.md')).length).toBeGreaterThan(3);
+    expect(named.filter((name) => name.startsWith('docs/guide.md')).length).toBeGreaterThan(6);
   });
 
   it.each(examples.map((example) => [example.name, example] as const))(
@@ -98,6 +98,36 @@ describe('the examples of the documentation', () => {
     });
     expect(wrong).toEqual([]);
   });
+});
+
+describe('docs/migration.md', () => {
+  const text = textOf('docs/migration.md');
+  const names = text.slice(text.indexOf('\n## Names\n'), text.indexOf('\n## Differences\n'));
+  const rows = [...names.matchAll(/^\| `(\w+)` \|.*\| `(__test__\/[\w.-]+)` \|$/gm)].map(
+    ([, name = '', spec = '']) => [name, spec] as const,
+  );
+
+  it('has the 51 names of the predecessor and the one that it did not export, each once', () => {
+    expect(new Set(rows.map(([name]) => name)).size).toBe(rows.length);
+    expect(rows).toHaveLength(52);
+  });
+
+  it.each(rows)('%s is exported, and %s is about it', (name, spec) => {
+    expect(chronicle).toHaveProperty(name);
+    expect(readFileSync(join(root, spec), 'utf8')).toContain(guardless(name));
+  });
+
+  it('names no test that is not there', () => {
+    const named = [...text.matchAll(/`(__test__\/[\w.-]+)`/g)].map(([, spec]) => String(spec));
+    expect(named.filter((spec) => !existsSync(join(root, spec)))).toEqual([]);
+  });
+
+  /** The tests of the guards make their names from the types. */
+  function guardless(name: string): string {
+    const type = /^is(\w+)Event$/.exec(name)?.[1];
+    const isGuard = type !== undefined && type !== 'Duplicate';
+    return isGuard ? type.replace(/(?!^)([A-Z])/g, '_$1').toUpperCase() : name;
+  }
 });
 
 describe('the pages', () => {
