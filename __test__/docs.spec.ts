@@ -25,12 +25,12 @@ interface Example {
   prints: string[];
 }
 
-/** The blocks marked `ts run`; those of one section are one program. */
+/** The blocks marked `ts run`, and what stands before them unseen; those of one section are one program. */
 function examplesOf(page: string): Example[] {
   return textOf(page)
     .split(/^(?=## )/m)
     .flatMap((section) => {
-      const blocks = [...section.matchAll(/^```ts run\n([\s\S]*?)^```$/gm)];
+      const blocks = [...section.matchAll(/^(?:```|<!-- )ts run\n([\s\S]*?)^(?:```|-->)$/gm)];
       if (blocks.length === 0) return [];
       const code = blocks.map(([, block]) => block).join('\n');
       const prints = [...code.matchAll(/^ *console\.log\(.*\); \/\/ (.*)$/gm)].map(
