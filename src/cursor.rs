@@ -136,8 +136,8 @@ fn read(text: &str) -> Option<Cursor> {
     }
     let device = number(parts.next()?)?;
     let inode = number(parts.next()?)?;
-    let offset = number(parts.next()?)?;
-    let length = number(parts.next()?)?;
+    let offset = amount(parts.next()?)?;
+    let length = amount(parts.next()?)?;
     let hash = u128::from_str_radix(parts.next()?, 16).ok()?;
     let of = match parts.next()? {
         "a" => Of::RecordBefore,
@@ -148,7 +148,7 @@ fn read(text: &str) -> Option<Cursor> {
     let counted = match parts.next()?.split_once('.') {
         None => None,
         Some((records, lines)) => {
-            Some(Counted { records: number(records)?, lines: number(lines)? })
+            Some(Counted { records: amount(records)?, lines: amount(lines)? })
         }
     };
     parts.next().is_none().then_some(Cursor { device, inode, offset, length, hash, of, counted })
@@ -156,6 +156,11 @@ fn read(text: &str) -> Option<Cursor> {
 
 fn number(hex: &str) -> Option<u64> {
     u64::from_str_radix(hex, 16).ok()
+}
+
+/// A number of bytes, lines or records. None is beyond what JavaScript's integers reach, so that sums of them do not overflow.
+fn amount(hex: &str) -> Option<u64> {
+    number(hex).filter(|amount| *amount < 1 << 53)
 }
 
 /// Tells a text that was cut or mistyped.

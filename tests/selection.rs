@@ -272,3 +272,19 @@ fn a_cursor_of_another_file_or_of_bytes_that_changed_is_a_conflict() {
     std::fs::write(&file, lines).unwrap();
     assert_eq!(read(&path, &rest).unwrap_err(), Code::Conflict);
 }
+
+#[test]
+fn a_cursor_with_numbers_that_no_file_has_is_none() {
+    let stat = Stat { device: 1, inode: 1, length: 2, links: 1 };
+    let step = Step { reverse: false, is_counted: true };
+    let right = RecordPlace { seq: 1, line: 1, offset: 0, length: 2 };
+    for place in [
+        RecordPlace { seq: u64::MAX, ..right },
+        RecordPlace { line: u64::MAX, ..right },
+        RecordPlace { offset: u64::MAX, ..right },
+        RecordPlace { length: u64::MAX, ..right },
+    ] {
+        let text = Cursor::of_record(&stat, &place, b"{}", step).to_string();
+        assert_eq!(text.parse::<Cursor>().unwrap_err().code(), Code::Validation, "{text}");
+    }
+}
