@@ -126,11 +126,10 @@ impl Place {
     /// What a log that does not exist says to the place.
     ///
     /// # Errors
-    /// `ECONFLICT` for a cursor, `EVALIDATION` for an id.
+    /// `ECONFLICT` for a cursor.
     pub(crate) fn resolve_nowhere(&self, path: &Path) -> Result<()> {
         match self {
             Place::Cursor(cursor) if *cursor != Cursor::NOWHERE => Err(gone(path)),
-            Place::EventId(_) => Err(unknown_id(path)),
             _ => Ok(()),
         }
     }

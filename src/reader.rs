@@ -9,7 +9,7 @@ use crate::cursor::Counted;
 use crate::error::{Error, Result};
 use crate::lines::{Lines, Piece};
 use crate::path::ChroniclePath;
-use crate::range::{self, Bound, Gate};
+use crate::range::{self, Bound, Gate, Place};
 use crate::scan::{self, Tail, Verdict};
 use crate::selection::{Left, Pick, Selection};
 use crate::slice::Slice;
@@ -46,7 +46,7 @@ struct Located {
 }
 
 /// Times a file that is cut while its end is looked for is looked at anew.
-const MOST_ATTEMPTS: usize = 10;
+pub(crate) const MOST_ATTEMPTS: usize = 10;
 /// Bytes of records in a slice, about: JavaScript parses it in one piece.
 const SLICE: usize = 256 << 10;
 /// Bytes passed for one slice, about: other work waits for the thread.
@@ -70,6 +70,9 @@ impl Reader {
         let Some((storage, stat)) = open(disk, path)? else {
             for place in [Some(&selection.from), selection.to.as_ref()].into_iter().flatten() {
                 place.resolve_nowhere(path)?;
+            }
+            if let Place::EventId(_) = selection.from {
+                return Err(range::unknown_id(path));
             }
             return Ok(Reader::empty());
         };
@@ -175,8 +178,9 @@ impl Reader {
 
 /// How to read forward. A place is known with its numbers, or all before it is passed through a gate.
 fn forward(selection: &Selection, from: Bound, to: Bound, end: u64) -> (Walk, Pick, bool) {
+    let counts = selection.numbered || matches!(to, Bound::Gate(Gate::Seq(_)));
     let (start, counted, from) = match from {
-        Bound::At { offset, counted: None } if selection.numbered && offset < end => {
+        Bound::At { offset, counted: None } if counts && offset < end => {
             (0, Some(Counted::default()), Some(Gate::Offset(offset)))
         }
         Bound::At { offset, counted } => (offset, counted, None),
@@ -224,7 +228,7 @@ impl Source {
     fn step(&mut self, pick: &mut Pick, slice: &mut Slice) -> io::Result<bool> {
         let storage = &*self.storage;
         let mut passed = 0;
-        while slice.json.len() < SLICE && passed < PASSED {
+        while slice.weight() < SLICE && passed < PASSED {
             if pick.is_over {
                 return Ok(true);
             }

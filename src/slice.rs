@@ -85,6 +85,11 @@ impl Slice {
         self.count += 1;
     }
 
+    /// How much there is to hand over, about, in bytes: each bad line is told with some words.
+    pub(crate) fn weight(&self) -> usize {
+        self.json.len() + self.bad.len() * 64
+    }
+
     pub(crate) fn end(mut self, done: bool) -> Slice {
         self.json.push(b']');
         self.done = done;

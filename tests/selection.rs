@@ -274,6 +274,41 @@ fn a_cursor_of_another_file_or_of_bytes_that_changed_is_a_conflict() {
 }
 
 #[test]
+fn an_end_named_by_number_is_the_same_wherever_the_read_begins() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("log.sage");
+    let path = ChroniclePath::parse(file.to_str().unwrap()).unwrap();
+    std::fs::write(&file, (0..10).map(|n| format!("{{\"n\":{n}}}\n")).collect::<String>()).unwrap();
+    let between = |from| Selection { from, to: Some(Place::Seq(6)), ..Selection::default() };
+    let numbers = |selection: &Selection| {
+        let (given, stat) = read(&path, selection).unwrap();
+        (
+            given.records.iter().map(|(line, _)| line[5..6].to_owned()).collect::<String>(),
+            given,
+            stat,
+        )
+    };
+    assert_eq!(numbers(&between(Place::Offset(24))).0, "34");
+    let (_, given, stat) = numbers(&Selection::default());
+    let (line, place) = &given.records[2];
+    let step = Step { reverse: false, is_counted: false };
+    let cursor = Cursor::of_record(&stat.unwrap(), place, line.as_bytes(), step);
+    assert_eq!(numbers(&between(Place::Cursor(cursor))).0, "34");
+}
+
+#[test]
+fn a_file_that_is_missing_lacks_only_an_id_to_begin_at() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("log.sage");
+    let path = ChroniclePath::parse(file.to_str().unwrap()).unwrap();
+    let id = || Place::EventId(b"a".into());
+    let to = Selection { to: Some(id()), ..Selection::default() };
+    assert_eq!(read(&path, &to).unwrap().0, Given::default());
+    let from = Selection { from: id(), ..Selection::default() };
+    assert_eq!(read(&path, &from).unwrap_err(), Code::Validation);
+}
+
+#[test]
 fn a_cursor_with_numbers_that_no_file_has_is_none() {
     let stat = Stat { device: 1, inode: 1, length: 2, links: 1 };
     let step = Step { reverse: false, is_counted: true };
@@ -286,5 +321,28 @@ fn a_cursor_with_numbers_that_no_file_has_is_none() {
     ] {
         let text = Cursor::of_record(&stat, &place, b"{}", step).to_string();
         assert_eq!(text.parse::<Cursor>().unwrap_err().code(), Code::Validation, "{text}");
+    }
+}
+
+#[test]
+fn bad_lines_are_told_some_at_a_time_however_many_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("log.sage");
+    let path = ChroniclePath::parse(file.to_str().unwrap()).unwrap();
+    let many = 1_000_000;
+    std::fs::write(&file, "x\n".repeat(many)).unwrap();
+    for reverse in [false, true] {
+        let selection = Selection { reverse, ..Selection::default() };
+        let mut reader = Reader::select(&FileDisk, &path, &selection).unwrap();
+        let mut told = 0;
+        loop {
+            let slice = reader.next_slice(&path).unwrap();
+            assert!(slice.bad.len() < 200_000, "{} at a time", slice.bad.len());
+            told += slice.bad.len();
+            if slice.done {
+                break;
+            }
+        }
+        assert_eq!(told, many);
     }
 }
