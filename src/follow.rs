@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use crate::backwards::Backwards;
 use crate::cursor::{self, Counted, Cursor, Of, PROOF};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::lines::{Lines, Piece};
 use crate::path::ChroniclePath;
 use crate::range::{self, Bound, Gate, Place};
-use crate::reader::{cannot_read, is_cut};
+use crate::reader::{MOST_ATTEMPTS, cannot_read, is_cut};
 use crate::scan::{self, Tail};
 use crate::selection::{Pick, Selection};
 use crate::slice::Slice;
@@ -33,13 +33,15 @@ pub struct Look {
     pub is_idle: bool,
 }
 
-/// Follows a log: gives each record of each file that stands at the path once, in file order. It holds one descriptor, so that a
-/// file that was renamed away or deleted is read to its end.
+/// Follows a log: gives each record of each file that stands at the path once, in file order. It holds a descriptor, so that a
+/// file that was renamed away or deleted is read to its end, and one more of each file that came to the path meanwhile.
 pub struct Follower {
     disk: Arc<dyn Disk>,
     selection: Selection,
     has_begun: bool,
     file: Option<Followed>,
+    /// Files that stood at the path since, the oldest first: they may be gone from there by their turn.
+    next: VecDeque<(Arc<dyn Storage>, Stat)>,
     /// The record passed last, of whatever file.
     last: Option<Seen>,
 }
@@ -74,6 +76,8 @@ struct Seen {
     passed: Counted,
 }
 
+/// Files that are held open until it is their turn, at most.
+const MOST_NEXT: usize = 16;
 /// Records by which a place is found again after the file was cut.
 const MOST_SEEN: usize = 64;
 /// Bytes before the place that must be those passed before it is read on.
@@ -89,7 +93,14 @@ const LINGER: Duration = Duration::from_millis(200);
 impl Follower {
     /// Will follow the log from `selection.from` on. Nothing is opened yet.
     pub fn new(disk: Arc<dyn Disk>, selection: Selection) -> Follower {
-        Follower { disk, selection, has_begun: false, file: None, last: None }
+        Follower {
+            disk,
+            selection,
+            has_begun: false,
+            file: None,
+            next: VecDeque::new(),
+            last: None,
+        }
     }
 
     /// Looks once: reads what is new, about a quarter of a mebibyte of records at the most.
@@ -98,11 +109,7 @@ impl Follower {
     /// `EVALIDATION` for what is no regular file, and when no record has the id to begin at; `EIO`.
     pub fn look(&mut self, path: &ChroniclePath) -> Result<Look> {
         let path = path.as_path();
-        if self.file.is_none() {
-            self.open(path)?;
-        }
-        let start = if self.has_begun { None } else { self.start(path)? };
-        self.has_begun = true;
+        let start = self.begin(path)?;
         let mut slice = Slice::begin();
         let is_read = match &mut self.file {
             None => true,
@@ -116,20 +123,50 @@ impl Follower {
         let (stat, is_counted) = match &self.file {
             None => (None, false),
             Some(file) => {
-                self.last = file.seen.back().copied().or(self.last);
+                // Before the place to begin at, nothing is known to have been given.
+                if file.pick.from.is_none() {
+                    self.last = file.seen.back().copied().or(self.last);
+                }
                 if is_read && file.pick.from.as_ref().is_some_and(Gate::names_an_id) {
                     return Err(range::unknown_id(path));
                 }
                 (Some(file.stat), file.is_counted)
             }
         };
-        let is_idle = is_read && self.is_all(path)?;
+        let at_path = self.meet_next(path)?;
+        let is_idle = is_read && self.is_all(at_path, path)?;
         Ok(Look { slice: slice.end(false), stat, is_counted, start, is_idle })
     }
 
-    /// Opens what stands at the path, if anything does, and finds where to go on.
+    /// Has a file open, if there is one. At the first look: the place before anything was read.
+    fn begin(&mut self, path: &Path) -> Result<Option<Cursor>> {
+        let mut attempts = 0;
+        loop {
+            let begun = self.open(path).and_then(|()| self.start(path));
+            match begun {
+                // Somebody cut the file while its place was looked for.
+                Err(error) if is_by_cut(&error) && attempts < MOST_ATTEMPTS => {
+                    attempts += 1;
+                    self.file = None;
+                }
+                other => {
+                    self.has_begun = true;
+                    return other;
+                }
+            }
+        }
+    }
+
+    /// Opens the next file, if there is one, and finds where to go on.
     fn open(&mut self, path: &Path) -> Result<()> {
-        let Some(storage) = self.disk.open_for_reading(path)? else {
+        if self.file.is_some() {
+            return Ok(());
+        }
+        let storage = match self.next.front() {
+            Some((storage, _)) => Some(storage.clone()),
+            None => self.disk.open_for_reading(path)?,
+        };
+        let Some(storage) = storage else {
             match &self.selection.from {
                 // All that comes to be there is new.
                 Place::End => self.selection.from = Place::Start,
@@ -142,6 +179,7 @@ impl Follower {
         let bound = self.bound(&*storage, &stat, path)?;
         let file = Followed::new(storage, stat, bound, &self.selection);
         self.file = Some(file.map_err(|error| cannot_read(path, "pread", error))?);
+        self.next.pop_front();
         if let Place::End | Place::Cursor(_) = self.selection.from {
             self.selection.from = Place::Start;
         }
@@ -166,21 +204,50 @@ impl Follower {
                 offset: end_of_records(storage, stat.length).map_err(failed)?,
                 counted: None,
             }),
+            Place::Offset(offset) if *offset > stat.length => {
+                Ok(Bound::Gate(Gate::Offset(*offset)))
+            }
             other => other.resolve(storage, stat, path),
         }
     }
 
-    /// The place before anything was read.
+    /// At the first look: the place before anything was read.
     fn start(&self, path: &Path) -> Result<Option<Cursor>> {
         match &self.file {
-            None => Ok(Some(Cursor::NOWHERE)),
+            _ if self.has_begun => Ok(None),
             Some(file) => file.start().map_err(|error| cannot_read(path, "pread", error)),
+            None => {
+                let begins_at_start = matches!(self.selection.from, Place::Start);
+                Ok(begins_at_start.then_some(Cursor::NOWHERE))
+            }
         }
     }
 
-    /// When the file is read: whether that is all for now. If another file stands at the path, it is the next one's turn.
-    fn is_all(&mut self, path: &Path) -> Result<bool> {
-        let at_path = self.disk.stat(path).map_err(|error| cannot_read(path, "stat", error))?;
+    /// What stands at the path. If that is a file not met before, it is opened.
+    fn meet_next(&mut self, path: &Path) -> Result<Option<Stat>> {
+        let failed = |operation| move |error| cannot_read(path, operation, error);
+        let at_path = self.disk.stat(path).map_err(failed("stat"))?;
+        let (Some(file), Some(stat)) = (&self.file, at_path) else { return Ok(at_path) };
+        if stat.is_same_file(&file.stat) {
+            self.next.clear();
+            return Ok(at_path);
+        }
+        let newest = self.next.back().map_or(file.stat, |(_, newest)| *newest);
+        if newest.is_same_file(&stat) || self.next.len() == MOST_NEXT {
+            return Ok(at_path);
+        }
+        // What cannot be opened is told when its turn has come.
+        if let Ok(Some(storage)) = self.disk.open_for_reading(path) {
+            let stat = storage.stat().map_err(failed("fstat"))?;
+            if !stat.is_same_file(&file.stat) && !stat.is_same_file(&newest) {
+                self.next.push_back((storage, stat));
+            }
+        }
+        Ok(at_path)
+    }
+
+    /// When the file is read: whether that is all for now. If another file came to the path, it is the next one's turn.
+    fn is_all(&mut self, at_path: Option<Stat>, path: &Path) -> Result<bool> {
         let Some(file) = &mut self.file else {
             return Ok(at_path.is_none());
         };
@@ -194,17 +261,16 @@ impl Follower {
         }
         // A file that was renamed away is read on as long as nothing stands in its place: its writers may still append to it.
         let since = *file.replaced.get_or_insert_with(Instant::now);
-        if now.links > 0 && (at_path.is_none() || since.elapsed() < LINGER) {
+        let is_alone = at_path.is_none() && self.next.is_empty();
+        if now.links > 0 && (is_alone || since.elapsed() < LINGER) {
             return Ok(true);
         }
-        if file.pick.from.is_some() {
-            // Where to begin was not met yet, and is looked for in the next file.
-            self.last = None;
-        } else {
+        // Where to begin, if it was not met yet, is looked for in the next file.
+        if file.pick.from.is_none() {
             self.selection.from = Place::Start;
         }
         self.file = None;
-        Ok(at_path.is_none())
+        Ok(is_alone)
     }
 }
 
@@ -268,7 +334,7 @@ impl Followed {
     fn start(&self) -> io::Result<Option<Cursor>> {
         let offset = match self.pick.from {
             None => self.offset,
-            Some(Gate::Offset(offset)) => offset,
+            Some(Gate::Offset(offset)) if offset <= self.stat.length => offset,
             Some(_) => return Ok(None),
         };
         let bytes = self.bytes_before(offset, PROOF)?;
@@ -291,17 +357,17 @@ impl Followed {
         last: Option<Seen>,
     ) -> io::Result<bool> {
         let length = self.storage.stat()?.length;
-        if length == self.read_to && self.pick.from.is_none() {
+        if length == self.read_to {
             return Ok(true);
         }
         self.replaced = None;
         if length < self.offset || self.bytes_before(self.offset, MARK as u64)? != self.mark {
-            let bound = self.find_place(length, last)?;
+            let bound = self.find_place(length, last, &selection.from)?;
             self.go_to(bound, selection)?;
         }
         let begin = self.offset;
         let mut lines = Lines::new(begin, length);
-        while slice.json.len() < SLICE && self.offset - begin < PASSED {
+        while slice.weight() < SLICE && self.offset - begin < PASSED {
             self.offset = match lines.next(&*self.storage)? {
                 Piece::Whole { offset, bytes } => {
                     scan::complete_lines(bytes, |start, line| {
@@ -330,6 +396,7 @@ impl Followed {
                 }
             };
             self.read_to = self.offset;
+            self.pick.open_at(self.offset);
             if self.mark.is_empty() {
                 self.mark = self.bytes_before(self.offset, MARK as u64)?;
             }
@@ -344,7 +411,8 @@ impl Followed {
         }
         let before = self.pick.passed.records;
         self.pick.meet(line, offset, slice);
-        if self.pick.counts() && self.pick.passed.records == before {
+        let is_blank = line.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\r'));
+        if is_blank || (self.pick.counts() && self.pick.passed.records == before) {
             return;
         }
         if self.seen.len() == MOST_SEEN {
@@ -355,7 +423,15 @@ impl Followed {
     }
 
     /// The file became shorter, or has another text: where to go on in it.
-    fn find_place(&self, length: u64, last: Option<Seen>) -> io::Result<Bound> {
+    fn find_place(&mut self, length: u64, last: Option<Seen>, from: &Place) -> io::Result<Bound> {
+        let gate = self.pick.from.take();
+        if gate.is_some() {
+            // None of these was given.
+            self.seen.clear();
+        }
+        if let (Some(gate), false) = (gate, matches!(from, Place::Start)) {
+            return Ok(Bound::Gate(gate));
+        }
         for seen in self.seen.iter().rev() {
             if let Some(offset) = seen.end_in(&*self.storage, length)? {
                 let counted = self.is_counted.then_some(seen.passed);
@@ -420,6 +496,10 @@ impl Seen {
             }
         }
     }
+}
+
+fn is_by_cut(error: &Error) -> bool {
+    error.cause().is_some_and(|cause| is_cut(&cause.error))
 }
 
 /// Where the records of a file end: a torn tail may become one.

@@ -157,9 +157,14 @@ impl Pick {
         [&self.from, &self.to].into_iter().flatten().any(|gate| gate.may_be_at(line))
     }
 
+    /// Says that the next line begins at `offset` or behind it.
+    pub(crate) fn open_at(&mut self, offset: u64) {
+        self.from.take_if(|gate| gate.is_before(offset));
+    }
+
     fn pass_line(&mut self, offset: u64) {
         self.passed.lines += 1;
-        self.from.take_if(|gate| gate.is_before(offset));
+        self.open_at(offset);
     }
 
     /// Whether the line may open a gate or be picked.

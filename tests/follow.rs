@@ -2,13 +2,16 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::fs::{self, OpenOptions};
-use std::io::Write;
-use std::path::PathBuf;
+use std::io::{self, Write};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use sage_chronicle::cursor::{Cursor, Step};
-use sage_chronicle::storage::FileDisk;
+use sage_chronicle::error::Result;
+use sage_chronicle::storage::{Disk, FileDisk, Stat, Storage};
 use sage_chronicle::{ChroniclePath, Filter, Follower, Place, Selection, Wanted};
 use tempfile::TempDir;
 
@@ -75,6 +78,20 @@ impl Following<'_> {
             if look.is_idle {
                 return met;
             }
+        }
+    }
+
+    /// Waits until the file at the path is the one that is read, and everything in it was given before.
+    fn settle(&mut self) {
+        let inode = FileDisk.stat(&self.log.file()).unwrap().unwrap().inode;
+        let begin = Instant::now();
+        loop {
+            let look = self.follower.look(&self.log.path).unwrap();
+            assert!(look.slice.places.is_empty());
+            if look.is_idle && look.stat.is_some_and(|stat| stat.inode == inode) {
+                return;
+            }
+            assert!(begin.elapsed() < Duration::from_secs(30), "still at another file");
         }
     }
 
@@ -308,4 +325,197 @@ fn a_directory_in_the_place_of_the_file_is_an_error() {
     fs::create_dir(log.file()).unwrap();
     let error = Follower::new(Arc::new(FileDisk), Selection::default()).look(&log.path);
     assert_eq!(error.unwrap_err().code().as_str(), "EVALIDATION");
+}
+
+#[test]
+fn a_second_replacement_right_after_the_first_gives_nothing_again() {
+    let log = Log::new();
+    log.append(&lines(1..=5));
+    let mut following = log.follow(Place::Start);
+    assert_eq!(following.fresh(), seqs(1..=5));
+    log.rename("one");
+    log.append("{\"n\":2}\n{\"n\":5}\n{\"n\":6}\n");
+    assert_eq!(following.wait_for(1), [(6, 3)]);
+    log.rename("two");
+    log.append("{\"n\":6}\n");
+    following.settle();
+    log.rename("three");
+    log.append("{\"n\":5}\n{\"n\":6}\n{\"n\":7}\n");
+    assert_eq!(following.wait_for(1), [(7, 3)]);
+}
+
+#[test]
+fn a_file_that_came_while_the_one_before_was_read_is_given_also_when_it_is_gone_by_then() {
+    let log = Log::new();
+    log.append(&lines(1..=2));
+    let mut following = log.follow(Place::Start);
+    assert_eq!(following.fresh(), seqs(1..=2));
+    log.rename("first");
+    log.append("{\"n\":10}\n");
+    // The first file is still looked at.
+    assert_eq!(following.fresh(), []);
+    log.rename("second");
+    log.append("{\"n\":20}\n");
+    assert_eq!(following.wait_for(2), [(10, 1), (20, 1)]);
+}
+
+#[test]
+fn a_blank_line_is_nothing_to_know_a_place_by() {
+    let log = Log::new();
+    log.append("{\"type\":\"A\",\"n\":1}\n \n");
+    let wanted = Wanted { types: vec![b"A".into()], ..Wanted::default() };
+    let mut following =
+        log.select(Selection { filter: Filter::new(wanted), ..Selection::default() });
+    let numbers = |met: Vec<(u64, u64)>| met.into_iter().map(|(n, _)| n).collect::<Vec<_>>();
+    assert_eq!(numbers(following.fresh()), [1]);
+    log.rename("old");
+    log.append("{\"type\":\"A\",\"n\":1}\n{\"type\":\"A\",\"n\":2}\n \n{\"type\":\"A\",\"n\":3}\n");
+    assert_eq!(numbers(following.wait_for(1)), [2, 3]);
+}
+
+#[test]
+fn an_offset_that_the_file_has_not_reached_is_waited_for() {
+    for numbered in [true, false] {
+        let log = Log::new();
+        log.append(&lines(1..=1));
+        let selection = Selection { from: Place::Offset(20), numbered, ..Selection::default() };
+        let mut following = log.select(selection);
+        assert_eq!(following.fresh(), []);
+        assert_eq!(following.last, None);
+        log.append(&lines(2..=5));
+        let numbers: Vec<_> = following.fresh().into_iter().map(|(n, _)| n).collect();
+        assert_eq!(numbers, [4, 5]);
+    }
+}
+
+#[test]
+fn a_place_to_begin_at_that_was_not_met_is_still_looked_for_when_the_file_was_cut() {
+    let log = Log::new();
+    log.append(&lines(1..=3));
+    let mut following = log.follow(Place::Seq(4));
+    assert_eq!(following.fresh(), []);
+    OpenOptions::new().write(true).open(log.file()).unwrap().set_len(8).unwrap();
+    assert_eq!(following.fresh(), []);
+    log.append(&lines(2..=5));
+    assert_eq!(following.fresh(), seqs(4..=5));
+}
+
+#[test]
+fn a_file_that_is_missing_has_no_place_yet_where_a_follow_begins_in_its_middle() {
+    let log = Log::new();
+    for from in [Place::Seq(3), Place::Offset(9)] {
+        let mut following = log.follow(from);
+        assert_eq!(following.fresh(), []);
+        assert_eq!(following.last, None);
+    }
+}
+
+#[test]
+fn a_file_cut_while_it_is_opened_is_opened_again() {
+    for case in 0..3 {
+        let log = Log::new();
+        log.append(&lines(1..=2));
+        let mut following = log.follow(Place::Start);
+        assert_eq!(following.fresh(), seqs(1..=2));
+        let from = match case {
+            0 => Place::End,
+            1 => Place::Offset(10),
+            _ => Place::Cursor(following.last.unwrap()),
+        };
+        if case == 2 {
+            log.rename("old");
+            log.append(&lines(3..=5));
+        }
+        let selection = Selection { from, ..Selection::default() };
+        let disk = CuttingDisk { cut: Arc::new(AtomicBool::new(false)), file: log.file() };
+        let follower = Follower::new(Arc::new(disk), selection);
+        let mut following = Following { log: &log, follower, last: None };
+        assert_eq!(following.fresh(), [], "case {case}");
+        log.append(&lines(7..=9));
+        let numbers: Vec<_> = following.fresh().into_iter().map(|(n, _)| n).collect();
+        let expected: &[u64] = if case == 1 { &[9] } else { &[7, 8, 9] };
+        assert_eq!(numbers, expected, "case {case}");
+    }
+}
+
+/// Real files, of which one is cut to nothing right after its length was asked for the first time.
+struct CuttingDisk {
+    cut: Arc<AtomicBool>,
+    file: PathBuf,
+}
+
+struct CuttingStorage {
+    real: Arc<dyn Storage>,
+    cut: Arc<AtomicBool>,
+    file: PathBuf,
+}
+
+impl Disk for CuttingDisk {
+    fn open(&self, path: &Path) -> Result<Arc<dyn Storage>> {
+        FileDisk.open(path)
+    }
+    fn open_for_reading(&self, path: &Path) -> Result<Option<Arc<dyn Storage>>> {
+        let real = FileDisk.open_for_reading(path)?;
+        Ok(real.map(|real| {
+            let (cut, file) = (self.cut.clone(), self.file.clone());
+            Arc::new(CuttingStorage { real, cut, file }) as Arc<dyn Storage>
+        }))
+    }
+    fn stat(&self, path: &Path) -> io::Result<Option<Stat>> {
+        FileDisk.stat(path)
+    }
+    fn sync_directory(&self, path: &Path) -> io::Result<()> {
+        FileDisk.sync_directory(path)
+    }
+    fn honours_lock(&self, path: &Path) -> io::Result<bool> {
+        FileDisk.honours_lock(path)
+    }
+    fn lock_holder(&self, stat: &Stat) -> Option<u32> {
+        FileDisk.lock_holder(stat)
+    }
+}
+
+impl Storage for CuttingStorage {
+    fn stat(&self) -> io::Result<Stat> {
+        let stat = self.real.stat();
+        if !self.cut.swap(true, Ordering::Relaxed) {
+            OpenOptions::new().write(true).open(&self.file)?.set_len(0)?;
+        }
+        stat
+    }
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.real.read_at(buffer, offset)
+    }
+    fn append(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.real.append(bytes)
+    }
+    fn set_len(&self, length: u64) -> io::Result<()> {
+        self.real.set_len(length)
+    }
+    fn sync(&self) -> io::Result<()> {
+        self.real.sync()
+    }
+    fn drop_cached(&self, range: Range<u64>) -> io::Result<bool> {
+        self.real.drop_cached(range)
+    }
+    fn try_lock(&self) -> io::Result<bool> {
+        self.real.try_lock()
+    }
+    fn try_lock_shared(&self) -> io::Result<bool> {
+        self.real.try_lock_shared()
+    }
+    fn unlock(&self) -> io::Result<()> {
+        self.real.unlock()
+    }
+}
+
+#[test]
+fn a_place_to_begin_at_that_was_not_met_does_not_keep_at_a_file_that_was_renamed_away() {
+    let log = Log::new();
+    log.append(&lines(1..=2));
+    let mut following = log.follow(Place::Seq(3));
+    assert_eq!(following.fresh(), []);
+    log.rename("old");
+    log.append(&lines(1..=3));
+    assert_eq!(following.wait_for(1), seqs(3..=3));
 }
