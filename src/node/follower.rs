@@ -10,10 +10,10 @@ use napi_derive::napi;
 use super::memory::{Memory, disk_of};
 use super::options::Read;
 use super::outcome;
-use super::port::{Desk, Port, Slot, start};
+use super::port::{Desk, Port, Slot, serve, start};
 use crate::ChroniclePath;
 use crate::error::{Code, Error, Result};
-use crate::follow::{Follower as CoreFollower, Look};
+use crate::follow::Follower as CoreFollower;
 use crate::pool::{self, locked};
 
 /// One log that is followed.
@@ -98,20 +98,12 @@ impl Opened {
     /// Serves the request that waits; there is none when another job was faster.
     fn look(&self) {
         let Some(slot) = locked(&self.waiting).take() else { return };
-        let mut follower = locked(&self.follower);
-        let look = match &mut *follower {
-            Some(follower) => follower.look(&self.path),
-            None => Err(Error::new(Code::Closed, "it was closed")),
-        };
-        drop(follower);
-        match look {
-            Ok(look) => settle(&slot, look),
-            Err(error) => slot.settle(outcome::error(&error), None),
-        }
+        serve(&slot, || {
+            let look = match &mut *locked(&self.follower) {
+                Some(follower) => follower.look(&self.path)?,
+                None => return Err(Error::new(Code::Closed, "it was closed")),
+            };
+            Ok((outcome::look(&look), Some(outcome::text(look.slice))))
+        });
     }
-}
-
-fn settle(slot: &Slot, look: Look) {
-    let outcome = outcome::look(&look);
-    slot.settle(outcome, Some(outcome::text(look.slice)));
 }

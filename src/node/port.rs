@@ -309,32 +309,27 @@ pub(super) fn start(
     slot: &Arc<Slot>,
     work: impl FnOnce() -> Result<(String, Option<String>)> + Send + 'static,
 ) {
-    let begun = Arc::new(AtomicBool::new(false));
-    let guard = SettleOnDrop { slot: slot.clone(), begun: begun.clone() };
-    let job = move || {
-        guard.begun.store(true, Ordering::Relaxed);
-        match work() {
-            Ok((outcome, text)) => guard.slot.settle(outcome, text),
-            Err(error) => guard.slot.settle(outcome::error(&error), None),
-        }
-    };
-    if let Err(error) = pool::run(Box::new(job)) {
+    let served = slot.clone();
+    if let Err(error) = pool::run(Box::new(move || serve(&served, work))) {
         let error = Error::io("cannot start a thread", "clone", error);
         slot.settle(outcome::error(&error), None);
     }
 }
 
-/// Settles the slot with an error when the job panics.
-struct SettleOnDrop {
-    slot: Arc<Slot>,
-    begun: Arc<AtomicBool>,
+/// Settles with what `work` gives, or with an error when it panics.
+pub(super) fn serve(slot: &Arc<Slot>, work: impl FnOnce() -> Result<(String, Option<String>)>) {
+    let guard = SettleOnDrop(slot);
+    match work() {
+        Ok((outcome, text)) => guard.0.settle(outcome, text),
+        Err(error) => guard.0.settle(outcome::error(&error), None),
+    }
 }
 
-impl Drop for SettleOnDrop {
+struct SettleOnDrop<'a>(&'a Slot);
+
+impl Drop for SettleOnDrop<'_> {
     fn drop(&mut self) {
-        if self.begun.load(Ordering::Relaxed) {
-            self.slot.settle(outcome::error(&abandoned()), None);
-        }
+        self.0.settle(outcome::error(&abandoned()), None);
     }
 }
 
