@@ -109,15 +109,15 @@ export interface FollowOptions extends PathOptions {
 
 /**
  * The events of a stream or a follow, in bounded memory: the next ones are read when they are asked
- * for. Each that is begun and not over holds one descriptor; leaving a `for await` loop, `return()` and
- * `await using` close it.
+ * for. Each that is begun and not over holds one descriptor (a follow one more for each file that came
+ * while it read the one before); leaving a `for await` loop, `return()` and `await using` close them.
  */
 export interface ChronicleIterator<E> extends AsyncIterableIterator<E> {
   /**
    * The position after the event given last, as an opaque text, for `from: { cursor }` here or in
    * another process. Of a reverse stream, `to: { cursor }` goes on. Before the first event it is the
-   * cursor that the iteration began with, and `undefined` where it began without one (a follow that
-   * has begun at `'start'` or `'end'` has one).
+   * cursor that the iteration began with (a reverse stream: that of `to`), and `undefined` where it
+   * began without one (a follow that has begun at `'start'` or `'end'` has one).
    */
   readonly cursor: string | undefined;
   /** Closes the file; a `next()` that waits is told that there is nothing more. */

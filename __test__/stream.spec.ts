@@ -159,6 +159,14 @@ describe('streamChronicle', () => {
     expect(rest.cursor).toBe(cursor);
     expect(await rest.next()).toEqual({ done: true, value: undefined });
     expect(rest.cursor).toBe(cursor);
+    const back = streamChronicle<Numbered>(path, { reverse: true, from: { cursor } });
+    expect(back.cursor).toBeUndefined();
+    const first = streamChronicle<Numbered>(path, { reverse: true, limit: 3 });
+    for await (const each of first) expect(each).toBeDefined();
+    const to = { cursor: first.cursor ?? '' };
+    const none = streamChronicle<Numbered>(path, { reverse: true, to });
+    expect((await none.next()).done).toBe(true);
+    expect(none.cursor).toBe(to.cursor);
   });
 
   it('rejects with ECONFLICT where the file of the cursor is gone', async () => {

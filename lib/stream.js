@@ -36,7 +36,9 @@ function iterate(path, options, kinds, open, more) {
     const { from, to, where, ...rest } = readOptions(options, kinds);
     const places = { from: placeOf(from, 'from'), to: placeOf(to, 'to'), where: whereOf(where) };
     const name = pathText(path);
-    known = { ...rest, cursor: from?.cursor };
+    // A reverse stream goes on at its end.
+    const begins = /** @type {any} */ (rest.reverse ? places.to : places.from);
+    known = { ...rest, cursor: begins?.cursor };
     // The path is resolved during the call: the current directory may change before the first step.
     const source = open(name, { ...rest, ...places, lines: tellsLines(rest.onBadLine) });
     opening = () => source;
