@@ -15,7 +15,7 @@ export declare class Follower {
   constructor(port: Port, path: string, options?: string | undefined | null, memory?: Memory | undefined | null)
   /** Looks after so many milliseconds, or when it is nudged. */
   look(id: number, delayMs: number): void
-  /** Looks now, if a look is waited for. */
+  /** Looks now, if a look is waited for; else the next one does not wait. */
   nudge(): void
   /** Closes the descriptor, then settles. */
   close(id: number): void

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -28,6 +29,8 @@ struct Opened {
     follower: Mutex<Option<CoreFollower>>,
     /// The request for a look whose time has not come.
     waiting: Mutex<Option<Arc<Slot>>>,
+    /// Something changed since the last look began.
+    is_nudged: AtomicBool,
 }
 
 #[napi]
@@ -46,7 +49,8 @@ impl Follower {
             let (selection, _) = options.into_core()?;
             let follower = CoreFollower::new(disk_of(memory), selection);
             let follower = Mutex::new(Some(follower));
-            Ok(Arc::new(Opened { path, follower, waiting: Mutex::default() }))
+            let waiting = Mutex::default();
+            Ok(Arc::new(Opened { path, follower, waiting, is_nudged: AtomicBool::new(false) }))
         };
         Follower { desk: port.desk.clone(), opened: open() }
     }
@@ -61,19 +65,20 @@ impl Follower {
         };
         *locked(&opened.waiting) = Some(slot.clone());
         let at = Instant::now() + Duration::from_millis(delay_ms.into());
+        let is_due = delay_ms == 0 || opened.is_nudged.load(Ordering::Relaxed);
         let job = Box::new(move || opened.look());
-        let run = if delay_ms == 0 { pool::run(job) } else { pool::run_at(at, job) };
+        let run = if is_due { pool::run(job) } else { pool::run_at(at, job) };
         if let Err(error) = run {
             slot.settle(outcome::error(&Error::io("cannot start a thread", "clone", error)), None);
         }
     }
 
-    /// Looks now, if a look is waited for.
+    /// Looks now, if a look is waited for; else the next one does not wait.
     #[napi(catch_unwind)]
     pub fn nudge(&self) {
-        if let Ok(opened) = &self.opened
-            && locked(&opened.waiting).is_some()
-        {
+        let Ok(opened) = &self.opened else { return };
+        opened.is_nudged.store(true, Ordering::Relaxed);
+        if locked(&opened.waiting).is_some() {
             let opened = opened.clone();
             // Without a thread the look comes at its time.
             let _ = pool::run(Box::new(move || opened.look()));
@@ -99,6 +104,8 @@ impl Opened {
     fn look(&self) {
         let Some(slot) = locked(&self.waiting).take() else { return };
         serve(&slot, || {
+            // Before the look: what changes meanwhile may not be seen by it.
+            self.is_nudged.store(false, Ordering::Relaxed);
             let look = match &mut *locked(&self.follower) {
                 Some(follower) => follower.look(&self.path)?,
                 None => return Err(Error::new(Code::Closed, "it was closed")),
