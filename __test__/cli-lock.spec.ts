@@ -35,17 +35,20 @@ describe('chronicle lock', () => {
 
   it('lasts as long as the command when chronicle itself is killed', async () => {
     const path = scratch.path('log.sage');
-    // Its input ends with chronicle, so it waits for a file, or until the folder is gone.
+    // Its input ends with chronicle, so it waits for a file.
     const script = `echo held
       while kill -0 $PPID; do sleep 0.01; done 2>/dev/null
       echo alone
-      while test -d "$1" -a ! -e "$1/end"; do sleep 0.01; done`;
-    const holder = startCli('lock', path, '--', 'sh', '-c', script, 'sh', scratch.folder());
-    await holder.line((line) => line === 'held');
-    holder.kill('SIGKILL');
-    await holder.line((line) => line === 'alone');
-    expect(await isFree(path, 'a')).toBe(false);
-    writeFileSync(scratch.path('end'), '');
+      until test -e "$1"; do sleep 0.01; done`;
+    const holder = startCli('lock', path, '--', 'sh', '-c', script, 'sh', scratch.path('end'));
+    try {
+      await holder.line((line) => line === 'held');
+      holder.kill('SIGKILL');
+      await holder.line((line) => line === 'alone');
+      expect(await isFree(path, 'a')).toBe(false);
+    } finally {
+      writeFileSync(scratch.path('end'), '');
+    }
     expect((await holder.ended).signal).toBe('SIGKILL');
     expect(await isFree(path, 'b')).toBe(true);
   });
@@ -81,9 +84,12 @@ describe('chronicle lock', () => {
 
   it('passes signals on to the command, and waits for it', async () => {
     const path = scratch.path('log.sage');
-    const script =
-      'trap "echo told; exit 7" TERM; echo held; while test -d "$1"; do sleep 0.01; done';
-    const holder = startCli('lock', path, '--', 'sh', '-c', script, 'sh', scratch.folder());
+    // It gives up in the end, so that nothing is left of it where it is told nothing.
+    const script = `trap "echo told; exit 7" TERM
+      echo held
+      left=3000
+      while test $((left -= 1)) -gt 0; do sleep 0.01; done`;
+    const holder = startCli('lock', path, '--', 'sh', '-c', script);
     await holder.line((line) => line === 'held');
     holder.kill('SIGTERM');
     expect(await holder.ended).toEqual({ code: 7, signal: null });
