@@ -4,10 +4,26 @@ import { later, run, scratch } from './suite.mjs';
 
 let mounts = 0;
 
+/** How each file system is made, and the least megabytes that it takes. */
+const makers = {
+  ext4: { megabytes: 64, command: ['mkfs.ext4', '-q', '-F'] },
+  xfs: { megabytes: 512, command: ['mkfs.xfs', '-q', '-f'] },
+  btrfs: { megabytes: 256, command: ['mkfs.btrfs', '-q', '-f'] },
+};
+
+/** The programs that make file systems. */
+export const tools = Object.values(makers).map(({ command }) => command[0]);
+
 export function makeImage(name, megabytes, ...mkfsOptions) {
+  return imageOf('ext4', name, megabytes, ...mkfsOptions);
+}
+
+/** A file system in a file; by default as small as its kind takes. */
+export function imageOf(kind, name, megabytes = makers[kind].megabytes, ...mkfsOptions) {
   const image = scratch(name);
+  const [mkfs, ...options] = makers[kind].command;
   run('truncate', '-s', `${megabytes}M`, image);
-  run('mkfs.ext4', '-q', '-F', ...mkfsOptions, image);
+  run(mkfs, ...options, ...mkfsOptions, image);
   later(() => run('rm', '-f', image));
   return image;
 }
