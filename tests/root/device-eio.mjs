@@ -3,17 +3,17 @@
 import { existsSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { cutPower, makeImage, mount } from './support/disk.mjs';
+import { cutPower, imageOf, mount, tools } from './support/disk.mjs';
 import { Driven, note, Program } from './support/program.mjs';
 import { assert, assertEqual, later, run, scratch, suite } from './support/suite.mjs';
 import { losses } from './support/losses.mjs';
 
 let devices = 0;
 
-/** ext4 on a device whose writes fail while `fail()` holds. */
-async function failingDisk(...mkfsOptions) {
+/** A file system on a device whose writes fail while `fail()` holds. */
+async function failingDisk(kind, ...mkfsOptions) {
   const name = `device${(devices += 1)}`;
-  const image = makeImage(`${name}.img`, 64, ...mkfsOptions);
+  const image = imageOf(kind, `${name}.img`, undefined, ...mkfsOptions);
   const device = scratch(`${name}.dev`);
   const trigger = scratch(`${name}.fails`);
   writeFileSync(device, '');
@@ -101,11 +101,19 @@ async function trial(disk, { filler, brief }) {
 // A journal that meets the failure makes the file system read-only, and nothing is acknowledged there any
 // more. Where it does not, because there is none or because only the data met it, appends must come back.
 const layouts = [
-  ['ext4', [], false, 0],
-  ['ext4 whose journal is spared', [], true, 5],
-  ['ext4 with 1 KiB blocks whose journal is spared', ['-b', '1024'], true, 5],
-  ['ext4 without a journal', ['-O', '^has_journal'], false, 5],
-  ['ext4 without a journal, with 1 KiB blocks', ['-O', '^has_journal', '-b', '1024'], false, 5],
+  ['ext4', ['ext4'], false, 0],
+  ['ext4 whose journal is spared', ['ext4'], true, 5],
+  ['ext4 with 1 KiB blocks whose journal is spared', ['ext4', '-b', '1024'], true, 5],
+  ['ext4 without a journal', ['ext4', '-O', '^has_journal'], false, 5],
+  [
+    'ext4 without a journal, with 1 KiB blocks',
+    ['ext4', '-O', '^has_journal', '-b', '1024'],
+    false,
+    5,
+  ],
+  // Both give up for good when their own metadata meets the failure.
+  ['xfs', ['xfs'], false, 0],
+  ['btrfs', ['btrfs'], false, 0],
 ];
 
 const fillers = [0, 700, 5000];
@@ -122,13 +130,13 @@ const tests = layouts.flatMap(([layout, options, brief, least]) =>
 
 await suite(
   'device-eio',
-  ['mkfs.ext4', 'mount', 'nbdkit', 'nbdfuse', 'python3'],
+  [...tools, 'mount', 'nbdkit', 'nbdfuse', 'python3'],
   [
     ...tests,
     [
       'a writer that trusts a later sync loses what it acknowledged, so the tests above can fail',
       async () => {
-        const disk = await failingDisk('-O', '^has_journal');
+        const disk = await failingDisk('ext4', '-O', '^has_journal');
         const program = fileURLToPath(new URL('support/trusting_writer.py', import.meta.url));
         const writer = new Program('python3', [program, join(disk.point, 'log.sage')]);
         const append = async (mark) => {
