@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -40,6 +41,87 @@ pub(crate) fn run_at(at: Instant, job: Job) -> io::Result<()> {
 /// When the clock thread cannot be made.
 pub(crate) fn alarm(at: Instant, job: Job) -> io::Result<()> {
     CLOCK.get_or_init(Clock::default).add(at, job)
+}
+
+/// Does the parts of a work, by their numbers from 0, on this thread and on one more if a worker is idle, and gives what came of each.
+/// It waits for parts that were begun only, so that workers that share cannot wait for each other.
+pub(crate) fn share<T: Send + 'static>(
+    parts: usize,
+    part: impl Fn(usize) -> T + Send + Sync + 'static,
+) -> Vec<T> {
+    let shared = Arc::new(Shared {
+        part,
+        next: AtomicUsize::new(0),
+        parts,
+        done: Mutex::default(),
+        came: Condvar::new(),
+    });
+    if parts > 1 {
+        let helper = shared.clone();
+        // Without a thread this one does all.
+        let _ = run(Box::new(move || helper.help()));
+    }
+    shared.help();
+    let done = locked(&shared.done);
+    let all = shared.came.wait_while(done, |done| done.under_way > 0);
+    let mut done = all.unwrap_or_else(PoisonError::into_inner);
+    let mut results = std::mem::take(&mut done.results);
+    drop(done);
+    results.sort_by_key(|(number, _)| *number);
+    // A part that panicked on the other thread panics here, where somebody waits for it.
+    let missing =
+        (0..parts).filter(|number| results.binary_search_by_key(number, |(at, _)| *at).is_err());
+    let again: Vec<(usize, T)> = missing.map(|number| (number, (shared.part)(number))).collect();
+    results.extend(again);
+    results.sort_by_key(|(number, _)| *number);
+    results.into_iter().map(|(_, result)| result).collect()
+}
+
+struct Shared<T, F> {
+    part: F,
+    next: AtomicUsize,
+    parts: usize,
+    done: Mutex<Done<T>>,
+    came: Condvar,
+}
+
+struct Done<T> {
+    results: Vec<(usize, T)>,
+    under_way: usize,
+}
+
+impl<T> Default for Done<T> {
+    fn default() -> Self {
+        Done { results: Vec::new(), under_way: 0 }
+    }
+}
+
+/// A part that was begun.
+struct UnderWay<'a, T, F>(&'a Shared<T, F>);
+
+impl<T, F> Drop for UnderWay<'_, T, F> {
+    fn drop(&mut self) {
+        locked(&self.0.done).under_way -= 1;
+        self.0.came.notify_all();
+    }
+}
+
+impl<T, F: Fn(usize) -> T> Shared<T, F> {
+    /// Does parts until none is left.
+    fn help(&self) {
+        loop {
+            let mut done = locked(&self.done);
+            let number = self.next.fetch_add(1, Ordering::Relaxed);
+            if number >= self.parts {
+                return;
+            }
+            done.under_way += 1;
+            drop(done);
+            let _under_way = UnderWay(self);
+            let result = (self.part)(number);
+            locked(&self.done).results.push((number, result));
+        }
+    }
 }
 
 static WORK: OnceLock<Work> = OnceLock::new();
@@ -232,6 +314,21 @@ mod tests {
         }
         let order: Vec<_> = receiver.iter().take(3).collect();
         assert_eq!(order, [(20, true), (40, true), (60, true)]);
+    }
+
+    #[test]
+    fn a_work_is_shared_in_parts_and_given_in_their_order() {
+        assert_eq!(share(100, |number| number * 2), (0..100).map(|n| n * 2).collect::<Vec<_>>());
+        assert_eq!(share(0, |number| number), Vec::<usize>::new());
+        // Every worker shares: none waits for another that waits.
+        let (sender, receiver) = mpsc::channel();
+        for _ in 0..WORKERS * 3 {
+            let sender = sender.clone();
+            run(Box::new(move || sender.send(share(50, |number| number).len()).unwrap())).unwrap();
+        }
+        for _ in 0..WORKERS * 3 {
+            assert_eq!(receiver.recv_timeout(Duration::from_secs(30)).unwrap(), 50);
+        }
     }
 
     #[test]

@@ -93,7 +93,7 @@ pub fn complete_lines<'a>(bytes: &'a [u8], mut line: impl FnMut(usize, &'a [u8])
 
 impl<'a> Keys<'a> {
     #[inline]
-    fn note(&mut self, key: &'a [u8], value: &'a [u8]) {
+    pub(crate) fn note(&mut self, key: &'a [u8], value: &'a [u8]) {
         let slot = match key {
             b"eventId" => &mut self.event_id,
             b"idempotencyKey" => &mut self.idempotency_key,

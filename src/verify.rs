@@ -1,10 +1,12 @@
 //! Checking a log: every line and every record of the file as it was when the check began.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, Hasher, RandomState};
+use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
+use memchr::memchr;
 use siphasher::sip128::SipHasher13;
 
 use crate::envelope::Envelope;
@@ -14,8 +16,10 @@ use crate::instant::Instant;
 use crate::json::MAX_LINE;
 use crate::lines::{Lines, Piece};
 use crate::path::ChroniclePath;
+use crate::pool;
 use crate::scan::{self, Keys, Tail, Verdict};
 use crate::storage::{Disk, FileDisk, Storage, read_exact_at};
+use crate::string;
 
 /// What can be wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,6 +96,11 @@ pub struct Progress {
     pub done: bool,
 }
 
+/// Bytes checked in a slice, about.
+const SLICE: u64 = 1 << 20;
+/// Bytes of lines that one thread looks at before it takes the next.
+const PART: usize = 32 << 10;
+
 /// Checks a log from its beginning to where it ended when the check began, in slices. It keeps a hash of each id and key, and nothing
 /// else that grows with the file. It never writes, and takes no lock but for a moment when the file ends in a torn tail.
 pub struct Verifier {
@@ -130,7 +139,7 @@ impl Verifier {
         })
     }
 
-    /// Checks about a mebibyte, or a single longer line, and tells how far that is and what was found in it.
+    /// Checks some mebibytes, or a single longer line, and tells how far that is and what was found in it.
     ///
     /// # Errors
     /// `EIO`.
@@ -141,44 +150,43 @@ impl Verifier {
             return Ok(self.progress.clone());
         };
         let progress = &mut self.progress;
-        match source.lines.next(&*source.storage) {
-            Ok(Piece::Whole { offset, bytes }) => {
-                let used = scan::complete_lines(bytes, |start, line| {
+        let begin = progress.bytes;
+        while !progress.done && progress.bytes - begin < SLICE {
+            match source.lines.next(&*source.storage) {
+                Ok(Piece::Whole { offset, bytes }) => {
+                    self.records.check_lines(bytes, offset, progress);
+                    progress.bytes = offset + bytes.len() as u64;
+                }
+                Ok(Piece::TooLong { offset, length }) => {
                     progress.lines += 1;
-                    let place = Place::new(progress.lines, offset + start as u64, line.len());
-                    self.records.judge(line, place, progress);
-                });
-                progress.bytes = offset + used as u64;
-            }
-            Ok(Piece::TooLong { offset, length }) => {
-                progress.lines += 1;
-                let details = format!("longer than {MAX_LINE} bytes");
-                let place = Place { line: progress.lines, offset, length };
-                progress.add(FindingKind::Malformed, place, None, details);
-                progress.bytes = offset + length + 1;
-            }
-            Ok(Piece::Tail { offset, bytes, length }) => {
-                progress.lines += u64::from(length > 0);
-                progress.bytes = offset + length;
-                progress.done = true;
-                let place = Place { line: progress.lines, offset, length };
-                match judge_tail(bytes, length) {
-                    Tail::Clean => {}
-                    Tail::Record(_) => self.records.judge(bytes, place, progress),
-                    Tail::Torn { nul } => {
-                        let stays = stays_torn(&*source.storage, offset, length)
-                            .map_err(|error| cannot_read(path, "pread", error))?;
-                        if stays {
-                            let nul = if nul { ", with NUL bytes" } else { "" };
-                            let details = format!("behind the last newline, no record{nul}");
-                            progress.add(FindingKind::Torn, place, None, details);
+                    let details = format!("longer than {MAX_LINE} bytes");
+                    let place = Place { line: progress.lines, offset, length };
+                    progress.add(FindingKind::Malformed, place, None, details);
+                    progress.bytes = offset + length + 1;
+                }
+                Ok(Piece::Tail { offset, bytes, length }) => {
+                    progress.bytes = offset + length;
+                    progress.done = true;
+                    match judge_tail(bytes, length) {
+                        Tail::Clean => progress.lines += u64::from(length > 0),
+                        Tail::Record(_) => self.records.check_lines(bytes, offset, progress),
+                        Tail::Torn { nul } => {
+                            progress.lines += 1;
+                            let stays = stays_torn(&*source.storage, offset, length)
+                                .map_err(|error| cannot_read(path, "pread", error))?;
+                            if stays {
+                                let place = Place { line: progress.lines, offset, length };
+                                let nul = if nul { ", with NUL bytes" } else { "" };
+                                let details = format!("behind the last newline, no record{nul}");
+                                progress.add(FindingKind::Torn, place, None, details);
+                            }
                         }
                     }
                 }
+                // Somebody cut the file: what is left of it was checked.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => progress.done = true,
+                Err(error) => return Err(cannot_read(path, "pread", error)),
             }
-            // Somebody cut the file: what is left of it was checked.
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => progress.done = true,
-            Err(error) => return Err(cannot_read(path, "pread", error)),
         }
         if progress.done {
             self.source = None;
@@ -204,19 +212,33 @@ struct Place {
     length: u64,
 }
 
-impl Place {
-    fn new(line: u64, offset: u64, length: usize) -> Place {
-        Place { line, offset, length: length as u64 }
-    }
-}
-
 /// What is to be known of the records before one, to judge it.
 struct Records {
-    /// Ids and keys by a hash so wide that no two collide.
-    seen: HashMap<u128, Seen>,
+    /// Ids and keys by a keyed hash so wide that no two collide.
+    seen: HashMap<u128, Seen, BuildHasherDefault<Folded>>,
     hasher: SipHasher13,
     /// The line and the time of the last record.
     last: Option<(u64, Option<Instant>)>,
+}
+
+/// Takes the keys of the map, which are hashes already, as they are.
+#[derive(Default)]
+struct Folded(u64);
+
+impl Hasher for Folded {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u128(&mut self, hash: u128) {
+        self.0 = u64::try_from(hash >> 64).unwrap_or_default();
+    }
 }
 
 struct Seen {
@@ -231,75 +253,169 @@ impl Records {
         // A random key, so that nobody can make two ids collide.
         let random = || RandomState::new().build_hasher().finish();
         let hasher = SipHasher13::new_with_keys(random(), random());
-        Records { seen: HashMap::new(), hasher, last: None }
+        Records { seen: HashMap::default(), hasher, last: None }
     }
 
-    fn judge(&mut self, line: &[u8], place: Place, progress: &mut Progress) {
-        match scan::judge(line) {
-            Verdict::Record(keys) => {
+    /// Checks lines, the last of which may be without its newline.
+    fn check_lines(&mut self, bytes: &[u8], offset: u64, progress: &mut Progress) {
+        let bytes: Arc<[u8]> = bytes.into();
+        let parts = parts_of(&bytes);
+        let (text, hasher) = (bytes.clone(), self.hasher);
+        // Most of the time goes into canonical forms and hashes, which need nothing of the lines before: two threads share that.
+        let looked = pool::share(parts.len(), move |number| {
+            let part = parts.get(number).cloned().unwrap_or_default();
+            lines_of(&text, part)
+                .map(|line| (line.clone(), Looked::at(text.get(line).unwrap_or_default(), hasher)))
+                .collect::<Vec<_>>()
+        });
+        for (line, looked) in looked.into_iter().flatten() {
+            progress.lines += 1;
+            let place = Place {
+                line: progress.lines,
+                offset: offset + line.start as u64,
+                length: line.len() as u64,
+            };
+            self.judge(bytes.get(line).unwrap_or_default(), looked, place, progress);
+        }
+    }
+
+    fn judge(&mut self, line: &[u8], looked: Looked, place: Place, progress: &mut Progress) {
+        match looked {
+            Looked::Record(record) => {
                 progress.records += 1;
-                self.check(line, &keys, place, progress);
+                self.check(line, &record, place, progress);
             }
-            Verdict::Blank => {}
-            Verdict::Malformed => {
+            Looked::Blank => {}
+            Looked::Malformed => {
                 progress.add(FindingKind::Malformed, place, None, "no JSON object".into());
             }
-            Verdict::Nul => {
+            Looked::Nul => {
                 let details = "no JSON object, with NUL bytes".into();
                 progress.add(FindingKind::Nul, place, None, details);
             }
         }
     }
 
-    fn check(&mut self, line: &[u8], keys: &Keys<'_>, place: Place, progress: &mut Progress) {
-        let id = keys.event_id.as_deref();
-        let mut add = |kind, details| progress.add(kind, place, id, details);
-        if id.is_some_and(is_like_a_hash) && !matches!(event::verify_id(line), Ok(Some(_))) {
+    fn check(&mut self, line: &[u8], record: &Record, place: Place, progress: &mut Progress) {
+        let mut add = |kind, details| {
+            let Verdict::Record(keys) = scan::judge(line) else { return };
+            progress.add(kind, place, keys.event_id.as_deref(), details);
+        };
+        if !record.is_its_hash {
             add(FindingKind::IdMismatch, "eventId is not the hash of the record".into());
         }
-        let names = [("eventId", id), ("idempotencyKey", keys.idempotency_key.as_deref())];
-        let earlier = names.iter().find_map(|(name, value)| {
-            let seen = self.seen.get(&self.hash((*value)?))?;
+        let names = [("eventId", record.event_id), ("idempotencyKey", record.idempotency_key)];
+        let earlier = names.iter().find_map(|(name, hash)| {
+            let seen = self.seen.get(&(*hash)?)?;
             Some(format!("{name} is that of an earlier record, on line {}", seen.line))
         });
         if let Some(details) = earlier {
             add(FindingKind::Duplicate, details);
         }
-        let envelope = Envelope::of(line).ok();
-        let previous = envelope.as_ref().and_then(|envelope| envelope.text("prevEventId"));
-        if let Some(previous) = previous {
-            let seen = self.seen.get(&self.hash(&previous));
-            if !seen.is_some_and(|seen| seen.is_event_id) {
-                let start: String = String::from_utf8_lossy(&previous).chars().take(100).collect();
-                let details = format!("no earlier record has the eventId {start}");
-                add(FindingKind::BrokenChain, details);
-            }
+        if let Some(previous) = record.previous
+            && !self.seen.get(&previous).is_some_and(|seen| seen.is_event_id)
+        {
+            let envelope = Envelope::of(line).ok();
+            let id = envelope.as_ref().and_then(|envelope| envelope.text("prevEventId"));
+            let start: String =
+                String::from_utf8_lossy(&id.unwrap_or_default()).chars().take(100).collect();
+            add(FindingKind::BrokenChain, format!("no earlier record has the eventId {start}"));
         }
-        let time = envelope
-            .as_ref()
-            .and_then(|envelope| envelope.get("timestamp"))
-            .and_then(Instant::of_json);
-        if let (Some((last_line, Some(last))), Some(time)) = (self.last, time)
+        if let (Some((last_line, Some(last))), Some(time)) = (self.last, record.time)
             && time < last
         {
             let details = format!("timestamp is earlier than that of line {last_line}");
             add(FindingKind::OutOfOrder, details);
         }
-        self.last = Some((place.line, time));
-        self.note(id, place.line, true);
-        self.note(keys.idempotency_key.as_deref(), place.line, false);
+        self.last = Some((place.line, record.time));
+        self.note(record.event_id, place.line, true);
+        self.note(record.idempotency_key, place.line, false);
     }
 
-    fn note(&mut self, value: Option<&[u8]>, line: u64, is_event_id: bool) {
-        let Some(value) = value else { return };
-        let hash = self.hash(value);
+    fn note(&mut self, hash: Option<u128>, line: u64, is_event_id: bool) {
+        let Some(hash) = hash else { return };
         let seen = self.seen.entry(hash).or_insert(Seen { line, is_event_id });
         seen.is_event_id |= is_event_id;
     }
+}
 
-    fn hash(&self, value: &[u8]) -> u128 {
-        self.hasher.hash(value).as_u128()
+/// What a line is by itself.
+enum Looked {
+    Record(Record),
+    Blank,
+    Malformed,
+    Nul,
+}
+
+/// What a record has to be compared with those before it. Ids by their hashes.
+struct Record {
+    event_id: Option<u128>,
+    idempotency_key: Option<u128>,
+    previous: Option<u128>,
+    time: Option<Instant>,
+    /// Its id is the hash of it, or does not look like one.
+    is_its_hash: bool,
+}
+
+impl Looked {
+    fn at(line: &[u8], hasher: SipHasher13) -> Looked {
+        let (mut previous, mut time) = (None, None);
+        let mut keys = Keys::default();
+        let verdict = scan::judge_members(line, |key, value| {
+            keys.note(key, value);
+            match &*string::unescape(key) {
+                b"prevEventId" => previous = Some(value),
+                b"timestamp" => time = Some(value),
+                _ => {}
+            }
+        });
+        match verdict {
+            Verdict::Record(_) => {}
+            Verdict::Blank => return Looked::Blank,
+            Verdict::Malformed => return Looked::Malformed,
+            Verdict::Nul => return Looked::Nul,
+        }
+        let hash = |text: &[u8]| hasher.hash(text).as_u128();
+        let id = keys.event_id.as_deref();
+        let is_its_hash =
+            !id.is_some_and(is_like_a_hash) || matches!(event::verify_id(line), Ok(Some(_)));
+        let previous = match previous {
+            Some([b'"', inside @ .., b'"']) if !inside.is_empty() => Some(string::unescape(inside)),
+            _ => None,
+        };
+        Looked::Record(Record {
+            event_id: id.map(hash),
+            idempotency_key: keys.idempotency_key.as_deref().map(hash),
+            previous: previous.as_deref().map(hash),
+            time: time.and_then(Instant::of_json),
+            is_its_hash,
+        })
     }
+}
+
+/// Cuts lines into parts of about the same length, each of whole lines.
+fn parts_of(bytes: &[u8]) -> Vec<Range<usize>> {
+    let mut parts = Vec::new();
+    let mut start = 0;
+    while start < bytes.len() {
+        let rest = bytes.get(start + PART..).unwrap_or_default();
+        let end = memchr(b'\n', rest).map_or(bytes.len(), |newline| start + PART + newline + 1);
+        parts.push(start..end);
+        start = end;
+    }
+    parts
+}
+
+/// The lines of a part, without their newlines.
+fn lines_of(bytes: &[u8], part: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+    let mut start = part.start;
+    std::iter::from_fn(move || {
+        let rest = bytes.get(start..part.end).filter(|rest| !rest.is_empty())?;
+        let end = start + memchr(b'\n', rest).unwrap_or(rest.len());
+        let line = start..end;
+        start = end + 1;
+        Some(line)
+    })
 }
 
 /// Other ids are their givers' affair.
