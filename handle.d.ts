@@ -300,3 +300,6 @@ export interface Adapter {
  * @throws ChronicleError `EVALIDATION`: a bad option.
  */
 export function createAdapter(options?: AdapterOptions): Adapter;
+
+// Without this a declaration file exports what it does not call `export` too.
+export {};
