@@ -130,6 +130,60 @@ describe('docs/migration.md', () => {
   }
 });
 
+describe('docs/api.md', () => {
+  const ticked = new Set([...textOf('docs/api.md').matchAll(/`(\w+)/g)].map(([, name]) => name));
+  const exported = ['index.d.ts', 'testing.d.ts'].flatMap(exportedNames);
+  const ofPredecessor = new Set(exportedNames('compat.d.ts'));
+
+  it('has every exported name but those that are kept for callers of the predecessor', () => {
+    const wanted = exported.filter((name) => !ofPredecessor.has(name));
+    expect(wanted.length).toBeGreaterThan(100);
+    expect(wanted.filter((name) => !ticked.has(name))).toEqual([]);
+    expect([...ofPredecessor].filter((name) => ticked.has(name))).toEqual([]);
+  });
+
+  it('leaves those to docs/migration.md', () => {
+    const migration = textOf('docs/migration.md');
+    const functions = [...ofPredecessor].filter((name) => name in chronicle);
+    expect(functions).toContain('atomicAppendEvent');
+    expect(functions.filter((name) => !migration.includes(`| \`${name}\` |`))).toEqual([]);
+  });
+
+  it('has in its tables no function that is not exported', () => {
+    const rows = [...textOf('docs/api.md').matchAll(/^\| `(\w+)[`(]/gm)].map(([, name]) => name);
+    expect(rows.length).toBeGreaterThan(30);
+    expect(
+      rows.filter((name) => !exported.includes(String(name)) && !/^[A-Z_]+$/.test(String(name))),
+    ).toEqual([]);
+  });
+
+  /** The names, values and types, that a declaration file exports. */
+  function exportedNames(file: string): string[] {
+    const program = ts.createProgram([join(root, file)], {
+      module: ts.ModuleKind.Node16,
+      moduleResolution: ts.ModuleResolutionKind.Node16,
+      types: [],
+    });
+    const checker = program.getTypeChecker();
+    const source = program.getSourceFile(join(root, file));
+    const symbol = source && checker.getSymbolAtLocation(source);
+    if (!symbol) throw new Error(`${file} is no module`);
+    return checker.getExportsOfModule(symbol).map(({ name }) => name);
+  }
+});
+
+describe('README.md', () => {
+  it('has an API table of at most 25 names, each exported', () => {
+    const [, api = ''] = textOf('README.md').split('\n## The API\n');
+    const [table = ''] = api.split('\n## ');
+    const cells = [...table.matchAll(/^\| (`.*?) \|/gm)].map(([, cell]) => String(cell));
+    const names = cells.flatMap((cell) => [...cell.matchAll(/`(\w+)/g)].map(([, name]) => name));
+    expect(names).toContain('append');
+    expect(names.length).toBeLessThanOrEqual(25);
+    expect(names.filter((name) => !(String(name) in chronicle))).toEqual([]);
+  });
+});
+
 describe('the pages', () => {
   it.each(pages)('%s links to what is there', (page) => {
     const links = [...textOf(page).matchAll(/\]\(([^)#]+)(?:#[^)]*)?\)/g)].map(([, to]) =>
@@ -138,4 +192,23 @@ describe('the pages', () => {
     const local = links.filter((link) => !/^[a-z]+:/.test(link));
     expect(local.filter((link) => !existsSync(join(root, dirname(page), link)))).toEqual([]);
   });
+
+  it.each(pages)('%s links to sections that are there', (page) => {
+    const links = [...textOf(page).matchAll(/\]\(([\w./-]*)#([^)]+)\)/g)];
+    const missing = links.filter(([, to, anchor]) => {
+      const target = to ? join(dirname(page), to) : page;
+      return !anchorsOf(target).includes(String(anchor));
+    });
+    expect(missing.map(([link]) => link)).toEqual([]);
+  });
+
+  /** The names that its headings have in links. */
+  function anchorsOf(page: string): string[] {
+    return [...textOf(page).matchAll(/^#+ (.*)$/gm)].map(([, title = '']) =>
+      title
+        .toLowerCase()
+        .replace(/[^\w\- ]/g, '')
+        .replaceAll(' ', '-'),
+    );
+  }
 });
