@@ -97,6 +97,11 @@ impl Machine {
         Process { registry, id: process }
     }
 
+    /// The files as a reader reaches them.
+    pub fn disk(self: &Arc<Self>) -> Arc<dyn Disk> {
+        Arc::new(View { machine: self.clone(), process: 0 })
+    }
+
     // Faults.
 
     pub fn inject(&self, when: When, verdict: Verdict) {

@@ -1,0 +1,695 @@
+//! Sequences of operations by two processes and by strangers, against a model that holds the file as plain bytes and looks
+//! everything up from its beginning. All sequences of up to three operations, and random longer ones.
+//!
+//! `CHRONICLE_MODEL_CASES` says how many random sequences are run; the default is a few seconds' worth.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test"
+)]
+
+mod common;
+
+use std::sync::Arc;
+
+use common::{EIO, ENOSPC, Kind, Machine, PATH, Process, Verdict, When, alone, named, options};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+use sage_chronicle::{
+    AppendOptions, Code, Durability, Id, Place, Reader, Receipt, Result, Rules, Selection, Written,
+    event::compute_id,
+};
+use serde_json::Value;
+
+/// What is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Op {
+    /// One process appends.
+    Append(usize, Given),
+    /// One appends several events.
+    Batch(usize, [Given; 3]),
+    /// Both append at once.
+    Both(Given, Given),
+    /// Another program writes at the end without the lock.
+    Stranger(&'static str),
+    /// The log gets another name.
+    Rename,
+    /// The log is deleted.
+    Unlink,
+    /// The good lines are put in the place of the log, as a repair does.
+    Replace,
+    /// A process ends and another one begins.
+    Reopen(usize),
+    /// What the disk has is there afterwards, and both processes are new.
+    PowerCut,
+    /// The next sync of the process fails in its append, which it then tries again.
+    SyncFails(usize, Given),
+    /// The device fills up within the write.
+    NoSpace(usize, Given),
+}
+
+/// An event and how it is appended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Given {
+    id: &'static str,
+    text: &'static str,
+    how: How,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum How {
+    Plain,
+    /// It need not be synced.
+    Os,
+    Key(&'static str),
+    /// It has no id and is chained.
+    Chain,
+    /// It has no id, and the hash is its id.
+    Hashed,
+    /// The last record has this id.
+    After(&'static str),
+    /// There is no record.
+    First,
+}
+
+use How::{After, Chain, First, Hashed, Key, Os, Plain};
+
+const fn given(id: &'static str, text: &'static str, how: How) -> Given {
+    Given { id, text, how }
+}
+
+const RECORD: &str = "{\"eventId\":\"e0\",\"by\":\"a stranger\"}\n";
+const OPEN: &str = "{\"eventId\":\"e2\",\"idempotencyKey\":\"k1\"}";
+const TORN: &str = "{\"eventId\":\"e1\",\"te";
+
+/// Of each kind of operation those that have most to do with the others.
+const ALPHABET: [Op; 19] = [
+    Op::Append(0, given("e0", "", Plain)),
+    Op::Append(1, given("e0", "other", Plain)),
+    Op::Append(0, given("e1", "", Os)),
+    Op::Append(0, given("e3", "", Key("e0"))),
+    Op::Append(1, given("", "", Chain)),
+    Op::Append(0, given("e4", "", First)),
+    Op::Append(1, given("e4", "", After("e0"))),
+    Op::Batch(1, [given("e1", "", Plain), given("e2", "", Plain), given("e1", "other", Plain)]),
+    Op::Both(given("e0", "", Plain), given("e2", "", Plain)),
+    Op::Stranger(RECORD),
+    Op::Stranger(OPEN),
+    Op::Stranger(TORN),
+    Op::Rename,
+    Op::Unlink,
+    Op::Replace,
+    Op::Reopen(0),
+    Op::PowerCut,
+    Op::SyncFails(0, given("e5", "", Plain)),
+    Op::NoSpace(1, given("e5", "", Plain)),
+];
+
+impl Given {
+    /// The event as the caller gives it.
+    fn event(&self) -> String {
+        let event = named(self.id, self.text);
+        if self.id.is_empty() { event.replacen(r#""eventId":"","#, "", 1) } else { event }
+    }
+
+    fn options(&self) -> AppendOptions {
+        let mut options = options();
+        let id = |text: &str| Id::new(text).unwrap();
+        match self.how {
+            Plain | Hashed => {}
+            Os => options.durability = Durability::Os,
+            Key(key) => {
+                options.rules = Rules { idempotency_key: Some(id(key)), ..Rules::default() };
+            }
+            Chain => options.rules = Rules { chain: true, ..Rules::default() },
+            After(tail) => options.expected_tail = Some(Some(id(tail))),
+            First => options.expected_tail = Some(None),
+        }
+        options
+    }
+
+    fn is_durable(&self) -> bool {
+        self.how != Os
+    }
+
+    /// The line that it becomes behind a record whose id is `last`.
+    fn line(&self, last: Option<&str>) -> String {
+        let mut line = self.event();
+        let mut add = |name: &str, value: &str| {
+            line.pop();
+            line.push_str(&format!(",\"{name}\":\"{value}\"}}"));
+        };
+        if let Key(key) = self.how {
+            add("idempotencyKey", key);
+        }
+        if self.how == Chain {
+            add("idempotencyKey", &hash(&self.event()));
+            if let Some(last) = last {
+                add("prevEventId", last);
+            }
+        }
+        if self.id.is_empty() {
+            let id = hash(&line);
+            let kind = r#"{"type":"X","#;
+            line.insert_str(kind.len(), &format!(r#""eventId":"{id}","#));
+        }
+        line
+    }
+
+    /// The names under which the log may have it already.
+    fn names(&self) -> Vec<String> {
+        match self.how {
+            Key(key) => vec![self.id.into(), key.into()],
+            Chain => vec![hash(&self.event())],
+            Hashed => vec![hash(&self.event())],
+            Plain | Os | After(_) | First => vec![self.id.into()],
+        }
+    }
+}
+
+fn hash(text: &str) -> String {
+    String::from_utf8(compute_id(text.as_bytes()).unwrap().to_vec()).unwrap()
+}
+
+/// A record of the model.
+#[derive(Debug, Clone)]
+struct Record {
+    line: String,
+    value: Value,
+    offset: u64,
+    seq: u64,
+    line_number: u64,
+}
+
+impl Record {
+    fn text(&self, name: &str) -> Option<&str> {
+        self.value.get(name)?.as_str()
+    }
+
+    fn is_named(&self, name: &str) -> bool {
+        [self.text("eventId"), self.text("idempotencyKey")].contains(&Some(name))
+    }
+
+    /// The same as `line`, but for the id.
+    fn is_identical(&self, line: &str) -> bool {
+        let mut both = [self.value.clone(), serde_json::from_str(line).unwrap()];
+        for value in &mut both {
+            value.as_object_mut().unwrap().remove("eventId");
+        }
+        both[0] == both[1]
+    }
+}
+
+/// What the model says of an append.
+#[derive(Debug, PartialEq, Eq)]
+enum Said {
+    Receipts(Vec<Receipt>),
+    Conflict,
+}
+
+/// The log as it ought to be.
+#[derive(Debug, Clone, Default)]
+struct Model {
+    exists: bool,
+    bytes: Vec<u8>,
+    /// Lines that the disk must have.
+    durable: Vec<String>,
+    /// Syncs failed: what was not yet durable may be gone, and each process is told once.
+    doubtful: bool,
+}
+
+impl Model {
+    fn records(&self) -> Vec<Record> {
+        let mut records = Vec::new();
+        let mut offset = 0;
+        for (at, line) in self.bytes.split(|byte| *byte == b'\n').enumerate() {
+            if let Ok(value @ Value::Object(_)) = serde_json::from_slice(line) {
+                let line = String::from_utf8(line.to_vec()).unwrap();
+                let (seq, line_number) = (records.len() as u64 + 1, at as u64 + 1);
+                records.push(Record { line, value, offset, seq, line_number });
+            }
+            offset += line.len() as u64 + 1;
+        }
+        records
+    }
+
+    /// Complete lines that are neither records nor blank: number, offset and length.
+    fn bad_lines(&self) -> Vec<(u64, u64, u64)> {
+        let records = self.records();
+        let mut bad = Vec::new();
+        let mut offset = 0;
+        let lines: Vec<&[u8]> = self.bytes.split(|byte| *byte == b'\n').collect();
+        for (at, line) in lines[..lines.len() - 1].iter().enumerate() {
+            let is_record = records.iter().any(|record| record.offset == offset);
+            if !is_record && !line.is_empty() {
+                bad.push((at as u64 + 1, offset, line.len() as u64));
+            }
+            offset += line.len() as u64 + 1;
+        }
+        bad
+    }
+
+    /// Appends events that succeed or fail together.
+    fn append(&mut self, events: &[Given]) -> Said {
+        let before = self.bytes.clone();
+        let mut receipts = Vec::new();
+        let mut asked = false;
+        self.exists = true;
+        for given in events {
+            let records = self.records();
+            let found = given
+                .names()
+                .iter()
+                .find_map(|name| records.iter().find(|record| record.is_named(name)).cloned());
+            let duplicate = found.is_some();
+            if !duplicate && !std::mem::replace(&mut asked, true) {
+                let tail = records.last();
+                let holds = match given.how {
+                    After(id) => tail.is_some_and(|record| record.text("eventId") == Some(id)),
+                    First => tail.is_none(),
+                    _ => true,
+                };
+                if !holds {
+                    self.bytes = before;
+                    return Said::Conflict;
+                }
+            }
+            let last = records.iter().rev().find_map(|record| record.text("eventId"));
+            let line = given.line(last);
+            let record = found.unwrap_or_else(|| {
+                if !self.bytes.is_empty() && !self.bytes.ends_with(b"\n") {
+                    self.bytes.push(b'\n');
+                }
+                self.bytes.extend_from_slice(line.as_bytes());
+                self.bytes.push(b'\n');
+                self.records().pop().unwrap()
+            });
+            // A record that was not ended is ended before it is acknowledged.
+            if !self.bytes.ends_with(b"\n")
+                && record.offset + record.line.len() as u64 == self.bytes.len() as u64
+            {
+                self.bytes.push(b'\n');
+            }
+            let identical = record.is_identical(&given.line(record.text("prevEventId")));
+            receipts.push(self.receipt(&record, duplicate, identical));
+            if given.is_durable() {
+                self.durable.push(record.line);
+            }
+        }
+        Said::Receipts(receipts)
+    }
+
+    fn receipt(&self, record: &Record, duplicate: bool, identical: bool) -> Receipt {
+        // A receipt cannot be made outside of the crate, only changed.
+        let mut receipt = blank_receipt();
+        receipt.event_id = record.text("eventId").and_then(Id::new);
+        receipt.seq = record.seq;
+        receipt.offset = record.offset;
+        receipt.length = record.line.len() as u64;
+        receipt.duplicate = duplicate;
+        receipt.identical = identical;
+        receipt.durable = true;
+        receipt
+    }
+
+    /// The log is another file from now on.
+    fn begin_anew(&mut self, bytes: Vec<u8>, exists: bool) {
+        *self = Model { bytes, exists, ..Model { doubtful: self.doubtful, ..Model::default() } };
+    }
+
+    /// Takes over what is in the file, which must have all that is durable.
+    fn adopt(&mut self, bytes: Vec<u8>) {
+        self.bytes = bytes;
+        let records = self.records();
+        for line in &self.durable {
+            assert!(records.iter().any(|record| record.line == *line), "{line} is lost");
+        }
+        for id in ["e3", "e4", "e5"] {
+            let count = records.iter().filter(|record| record.text("eventId") == Some(id)).count();
+            assert!(count <= 1, "{id} is there {count} times");
+        }
+    }
+}
+
+fn blank_receipt() -> Receipt {
+    use std::sync::OnceLock;
+    static BLANK: OnceLock<Receipt> = OnceLock::new();
+    let make = || Machine::new().start().append(&named("blank", "")).unwrap();
+    BLANK.get_or_init(make).clone()
+}
+
+/// A machine, the processes on it, and what ought to be there.
+struct World {
+    machine: Arc<Machine>,
+    processes: [Process; 2],
+    model: Model,
+    /// Files that were the log, and their bytes.
+    renamed: Vec<(String, Vec<u8>)>,
+}
+
+impl World {
+    fn new() -> World {
+        let machine = Machine::new();
+        let processes = [machine.start(), machine.start()];
+        World { machine, processes, model: Model::default(), renamed: Vec::new() }
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        self.machine.content_or_nothing(PATH)
+    }
+
+    fn run(&mut self, op: Op) {
+        match op {
+            Op::Append(who, given) => self.append(who, &[given]),
+            Op::Batch(who, events) => self.append(who, &events),
+            Op::Both(first, second) => self.append_both(first, second),
+            Op::Stranger(text) => {
+                if self.model.exists {
+                    self.machine.stranger_appends(text.as_bytes());
+                    self.model.bytes.extend_from_slice(text.as_bytes());
+                }
+            }
+            Op::Rename => {
+                if self.model.exists {
+                    let name = format!("/machine/log-{}.sage", self.renamed.len());
+                    self.machine.rename(PATH, &name);
+                    self.renamed.push((name, self.model.bytes.clone()));
+                    self.model.begin_anew(Vec::new(), false);
+                }
+            }
+            Op::Unlink => {
+                if self.model.exists {
+                    self.machine.unlink(PATH);
+                    self.model.begin_anew(Vec::new(), false);
+                }
+            }
+            Op::Replace => {
+                if self.model.exists {
+                    let lines = self.model.records().into_iter().map(|record| record.line + "\n");
+                    let bytes = lines.collect::<String>().into_bytes();
+                    self.machine.put(PATH, &bytes);
+                    self.model.begin_anew(bytes, true);
+                }
+            }
+            Op::Reopen(who) => self.processes[who] = self.machine.start(),
+            Op::PowerCut => self.cut_power(),
+            Op::SyncFails(who, given) => {
+                let process = self.processes[who].id;
+                self.machine.inject(When::next(Kind::Sync).of(process), Verdict::Fail(EIO));
+                self.model.doubtful = true;
+                self.append(who, &[given]);
+                self.machine.heal();
+            }
+            Op::NoSpace(who, given) => self.append_without_space(who, given),
+        }
+        self.check();
+    }
+
+    fn try_append(&self, who: usize, events: &[Given]) -> Result<Vec<Receipt>> {
+        let texts: Vec<String> = events.iter().map(Given::event).collect();
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        self.processes[who].append_all(&texts, events[0].options())
+    }
+
+    fn append(&mut self, who: usize, events: &[Given]) {
+        let before = self.model.clone();
+        let outcome = self.try_append(who, events);
+        match &outcome {
+            Err(error) if self.model.doubtful && error.code() == Code::Io => {
+                self.try_again(who, events);
+            }
+            _ => {
+                let said = self.model.append(events);
+                if self.model.doubtful && self.bytes() != self.model.bytes {
+                    // A page that was lost came to light.
+                    self.model = before;
+                    self.settle_doubt(events, &outcome.unwrap());
+                } else {
+                    compare(events, outcome, &said);
+                }
+            }
+        }
+    }
+
+    /// After a sync that failed: the same append again, until every descriptor was told of the failure.
+    fn try_again(&mut self, who: usize, events: &[Given]) {
+        let mut again = (0..3).map(|_| self.try_append(who, events));
+        let settled = again
+            .find(|outcome| !outcome.as_ref().is_err_and(|error| error.code() == Code::Io))
+            .expect("an append fails again and again although no sync does");
+        match settled {
+            Ok(receipts) => self.settle_doubt(events, &receipts),
+            Err(error) => {
+                assert_eq!(error.code(), Code::Conflict, "{error}");
+                self.model.adopt(self.machine.content_or_nothing(PATH));
+            }
+        }
+    }
+
+    /// Takes the file as it is, with these receipts for it.
+    fn settle_doubt(&mut self, events: &[Given], receipts: &[Receipt]) {
+        self.model.exists = true;
+        self.model.adopt(self.machine.content(PATH));
+        let records = self.model.records();
+        for (given, receipt) in events.iter().zip(receipts) {
+            let record = &records[usize::try_from(receipt.seq).unwrap() - 1];
+            let place = (record.offset, record.line.len() as u64);
+            assert_eq!((receipt.offset, receipt.length), place);
+            let is_it = given.names().iter().any(|name| record.is_named(name));
+            assert!(is_it || given.how == Chain, "{given:?} is not {record:?}");
+            if given.is_durable() {
+                self.model.durable.push(record.line.clone());
+            }
+        }
+    }
+
+    fn append_both(&mut self, first: Given, second: Given) {
+        if self.model.doubtful {
+            self.append(0, &[first]);
+            return self.append(1, &[second]);
+        }
+        let both = [first, second];
+        let pending = [0, 1].map(|who| {
+            let given: Given = both[who];
+            self.processes[who].submit_to(PATH, &[&given.event()], given.options())
+        });
+        let outcomes = pending.map(|pending| common::settle(pending).unwrap());
+        let mut told = Vec::new();
+        for order in [[0, 1], [1, 0]] {
+            let mut model = self.model.clone();
+            let said = order.map(|who| (who, model.append(&[both[who]])));
+            let fits =
+                said.iter().all(|(who, said)| *said == Said::Receipts(outcomes[*who].clone()));
+            if fits && model.bytes == self.bytes() {
+                self.model = model;
+                return;
+            }
+            told.push(said);
+        }
+        panic!("neither order gives {outcomes:?}\n{told:#?}");
+    }
+
+    fn append_without_space(&mut self, who: usize, given: Given) {
+        if self.model.doubtful {
+            return self.append(who, &[given]);
+        }
+        let process = self.processes[who].id;
+        self.machine.inject(When::next(Kind::Append).of(process), Verdict::Short(20));
+        self.machine.inject(When::next(Kind::Append).of(process), Verdict::Fail(ENOSPC));
+        let outcome = self.try_append(who, &[given]);
+        self.machine.heal();
+        match outcome {
+            Err(error) if error.code() == Code::Io => {
+                assert_eq!(error.written(), Some(Written::No), "{error}");
+                self.model.exists = true;
+            }
+            outcome => compare(&[given], outcome, &self.model.append(&[given])),
+        }
+    }
+
+    fn cut_power(&mut self) {
+        let after = self.machine.after_power_cut();
+        let found = after.content_or_nothing(PATH);
+        if !self.model.doubtful {
+            assert!(self.model.bytes.starts_with(&found), "{}", found.escape_ascii());
+        }
+        self.model.adopt(found);
+        self.model.exists = after.disk().stat(PATH.as_ref()).unwrap().is_some();
+        self.model.doubtful = false;
+        self.renamed.clear();
+        self.processes = [after.start(), after.start()];
+        self.machine = after;
+    }
+
+    /// The file, and what readers see of it.
+    fn check(&self) {
+        let model = &self.model;
+        assert_eq!(self.bytes().escape_ascii().to_string(), model.bytes.escape_ascii().to_string());
+        for (name, bytes) in &self.renamed {
+            assert!(self.machine.content(name) == *bytes, "{name} changed");
+        }
+        let records = model.records();
+        let numbered = Selection { numbered: true, all_bad_lines: true, ..Selection::default() };
+        self.check_read(&numbered, &records);
+        let tail = Selection { reverse: true, limit: Some(2), ..numbered.clone() };
+        self.check_read(&tail, &records.iter().rev().take(2).cloned().collect::<Vec<_>>());
+        let from = Selection { from: Place::Seq(2), ..numbered };
+        self.check_read(&from, records.get(1..).unwrap_or_default());
+    }
+
+    fn check_read(&self, selection: &Selection, expected: &[Record]) {
+        let path = common::log_path();
+        let disk = self.machine.disk();
+        let mut reader = Reader::select(&*disk, &path, selection).unwrap();
+        let mut texts = Vec::new();
+        let mut places = Vec::new();
+        let mut bad = Vec::new();
+        loop {
+            let slice = reader.next_slice(&path).unwrap();
+            let read: Vec<Value> = serde_json::from_slice(&slice.json).unwrap();
+            texts.extend(read);
+            places.extend(slice.places);
+            bad.extend(slice.bad.iter().map(|bad| (bad.line, bad.offset, bad.length)));
+            if slice.done {
+                break;
+            }
+        }
+        assert_eq!(texts, expected.iter().map(|record| record.value.clone()).collect::<Vec<_>>());
+        let place = |record: &Record| {
+            (record.seq, record.line_number, record.offset, record.line.len() as u64)
+        };
+        let places: Vec<_> = places
+            .iter()
+            .map(|place| (place.seq, place.line, place.offset, place.length))
+            .collect();
+        assert_eq!(places, expected.iter().map(place).collect::<Vec<_>>());
+        if !selection.reverse && matches!(selection.from, Place::Start) {
+            assert_eq!(bad, self.model.bad_lines());
+        }
+    }
+
+    /// Somebody who was not there appends everything again, and the power fails.
+    fn finish(mut self) {
+        self.run(Op::Reopen(1));
+        for id in ["e0", "e1", "e2", "e3", "e4", "e5"] {
+            self.run(Op::Append(1, given(id, "", Plain)));
+        }
+        self.run(Op::Append(0, given("", "", Chain)));
+        self.run(Op::PowerCut);
+    }
+}
+
+fn compare(events: &[Given], outcome: Result<Vec<Receipt>>, said: &Said) {
+    match (outcome, said) {
+        (Ok(mut receipts), Said::Receipts(said)) => {
+            for (given, receipt) in events.iter().zip(&mut receipts) {
+                // Without a sync it may be durable all the same, by the sync of another one.
+                receipt.durable |= !given.is_durable();
+            }
+            assert_eq!(receipts, *said, "{events:?}");
+        }
+        (Err(error), Said::Conflict) => {
+            assert_eq!((error.code(), error.written()), (Code::Conflict, Some(Written::No)));
+        }
+        (outcome, said) => panic!("{events:?}: {outcome:?} instead of {said:?}"),
+    }
+}
+
+fn run(sequence: &[Op]) {
+    let mut world = World::new();
+    sequence.iter().for_each(|op| world.run(*op));
+    world.finish();
+}
+
+/// Runs it, and names the sequence when it fails.
+fn try_run(sequence: &[Op]) -> std::result::Result<(), String> {
+    let outcome = std::panic::catch_unwind(|| run(sequence));
+    outcome.map_err(|panic| {
+        let message = panic.downcast_ref::<String>().cloned();
+        format!("{sequence:?}\n{}", message.unwrap_or_else(|| "see above".to_owned()))
+    })
+}
+
+#[test]
+fn every_sequence_of_up_to_three_operations_does_what_the_model_says() {
+    let _alone = alone();
+    let mut count = 0;
+    let mut sequences: Vec<Vec<Op>> = vec![Vec::new()];
+    for _ in 0..3 {
+        let longer = |sequence: &Vec<Op>| {
+            let with = |op| [&sequence[..], &[op]].concat();
+            ALPHABET.into_iter().map(with).collect::<Vec<_>>()
+        };
+        sequences = sequences.iter().flat_map(longer).collect();
+        for sequence in &sequences {
+            try_run(sequence).unwrap();
+            count += 1;
+        }
+    }
+    assert_eq!(count, 19 + 19 * 19 + 19 * 19 * 19);
+}
+
+fn any_given() -> impl Strategy<Value = Given> {
+    let how = prop_oneof![
+        6 => Just(Plain),
+        2 => Just(Os),
+        2 => prop::sample::select(&["e0", "e1", "k1", "k2"][..]).prop_map(Key),
+        2 => Just(Chain),
+        1 => Just(Hashed),
+        1 => prop::sample::select(&["e0", "e1", "e3"][..]).prop_map(After),
+        1 => Just(First),
+    ];
+    let id = prop::sample::select(&["e0", "e1", "e2", "e3", "e4", "e5"][..]);
+    let text = prop_oneof![3 => Just(""), 1 => Just("other"), 1 => Just(long())];
+    (id, text, how).prop_map(|(id, text, how)| match how {
+        Chain | Hashed => given("", text, how),
+        how => given(id, text, how),
+    })
+}
+
+/// More than a page.
+fn long() -> &'static str {
+    use std::sync::OnceLock;
+    static LONG: OnceLock<String> = OnceLock::new();
+    LONG.get_or_init(|| "x".repeat(5000))
+}
+
+fn any_op() -> impl Strategy<Value = Op> {
+    let strangers = [RECORD, OPEN, TORN, "{\"anonymous\":1}\n", "no object\n", "{\"e\":\"\0", "\n"];
+    prop_oneof![
+        8 => (0..2_usize, any_given()).prop_map(|(who, given)| Op::Append(who, given)),
+        2 => (0..2_usize, any_given(), any_given(), any_given())
+            .prop_map(|(who, a, b, c)| Op::Batch(who, [a, b, c].map(plain))),
+        2 => (any_given(), any_given()).prop_map(|(a, b)| Op::Both(plain(a), plain(b))),
+        4 => prop::sample::select(strangers.to_vec()).prop_map(Op::Stranger),
+        1 => Just(Op::Rename),
+        1 => Just(Op::Unlink),
+        1 => Just(Op::Replace),
+        2 => (0..2_usize).prop_map(Op::Reopen),
+        1 => Just(Op::PowerCut),
+        1 => (0..2_usize, any_given()).prop_map(|(who, given)| Op::SyncFails(who, plain(given))),
+        1 => (0..2_usize, any_given()).prop_map(|(who, given)| Op::NoSpace(who, plain(given))),
+    ]
+}
+
+/// The events of a batch share their options.
+fn plain(given: Given) -> Given {
+    let how = if given.id.is_empty() { Hashed } else { Plain };
+    Given { how, ..given }
+}
+
+#[test]
+fn random_sequences_do_what_the_model_says() {
+    let _alone = alone();
+    let cases = std::env::var("CHRONICLE_MODEL_CASES").map_or(150, |cases| cases.parse().unwrap());
+    let config = Config { cases, failure_persistence: None, ..Config::default() };
+    let sequences = prop::collection::vec(any_op(), 4..25);
+    let outcome = TestRunner::new(config)
+        .run(&sequences, |sequence| try_run(&sequence).map_err(TestCaseError::fail));
+    if let Err(error) = outcome {
+        panic!("{error}");
+    }
+}
