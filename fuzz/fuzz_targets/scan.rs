@@ -1,0 +1,86 @@
+//! Any bytes: the lines and the tail are exactly the input, and every verdict is the one that another parser comes to.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use sage_chronicle::scan::{Keys, Tail, Verdict, complete_lines, judge, judge_tail};
+use serde_json::Value;
+
+/// serde_json stops at 128 levels unless it is told otherwise; the library goes on to 1,000.
+const DEPTH_OF_SERDE: usize = 127;
+
+fuzz_target!(|bytes: &[u8]| {
+    let mut rebuilt = Vec::new();
+    let behind = complete_lines(bytes, |start, line| {
+        assert_eq!(start, rebuilt.len());
+        assert!(!line.contains(&b'\n'));
+        rebuilt.extend_from_slice(line);
+        rebuilt.push(b'\n');
+        check(line);
+    });
+    let tail = &bytes[behind..];
+    assert_eq!(behind, rebuilt.len());
+    assert!(!tail.contains(&b'\n'));
+    assert_eq!([&rebuilt, tail].concat(), bytes);
+    check(tail);
+    // A line has no newline, but what is asked must not depend on that.
+    check(bytes);
+});
+
+fn check(line: &[u8]) {
+    let verdict = judge(line);
+    let blank = line.iter().all(|byte| b" \t\r\n".contains(byte));
+    let nul = line.contains(&0);
+    match &verdict {
+        Verdict::Record(keys) => check_record(line, keys),
+        Verdict::Blank => assert!(blank),
+        Verdict::Nul => assert!(nul && !is_object(line)),
+        Verdict::Malformed => assert!(!nul && !blank && !is_object(line)),
+    }
+    match (judge_tail(line), verdict) {
+        (Tail::Record(keys), verdict) => assert_eq!(verdict, Verdict::Record(keys)),
+        (Tail::Clean, verdict) => assert_eq!(verdict, Verdict::Blank),
+        (Tail::Torn { nul: told }, Verdict::Malformed | Verdict::Nul) => assert_eq!(told, nul),
+        (Tail::Torn { .. }, verdict) => panic!("a tail is torn that is {verdict:?}"),
+    }
+}
+
+/// An object whose strings serde_json can hold: a lone surrogate is none of them.
+fn is_object(line: &[u8]) -> bool {
+    matches!(serde_json::from_slice(line), Ok(Value::Object(_))) && depth(line) <= DEPTH_OF_SERDE
+}
+
+fn check_record(line: &[u8], keys: &Keys<'_>) {
+    let text = std::str::from_utf8(line).expect("a record is UTF-8");
+    assert!(!line.contains(&0));
+    if depth(line) > DEPTH_OF_SERDE {
+        return;
+    }
+    // Strings and numbers are skipped: what a double cannot hold and lone surrogates are JSON all the same.
+    serde_json::from_str::<serde::de::IgnoredAny>(text).expect("a record is JSON");
+    // No object is the beginning of another one.
+    if let Some(end) = line.iter().rposition(|byte| *byte == b'}') {
+        assert!(!matches!(judge_tail(&line[..end]), Tail::Record(_)));
+    }
+    if let Ok(Value::Object(members)) = serde_json::from_str(text) {
+        for (name, found) in
+            [("eventId", &keys.event_id), ("idempotencyKey", &keys.idempotency_key)]
+        {
+            let wanted = members.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+            assert_eq!(found.as_deref(), wanted.map(str::as_bytes), "{name}");
+        }
+    }
+}
+
+/// Brackets open at once, at most: those in strings count too, which only makes the check milder.
+fn depth(line: &[u8]) -> usize {
+    let (mut open, mut most) = (0_usize, 0);
+    for byte in line {
+        match byte {
+            b'[' | b'{' => open += 1,
+            b']' | b'}' => open = open.saturating_sub(1),
+            _ => {}
+        }
+        most = most.max(open);
+    }
+    most
+}
