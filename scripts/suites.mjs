@@ -54,7 +54,9 @@ function jest() {
   };
 }
 
-/** `needs`: a component that may be missing, with the arguments that show it is there. */
+/**
+ * `needs`: a component that may be missing, with the arguments that show it is there. `onRequest`: runs only when it is named.
+ */
 export const suites = [
   {
     name: 'rustfmt',
@@ -100,6 +102,13 @@ export const suites = [
   ),
   jest(),
   { name: 'pack', limit: 120, count: lines, ...script('scripts/pack-test.mjs') },
+  {
+    name: 'shuttle',
+    onRequest: true,
+    limit: 400,
+    count: cargo,
+    ...cargoWith('test', '--locked', '--manifest-path', 'shuttle/Cargo.toml'),
+  },
   { name: 'example', limit: 180, count: lines, ...script('scripts/example-test.mjs') },
 ];
 
@@ -109,7 +118,7 @@ export function chosen(names) {
   const unknown = names.filter((name) => !suites.some((suite) => matches(suite, name)));
   const picked =
     names.length === 0
-      ? suites
+      ? suites.filter((suite) => !suite.onRequest)
       : suites.filter((suite) => names.some((name) => matches(suite, name)));
   return { unknown, picked };
 }

@@ -1,0 +1,33 @@
+//! In the place of the pool: each job has a thread of its own, which shuttle schedules, and no alarm rings.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
+
+use crate::sync::{Mutex, MutexGuard, PoisonError};
+
+pub(crate) type Job = Box<dyn FnOnce() + Send>;
+
+pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+pub(crate) fn run(job: Job) -> io::Result<()> {
+    shuttle::thread::spawn(move || {
+        // As in the pool: a job settles what it holds when it is dropped.
+        let _ = catch_unwind(AssertUnwindSafe(job));
+    });
+    Ok(())
+}
+
+pub(crate) fn run_at(_at: Instant, job: Job) -> io::Result<()> {
+    run(Box::new(move || {
+        shuttle::thread::yield_now();
+        job();
+    }))
+}
+
+pub(crate) fn alarm(_at: Instant, job: Job) -> io::Result<()> {
+    drop(job);
+    Ok(())
+}

@@ -1,0 +1,143 @@
+//! The group commit under shuttle: callers, write jobs and sync jobs in thousands of schedules, with one operation of the machine
+//! failing. In each of them every caller is told, what was acknowledged is in the file once, also after a power cut, and the next
+//! append works. Where somebody waits for ever, shuttle reports a deadlock.
+//!
+//! What runs is the code of the core from `Registry::submit` down to the storage: queue, batches, ledger, proof. Not covered are the
+//! pool, in whose place each job has a thread of its own; deadlines, whose alarms never ring; reorderings of relaxed atomics, which
+//! shuttle takes for sequentially consistent; and panics, which shuttle takes for the end of the run: for those there is
+//! `tests/group_commit.rs` of the crate, with real threads.
+
+#[path = "../../tests/common/mod.rs"]
+mod common;
+
+use std::sync::Arc;
+
+use common::{
+    EIO, ENOSPC, Kind, Machine, PATH, Process, Verdict, When, count_of, event, options, os,
+};
+use sage_chronicle::{AppendOptions, ChroniclePath, Outcome};
+use shuttle::sync::mpsc::{Receiver, channel};
+use shuttle::thread;
+
+const SCHEDULES: usize = 1000;
+
+fn submit(process: &Process, n: usize, options: AppendOptions) -> Receiver<Outcome> {
+    let (sender, outcome) = channel();
+    let completion = Box::new(move |outcome| sender.send(outcome).unwrap());
+    let path = ChroniclePath::parse(PATH).unwrap();
+    process.registry.submit(&path, vec![event(n).into_bytes()], true, options, completion);
+    outcome
+}
+
+/// Whether the append was acknowledged.
+fn append(process: &Process, n: usize, options: AppendOptions) -> bool {
+    match submit(process, n, options).recv().unwrap() {
+        Outcome::Done(receipts, _) => {
+            assert_eq!(receipts.len(), 1);
+            true
+        }
+        Outcome::Failed(error) => {
+            assert!(error.written().is_some(), "{error}");
+            false
+        }
+        Outcome::Cancelled => panic!("nobody cancelled it"),
+    }
+}
+
+/// Four callers of one process and one of another append while something goes wrong.
+fn scenario(fault: Option<(Kind, usize, Verdict)>) {
+    let machine = Machine::new();
+    let ours = Arc::new(machine.start());
+    let other = Arc::new(machine.start());
+    assert!(append(&ours, 0, options()));
+    if let Some((kind, skip, verdict)) = fault {
+        machine.inject(When::next(kind).after(skip), verdict);
+    }
+    let callers: Vec<_> = [(1, &ours), (2, &ours), (3, &ours), (4, &ours), (5, &other)]
+        .map(|(n, process)| {
+            let process = process.clone();
+            // One of them asks for no sync.
+            let options = if n == 3 { os() } else { options() };
+            thread::spawn(move || (n, append(&process, n, options)))
+        })
+        .into();
+    let told: Vec<(usize, bool)> =
+        callers.into_iter().map(|caller| caller.join().unwrap()).collect();
+    let now = machine.content(PATH);
+    let after_cut = machine.after_power_cut().content(PATH);
+    for (n, acknowledged) in &told {
+        if *acknowledged && *n != 3 {
+            assert_eq!(count_of(&now, &event(*n)), 1, "{n} was acknowledged");
+            assert_eq!(count_of(&after_cut, &event(*n)), 1, "{n} is not durable");
+        }
+    }
+    assert_eq!(count_of(&after_cut, &event(0)), 1);
+    if fault.is_none() {
+        assert!(told.iter().all(|(_, acknowledged)| *acknowledged));
+    }
+    machine.heal();
+    // Whoever failed tries again; a failed sync is told to each process once.
+    for n in 1..6 {
+        for process in [&ours, &other] {
+            let done = (0..4).any(|_| append(process, n, options()));
+            assert!(done, "{n} is never accepted");
+        }
+    }
+    let after_cut = machine.after_power_cut().content(PATH);
+    for n in 0..6 {
+        assert_eq!(count_of(&after_cut, &event(n)), 1, "{n}");
+    }
+}
+
+fn check(faults: &[(Kind, Verdict)]) {
+    for (kind, verdict) in faults {
+        for skip in 0..3 {
+            let (kind, verdict) = (*kind, *verdict);
+            shuttle::check_random(move || scenario(Some((kind, skip, verdict))), SCHEDULES / 10);
+        }
+    }
+}
+
+#[test]
+fn without_a_fault_every_caller_is_acknowledged() {
+    shuttle::check_random(|| scenario(None), SCHEDULES);
+    shuttle::check_pct(|| scenario(None), SCHEDULES, 3);
+}
+
+#[test]
+fn a_leader_that_fails_tells_its_followers() {
+    check(&[
+        (Kind::Append, Verdict::Fail(ENOSPC)),
+        (Kind::Read, Verdict::Fail(EIO)),
+        (Kind::Stat, Verdict::Fail(EIO)),
+        (Kind::Open, Verdict::Fail(EIO)),
+        (Kind::TryLock, Verdict::Fail(EIO)),
+        (Kind::Unlock, Verdict::Fail(EIO)),
+    ]);
+}
+
+#[test]
+fn a_lock_that_is_busy_is_tried_again() {
+    check(&[(Kind::TryLock, Verdict::Refuse)]);
+}
+
+#[test]
+fn a_failed_sync_tells_all_who_wait_for_it() {
+    check(&[(Kind::Sync, Verdict::Fail(EIO)), (Kind::DropCached, Verdict::Fail(EIO))]);
+}
+
+#[test]
+fn a_registry_that_is_dropped_settles_what_it_accepted() {
+    let closed = || {
+        let machine = Machine::new();
+        let process = machine.start();
+        let pending: Vec<_> = (0..3).map(|n| submit(&process, n, options())).collect();
+        drop(process);
+        for one in pending {
+            assert!(matches!(one.recv().unwrap(), Outcome::Done(..)));
+        }
+        let found = machine.after_power_cut().content(PATH);
+        assert!((0..3).all(|n| count_of(&found, &event(n)) == 1));
+    };
+    shuttle::check_random(closed, SCHEDULES);
+}
