@@ -5,6 +5,7 @@ const { analyze } = require('./native.js');
 const { ANALYZE, readOptions, toNative } = require('./options.js');
 const { pathText } = require('./path.js');
 const { request, throwIfAborted, unwrap } = require('./port.js');
+const { printable } = require('./printable.js');
 
 /** @typedef {import('../index.d.ts').ChronicleAnalysis} ChronicleAnalysis */
 
@@ -120,7 +121,8 @@ function reportOf(analysis) {
   );
   section('Warnings', [...analysis.warnings]);
   section('Errors', [...analysis.errors]);
-  return lines.join('\n');
+  // Events of other writers are text of theirs.
+  return lines.map((line) => printable(line.replaceAll('\n', '\\n'))).join('\n');
 }
 
 module.exports = { analyzeChronicle, formatAnalysisReport };

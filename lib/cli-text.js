@@ -1,24 +1,10 @@
 'use strict';
 
+const { printable } = require('./printable.js');
+
 /** @typedef {import('./cli-output.js').Stream} Stream */
 
 const CODES = { bold: 1, dim: 2, red: 31, green: 32, yellow: 33, cyan: 36 };
-
-// What a terminal would obey or hide: control characters, and those that turn the direction of text.
-const UNPRINTABLE =
-  /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
-
-/**
- * Text of others, harmless on a terminal.
- *
- * @param {string} text
- */
-function printable(text) {
-  return text.replace(
-    UNPRINTABLE,
-    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  );
-}
 
 /**
  * Whether a stream shows colours: a terminal, unless the environment says no.

@@ -76,15 +76,17 @@ impl SideIndex {
         let keys = Keys(fields.number()?, fields.number()?);
         let probe_digest = fields.take(DIGEST)?.to_vec();
         let digest = fields.take(DIGEST)?.to_vec();
+        // Nothing was checked yet: any number may stand there.
+        let meta_at = blocks.checked_add(1)?.checked_mul(BLOCK as u64)?;
         let fits = bound == [stat.device, stat.inode]
             && stat.length >= covered
             && meta_length <= MOST_META
-            && metadata.len() == BLOCK as u64 * (1 + blocks) + meta_length;
+            && metadata.len() == meta_at.checked_add(meta_length)?;
         if !fits {
             return None;
         }
         let mut meta = vec![0; usize::try_from(meta_length).ok()?];
-        file.read_exact_at(&mut meta, BLOCK as u64 * (1 + blocks)).ok()?;
+        file.read_exact_at(&mut meta, meta_at).ok()?;
         let signed = header.get(..header.len() - fields.0.len() - DIGEST)?;
         if Sha256::new().chain_update(signed).chain_update(&meta).finalize()[..] != digest[..] {
             return None;
@@ -172,14 +174,14 @@ pub(crate) fn write(
     let mut fresh = path.as_os_str().to_owned();
     fresh.push("-new");
     let fresh = Path::new(&fresh);
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(false).mode(0o600);
-    let file = options.open(fresh)?;
+    let Some(file) = open_fresh(fresh)? else {
+        return Ok(());
+    };
     if !lock::try_exclusive(&file)? {
         return Ok(());
     }
     // Somebody may have renamed it into place between our open and our lock.
-    let there = std::fs::metadata(fresh)?;
+    let there = std::fs::symlink_metadata(fresh)?;
     let here = file.metadata()?;
     if (there.dev(), there.ino()) != (here.dev(), here.ino()) {
         return Ok(());
@@ -249,6 +251,18 @@ pub(crate) fn write(
     file.write_all_at(&header, 0)?;
     file.sync_data()?;
     std::fs::rename(fresh, path)
+}
+
+/// Opens the file that is to become an index, or makes it. `None`: something else stands there. Whoever may write the folder could have put a
+/// link to any file of ours at its name, and what is opened here is emptied.
+fn open_fresh(path: &Path) -> io::Result<Option<File>> {
+    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false).mode(0o600);
+    options.custom_flags(i32::try_from(flags.bits()).unwrap_or_default());
+    let file = options.open(path)?;
+    let metadata = file.metadata()?;
+    Ok((metadata.is_file() && metadata.nlink() == 1).then_some(file))
 }
 
 /// Entries on their way into blocks.

@@ -143,9 +143,11 @@ impl FileStorage {
         self.0.as_raw_fd()
     }
 
-    /// Writes `header` into an empty file. To be called under its lock.
+    /// Writes `header` into an empty file that has no other name: it might be somebody else's. To be called under its lock.
     pub(crate) fn mark(&self, header: &[u8]) -> io::Result<()> {
-        if self.0.metadata()?.len() > 0 {
+        use std::os::unix::fs::MetadataExt;
+        let metadata = self.0.metadata()?;
+        if metadata.len() > 0 || metadata.nlink() != 1 {
             return Ok(());
         }
         std::os::unix::fs::FileExt::write_all_at(&self.0, header, 0)

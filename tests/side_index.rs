@@ -1,15 +1,20 @@
 //! The side index is a cache: it saves reading the log, and whatever becomes of it, no answer changes.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+use std::fs;
 use std::io;
 use std::ops::Range;
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use fs4::FileExt;
+use rustix::fs::{CWD, Mode, mkfifoat};
 use sage_chronicle::storage::{Disk, FileDisk, Stat, Storage};
 use sage_chronicle::{AppendOptions, ChroniclePath, Receipt, Registry, Result};
+use sha2::{Digest, Sha256};
 
 const EVENTS: u64 = 6_000;
 
@@ -228,4 +233,163 @@ fn a_short_log_gets_no_index() {
     let names: Vec<_> =
         std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names, ["short.sage"]);
+}
+
+/// Whether a new process takes the index of the log for what it knows, and does not read the log.
+fn is_believed(log: &ChroniclePath) -> bool {
+    let (again, read) = Process::new().again(log, 5);
+    assert_eq!((again.duplicate, again.seq), (true, 6));
+    read < log_length(log) / 4
+}
+
+/// A record that fills the first line of a log, whatever was there, and the event that it is of.
+fn put_first(bytes: &mut [u8], id: &str) -> Vec<u8> {
+    let event = format!(
+        r#"{{"type":"NOTE","eventId":"{id}","timestamp":"2026-01-01T00:00:00Z","actor":{{"agent":"a","id":"b"}}}}"#
+    );
+    let end = bytes.iter().position(|byte| *byte == b'\n').unwrap();
+    bytes[..end].fill(b' ');
+    bytes[..event.len()].copy_from_slice(event.as_bytes());
+    event.into_bytes()
+}
+
+#[test]
+fn an_index_hides_no_record_of_a_file_that_took_the_place_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let (log, _, _) = indexed_log(folder.path());
+    let mut bytes = fs::read(log.as_path()).unwrap();
+    let event = put_first(&mut bytes, "hidden");
+    let other = folder.path().join("other");
+    fs::write(&other, bytes).unwrap();
+    fs::rename(&other, log.as_path()).unwrap();
+    let options = AppendOptions::default();
+    let receipts = Process::new().registry.append(&log, vec![event], true, options).unwrap().0;
+    assert_eq!((receipts[0].duplicate, receipts[0].seq), (true, 1));
+}
+
+#[test]
+fn an_index_hides_no_record_that_was_written_where_others_were_cut_off() {
+    let folder = tempfile::tempdir().unwrap();
+    let (log, receipts, _) = indexed_log(folder.path());
+    let elsewhere = ChroniclePath::parse(folder.path().join("b.sage").to_str().unwrap()).unwrap();
+    Process::new().append(&elsewhere, 2 * EVENTS..4 * EVENTS);
+    let kept = usize::try_from(receipts[10].offset).unwrap();
+    let mut bytes = fs::read(log.as_path()).unwrap();
+    bytes.truncate(kept);
+    bytes.extend(fs::read(elsewhere.as_path()).unwrap());
+    // Into the same file.
+    fs::write(log.as_path(), bytes).unwrap();
+    let (again, _) = Process::new().again(&log, 2 * EVENTS + 3);
+    assert_eq!((again.duplicate, again.seq), (true, 14));
+}
+
+#[test]
+fn a_header_or_directory_with_any_other_byte_is_not_believed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (log, _, index) = indexed_log(folder.path());
+    let good = fs::read(&index).unwrap();
+    let number = |at: usize| u64::from_le_bytes(good[at..at + 8].try_into().unwrap());
+    let meta = good.len() - usize::try_from(number(56)).unwrap();
+    // Nobody makes a new one meanwhile.
+    let fresh = fs::File::create(folder.path().join(".long.sage.chronicle-index-new")).unwrap();
+    FileExt::try_lock(&fresh).unwrap();
+    for at in (0..144).chain(meta..good.len()).step_by(5) {
+        for flip in [0x01, 0x80] {
+            let mut bad = good.clone();
+            bad[at] ^= flip;
+            fs::write(&index, bad).unwrap();
+            assert!(!is_believed(&log), "byte {at} flipped");
+        }
+    }
+}
+
+#[test]
+fn entries_that_lead_elsewhere_hide_no_record() {
+    let folder = tempfile::tempdir().unwrap();
+    let (log, _, index) = indexed_log(folder.path());
+    let mut bad = fs::read(&index).unwrap();
+    let blocks = usize::try_from(u64::from_le_bytes(bad[48..56].try_into().unwrap())).unwrap();
+    for entry in bad[4096..4096 * (1 + blocks)].chunks_exact_mut(16) {
+        entry[8] ^= 0x01;
+    }
+    fs::write(&index, bad).unwrap();
+    let process = Process::new();
+    for n in [0, 1, EVENTS / 2, EVENTS - 1] {
+        let (again, _) = process.again(&log, n);
+        assert_eq!((again.duplicate, again.seq), (true, n + 1));
+    }
+}
+
+#[test]
+fn a_link_in_the_place_of_an_index_is_not_believed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (log, _, index) = indexed_log(folder.path());
+    assert!(is_believed(&log));
+    let elsewhere = folder.path().join("elsewhere");
+    fs::rename(&index, &elsewhere).unwrap();
+    symlink(&elsewhere, &index).unwrap();
+    assert!(!is_believed(&log));
+}
+
+#[test]
+fn an_index_of_another_version_is_not_believed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (log, _, index) = indexed_log(folder.path());
+    let good = fs::read(&index).unwrap();
+    let number = |at: usize| u64::from_le_bytes(good[at..at + 8].try_into().unwrap());
+    let meta = good.len() - usize::try_from(number(56)).unwrap();
+    for version in [1, 2] {
+        let mut other = good.clone();
+        other[8] = version;
+        let digest =
+            Sha256::new().chain_update(&other[..112]).chain_update(&other[meta..]).finalize();
+        other[112..144].copy_from_slice(&digest);
+        fs::write(&index, other).unwrap();
+        assert_eq!(is_believed(&log), version == 1, "version {version}");
+    }
+}
+
+/// Appends to a log that is to get an index, and returns when it has one or was given none: they are made one after the other, so
+/// that the index of a second log comes later.
+fn append_and_wait(log: &ChroniclePath) {
+    Process::new().append(log, 0..EVENTS);
+    indexed_log(tempfile::tempdir().unwrap().path());
+}
+
+#[test]
+fn an_index_that_another_process_makes_is_left_to_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = ChroniclePath::parse(folder.path().join("log.sage").to_str().unwrap()).unwrap();
+    let fresh = folder.path().join(".log.sage.chronicle-index-new");
+    fs::write(&fresh, "half of").unwrap();
+    let others = fs::File::open(&fresh).unwrap();
+    FileExt::try_lock(&others).unwrap();
+    append_and_wait(&log);
+    assert_eq!(fs::read(&fresh).unwrap(), b"half of");
+    assert!(!folder.path().join(".log.sage.chronicle-index").exists());
+}
+
+#[test]
+fn what_stands_in_the_place_of_a_new_index_is_left_alone() {
+    type Plant = fn(&Path, &Path) -> io::Result<()>;
+    let plants: [(&str, Plant); 5] = [
+        ("a link to nothing", |_, fresh| symlink(fresh.with_file_name("nothing"), fresh)),
+        ("a link to a file", |file, fresh| symlink(file, fresh)),
+        ("another name of a file", |file, fresh| fs::hard_link(file, fresh)),
+        ("a directory", |_, fresh| fs::create_dir(fresh)),
+        ("a FIFO", |_, fresh| Ok(mkfifoat(CWD, fresh, Mode::from(0o600))?)),
+    ];
+    for (what, plant) in plants {
+        let folder = tempfile::tempdir().unwrap();
+        let log = ChroniclePath::parse(folder.path().join("log.sage").to_str().unwrap()).unwrap();
+        let precious = folder.path().join("precious");
+        fs::write(&precious, "precious").unwrap();
+        let mode = fs::metadata(&precious).unwrap().mode();
+        plant(&precious, &folder.path().join(".log.sage.chronicle-index-new")).unwrap();
+        append_and_wait(&log);
+        assert_eq!(fs::read(&precious).unwrap(), b"precious", "{what}");
+        assert_eq!(fs::metadata(&precious).unwrap().mode(), mode, "{what}");
+        assert!(!folder.path().join("nothing").exists(), "{what}");
+        assert!(!folder.path().join(".log.sage.chronicle-index").exists(), "{what}");
+    }
 }
