@@ -177,7 +177,7 @@ describe.skipIf(!traceable)('a failing system call', () => {
     60_000,
   );
 
-  it.each(['openat', 'flock', 'write', 'fdatasync'])(
+  it.each(['openat', 'flock', 'write', 'fdatasync', 'pread64'])(
     '%s: EINTR is invisible',
     async (call) => {
       const path = tracedPath();

@@ -164,12 +164,32 @@ mod tests {
     }
 
     #[test]
+    fn no_two_indexes_hash_alike_so_that_nobody_can_choose_ids_that_collide() {
+        let [one, other] = [DedupIndex::new(), DedupIndex::new()];
+        assert_ne!(one.keys(), other.keys());
+        assert_ne!(one.keys().hash(b"id"), other.keys().hash(b"id"));
+    }
+
+    #[test]
     fn a_repeated_id_keeps_its_first_records_and_stays_cheap() {
         let mut index = DedupIndex::new();
         for n in 0..100_000_u64 {
             index.insert(b"same", n);
         }
         assert_eq!(index.candidates(b"same"), [0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn candidates_stand_in_file_order_however_often_the_table_was_made_anew() {
+        let mut index = DedupIndex::with_keys(Keys(1, 2));
+        for n in 0..6_000_u64 {
+            index.insert(format!("id-{}", n % 2_000).as_bytes(), n);
+        }
+        index.truncate(5_999);
+        for n in 0..1_999_u64 {
+            let expected = [n, n + 2_000, n + 4_000];
+            assert_eq!(index.candidates(format!("id-{n}").as_bytes()), expected);
+        }
     }
 
     #[test]

@@ -13,8 +13,8 @@ mod common;
 use std::time::Duration;
 
 use common::{
-    EIO, Kind, Machine, PATH, Pending, Verdict, When, alone, count_of, event, named, options, os,
-    settle,
+    EIO, Kind, Machine, PATH, Pending, Verdict, When, alone, count_of, event, line_of, named,
+    options, os, settle,
 };
 use sage_chronicle::{Code, Outcome, Written};
 
@@ -253,4 +253,22 @@ fn a_failed_sync_also_rejects_what_waits_on_a_descriptor_that_was_replaced_meanw
         let found = after.content("/machine/rotated.sage");
         assert_eq!(count_of(&found, &event(2)), 1, "{}", found.escape_ascii());
     }
+}
+
+#[test]
+fn what_a_failed_sync_made_suspect_stays_so_when_the_file_is_opened_again() {
+    let _alone = alone();
+    let machine = Machine::new();
+    let process = machine.start();
+    process.append(&event(0)).unwrap();
+    machine.inject(When::next(Kind::Sync), Verdict::Fail(EIO));
+    process.append(&named("lost", &"x".repeat(6000))).unwrap_err();
+    machine.stranger_appends(line_of(&named("rest", &"y".repeat(9000))).as_bytes());
+    machine.change(PATH, common::write_back);
+    // Its bytes cannot be read again, and its descriptor is closed because the lock cannot be given back.
+    machine.inject(When::next(Kind::DropCached), Verdict::Refuse);
+    machine.inject(When::next(Kind::Unlock), Verdict::Fail(EIO));
+    process.append(&event(1)).unwrap_err();
+    assert_eq!(machine.descriptors(), 0);
+    assert_eq!(process.append(&event(1)).unwrap().seq, 2, "what was lost does not count");
 }

@@ -204,6 +204,19 @@ fn a_look_at_the_past_that_fails_is_never_taken_for_absence() {
 }
 
 #[test]
+fn a_look_at_a_duplicate_that_fails_is_never_taken_for_absence() {
+    let _alone = alone();
+    let (machine, process) = begun();
+    let length = machine.content(PATH).len();
+    // The first read is that of the catch-up.
+    machine.inject(When::next(Kind::Read).after(1), Verdict::Fail(EIO));
+    let error = process.append(&event(0)).unwrap_err();
+    assert_eq!((error.code(), error.written()), (Code::Io, Some(Written::No)));
+    assert_eq!(machine.content(PATH).len(), length);
+    assert!(process.append(&event(0)).unwrap().duplicate);
+}
+
+#[test]
 fn a_lock_that_the_file_system_does_not_honour_is_refused() {
     let _alone = alone();
     let machine = Machine::new();

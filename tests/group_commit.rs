@@ -215,3 +215,34 @@ fn a_panic_in_a_sync_leaves_no_later_batch_waiting() {
     assert!(settled, "the second batch hangs");
     drop(third);
 }
+
+#[test]
+fn a_panic_under_the_lock_gives_it_back_although_a_sync_keeps_the_descriptor() {
+    let _alone = alone();
+    let machine = Machine::new();
+    let [process, other] = [machine.start(), machine.start()];
+    process.append(&event(0)).unwrap();
+    let sync = machine.hold(When::next(Kind::Sync).of(process.id));
+    let first = process.submit(&event(1));
+    sync.arrived();
+    machine.inject(When::next(Kind::Append).of(process.id), Verdict::Panic);
+    let error = settle(process.submit(&event(2))).unwrap_err();
+    assert_eq!(error.written(), Some(Written::Unknown));
+    assert_eq!(other.append(&event(3)).unwrap().seq, 3);
+    sync.release(Verdict::Go);
+    settle(first).unwrap();
+    assert_eq!(process.append(&event(2)).unwrap().seq, 4);
+}
+
+#[test]
+fn a_panic_in_a_sync_does_not_keep_later_syncs_from_being_made() {
+    let _alone = alone();
+    let machine = Machine::new();
+    let process = machine.start();
+    machine.inject(When::next(Kind::Sync), Verdict::Panic);
+    process.append(&event(1)).unwrap_err();
+    for n in 1..4 {
+        let pending = process.submit(&event(n));
+        assert!(common::is_settled_by(&pending, Duration::from_secs(20)), "append {n} hangs");
+    }
+}

@@ -81,6 +81,37 @@ fn a_file_put_in_its_place_is_the_log_from_then_on() {
 }
 
 #[test]
+fn a_file_put_in_its_place_that_ends_alike_is_learnt_anew() {
+    let _alone = alone();
+    let machine = Machine::new();
+    let process = machine.start();
+    let end = named("end", &"x".repeat(9000));
+    for event in [named("aaaa", ""), end.clone()] {
+        process.append(&event).unwrap();
+    }
+    machine.rename(PATH, MOVED);
+    machine.put(PATH, (line_of(&named("bbbb", "")) + &line_of(&end)).as_bytes());
+    let receipt = process.append(&named("bbbb", "")).unwrap();
+    assert_eq!((receipt.seq, receipt.duplicate), (1, true));
+    let receipt = process.append(&named("aaaa", "")).unwrap();
+    assert_eq!((receipt.seq, receipt.duplicate), (3, false));
+}
+
+#[test]
+fn a_hit_counts_only_if_its_record_still_carries_the_id() {
+    let _alone = alone();
+    let machine = Machine::new();
+    let process = machine.start();
+    let [here, gone] = ["here", "gone"].map(|id| named(id, ""));
+    process.append(&gone).unwrap();
+    // So much behind it that no catch-up looks at its bytes.
+    process.append(&named("end", &"x".repeat(9000))).unwrap();
+    machine.change(PATH, |image| image.overwrite(0, line_of(&here).as_bytes()));
+    let receipt = process.append(&gone).unwrap();
+    assert_eq!((receipt.seq, receipt.duplicate), (3, false));
+}
+
+#[test]
 fn a_file_replaced_while_the_lock_is_taken_is_not_written() {
     let _alone = alone();
     let machine = Machine::new();

@@ -174,3 +174,66 @@ fn an_event_without_id_is_not_written_twice_because_another_of_its_batch_was_los
         assert_eq!(text.matches(anonymous).count(), 1, "{receipts:?}");
     }
 }
+
+#[test]
+fn the_last_page_of_a_rewritten_file_is_read_from_the_disk() {
+    let _alone = alone();
+    let machine = Machine::new();
+    let process = machine.start();
+    process.append(&event(0)).unwrap();
+    let lost = line_of(&named("lost", &"x".repeat(2000)));
+    machine.change(PATH, |image| {
+        image.set_len(0);
+        image.write_back();
+        image.append(lost.as_bytes());
+        image.lose();
+    });
+    process.append(&event(1)).unwrap();
+    let found = machine.after_power_cut().content(PATH);
+    assert_eq!(count_of(&found, &event(1)), 1, "{}", found.escape_ascii());
+}
+
+#[test]
+fn what_a_rewritten_file_holds_is_not_proved_by_a_sync() {
+    let _alone = alone();
+    let machine = Machine::new();
+    let process = machine.start();
+    process.append(&event(0)).unwrap();
+    let lost = named("lost", &"x".repeat(6000));
+    let rest = line_of(&named("rest", &"y".repeat(9000)));
+    machine.change(PATH, |image| {
+        image.set_len(0);
+        image.write_back();
+        image.append(line_of(&lost).as_bytes());
+        image.lose();
+        image.append(rest.as_bytes());
+        image.write_back();
+    });
+    assert!(!process.append(&lost).unwrap().duplicate);
+    assert_eq!(count_of(&machine.after_power_cut().content(PATH), &lost), 1);
+}
+
+#[test]
+fn a_last_page_that_somebody_wrote_into_since_it_was_lost_is_synced_before_it_is_read_again() {
+    let _alone = alone();
+    let machine = with_lost(&named("lost", &"x".repeat(2000)), false);
+    machine.stranger_appends(b"not synced\n");
+    machine.start().append(&event(1)).unwrap();
+    let found = machine.after_power_cut().content(PATH);
+    assert_eq!(count_of(&found, &event(1)), 1, "{}", found.escape_ascii());
+}
+
+#[test]
+fn what_was_not_synced_is_synced_before_its_descriptor_makes_room_for_another() {
+    let _alone = alone();
+    let machine = Machine::new();
+    let process = machine.start();
+    process.append_with(&event(0), os()).unwrap();
+    assert_eq!(machine.count(Kind::Sync), 0);
+    for n in 0..300 {
+        let other = format!("/machine/other-{n}.sage");
+        common::settle(process.submit_to(&other, &[&event(n)], os())).unwrap();
+    }
+    assert!(machine.descriptors() < 256);
+    assert_eq!(count_of(&machine.after_power_cut().content(PATH), &event(0)), 1);
+}

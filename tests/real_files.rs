@@ -314,3 +314,23 @@ fn a_session_appends_to_what_it_locked_and_keeps_others_out_until_it_is_released
     drop(lock(HANG).unwrap());
     lock(HANG).unwrap();
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn pages_that_somebody_uses_are_not_taken_for_dropped() {
+    use std::io::Read;
+    // Not in the temporary folder, which may be a tmpfs, where nothing is dropped.
+    let folder = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+    let path = folder.path().join("log.sage");
+    fs::write(&path, [b'x'; 4096]).unwrap();
+    let storage = FileDisk.open(&path).unwrap();
+    storage.sync().unwrap();
+    assert!(storage.drop_cached(0..4096).unwrap());
+    // A pipe that the page was sent into holds on to it.
+    let (mut output, input) = std::io::pipe().unwrap();
+    let file = fs::File::open(&path).unwrap();
+    assert_eq!(rustix::fs::sendfile(&input, &file, None, 4096).unwrap(), 4096);
+    assert!(!storage.drop_cached(0..4096).unwrap());
+    output.read_exact(&mut [0; 4096]).unwrap();
+    assert!(storage.drop_cached(0..4096).unwrap());
+}

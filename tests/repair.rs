@@ -400,6 +400,43 @@ fn a_lock_that_is_not_free_in_time_is_told_and_nothing_was_touched() {
     log.assert_alone();
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_log_that_is_replaced_while_its_lock_is_waited_for_is_left_alone_and_the_new_one_repaired() {
+    /// Whether this process has the file open for appending, as a repair has that waits for the lock.
+    fn is_open_for_appending(path: &Path) -> bool {
+        let is_it = |entry: fs::DirEntry| {
+            let flags = fs::read_to_string(Path::new("/proc/self/fdinfo").join(entry.file_name()));
+            let flags = flags.unwrap_or_default();
+            let octal = flags.lines().find_map(|line| line.strip_prefix("flags:"));
+            fs::read_link(entry.path()).is_ok_and(|open| open == path)
+                && octal.is_some_and(|octal| {
+                    i64::from_str_radix(octal.trim(), 8).unwrap() & 0o2000 != 0
+                })
+        };
+        fs::read_dir("/proc/self/fd").unwrap().any(|entry| entry.is_ok_and(is_it))
+    }
+    let log = Log::of(DAMAGED);
+    let file = fs::canonicalize(log.file()).unwrap();
+    let holder = File::open(&file).unwrap();
+    fs4::FileExt::try_lock(&holder).unwrap();
+    let path = log.path.clone();
+    let options = RepairOptions { lock_timeout: Duration::from_secs(60), ..Default::default() };
+    let repairing = std::thread::spawn(move || repair(&path, options).unwrap());
+    let deadline = std::time::Instant::now() + Duration::from_secs(60);
+    while !is_open_for_appending(&file) {
+        assert!(std::time::Instant::now() < deadline, "the repair never asked for the lock");
+        std::thread::yield_now();
+    }
+    let moved = log.folder.path().join("moved");
+    fs::rename(&file, &moved).unwrap();
+    fs::write(&file, DAMAGED).unwrap();
+    drop(holder);
+    assert!(repairing.join().unwrap().repaired);
+    assert_eq!(fs::read(moved).unwrap(), DAMAGED);
+    assert_eq!(log.bytes(), GOOD);
+}
+
 #[test]
 fn a_tail_that_its_writer_ends_while_the_lock_is_waited_for_is_no_reason_for_a_rewrite() {
     let log = Log::of("{\"a\":1}\n{\"b\":");
