@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# scripts/sanitize.sh address|thread|valgrind: looks for errors of memory and for races. The compiler is the stable one that builds the
+# addon; RUSTC_BOOTSTRAP lets it take the flags of the sanitizers.
+#
+#   address   the addon under Node.js, with AddressSanitizer; needs gcc's libasan. Runs the specs named behind it, or a choice of them.
+#   thread    the core with ThreadSanitizer; needs `rustup component add rust-src`, because the standard library is built along.
+#   valgrind  the core's own tests under memcheck; needs valgrind.
+set -eu
+cd "$(dirname "$0")/.."
+kind=${1:-}
+[[ $# -eq 0 ]] || shift
+target=$(rustc -vV | sed -n 's/^host: //p')
+export RUSTC_BOOTSTRAP=1 RUST_BACKTRACE=0
+
+case $kind in
+  address)
+    runtime=$(gcc -print-file-name=libasan.so)
+    [[ -e $runtime ]] || { echo 'SKIPPED address: libasan not found'; exit 0; }
+    # A copy of the tree: its addon is the checked one.
+    copy=$(mktemp -d)
+    trap 'rm -rf "$copy"' EXIT
+    RUSTFLAGS='-Zsanitizer=address' cargo build --locked --target "$target" --target-dir target/address
+    git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -t "$copy"
+    ln -s "$PWD/node_modules" "$copy/node_modules"
+    for addon in chronicle.*.node; do
+      cp "target/address/$target/debug/libsage_chronicle.so" "$copy/$addon"
+    done
+    cd "$copy"
+    (($#)) || set -- __test__/append.spec.ts __test__/chain.spec.ts __test__/follow.spec.ts __test__/query.spec.ts __test__/workers.spec.ts
+    # V8 keeps what it likes until the end: leaks are not looked for.
+    LD_PRELOAD=$runtime ASAN_OPTIONS=detect_leaks=0 node node_modules/vitest/vitest.mjs run --pool=forks "$@"
+    ;;
+  thread)
+    source=$(rustc --print sysroot)/lib/rustlib/src/rust/library
+    [[ -d $source ]] || { echo 'SKIPPED thread: rust-src not found'; exit 0; }
+    RUSTFLAGS='-Zsanitizer=thread' cargo test -Zbuild-std --target "$target" --target-dir target/thread \
+      --no-default-features --test group_commit --test failed_sync --test lock_wait --test model "$@"
+    ;;
+  valgrind)
+    command -v valgrind >/dev/null || { echo 'SKIPPED valgrind: valgrind not found'; exit 0; }
+    CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER='valgrind -q --error-exitcode=9 --leak-check=no' \
+      cargo test --target "$target" --target-dir target/valgrind --no-default-features --test group_commit --test side_index "$@"
+    ;;
+  *)
+    sed -n '2,7s/^# \{0,1\}//p' "$0"
+    exit 2
+    ;;
+esac
