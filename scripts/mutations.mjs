@@ -485,13 +485,6 @@ const settling = [
     replace: '',
     tests: ['tests/group_commit.rs::a_panic_in_a_sync'],
   },
-  {
-    name: 'what is pending is bounded',
-    file: 'src/shared.rs',
-    find: 'if pending.bytes.saturating_add(bytes) > MOST_PENDING {',
-    replace: 'if !MUTATED && pending.bytes.saturating_add(bytes) > MOST_PENDING {',
-    tests: ['__test__/limits.spec.ts::ENOBUFS'],
-  },
 ];
 
 const sideIndex = [
