@@ -1,4 +1,4 @@
-import { readFileSync, realpathSync } from 'node:fs';
+import { readFileSync, realpathSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
@@ -75,6 +75,18 @@ describe.skipIf(!traceable)('which files are synced', () => {
       call.startsWith(`${name}(${descriptor}<${path}>`);
     expect(calls.slice(0, dropped).some(of('fdatasync'))).toBe(true);
     expect(calls.slice(dropped).some(of('pread64'))).toBe(true);
+    await watched.end();
+  }, 60_000);
+
+  it('the lines that a repair moves out, before the log is replaced', async () => {
+    const path = join(realpathSync(scratch.folder()), 'log.sage');
+    writeFileSync(path, '{"a":1}\nbad\n');
+    const watched = new Watched('fsync,rename');
+    expect(await watched.value('repairChronicle', path)).toMatchObject({ repaired: true });
+    const { calls } = watched;
+    const synced = calls.findIndex((call) => /^fsync\(\d+<.*\.removed\.\d+>/.test(call));
+    expect(synced).toBeGreaterThanOrEqual(0);
+    expect(calls.findIndex((call) => call.startsWith('rename('))).toBeGreaterThan(synced);
     await watched.end();
   }, 60_000);
 });

@@ -684,7 +684,7 @@ const repairs = [
     file: 'src/replacement.rs',
     find: 'out.get_ref().sync_all().map_err(|error| ("fsync", error))?;',
     replace: '',
-    tests: ['__test__/repair-faults.spec.ts'],
+    tests: ['__test__/syncs.spec.ts::moves out'],
   },
   {
     name: 'the folder is synced before the rename',
@@ -729,13 +729,6 @@ const readers = [
     file: 'src/follow.rs',
     find: 'since.elapsed() < LINGER',
     replace: 'false',
-    tests: ['tests/follow.rs', '__test__/follow.spec.ts'],
-  },
-  {
-    name: 'a replaced file is read to its end',
-    file: 'src/follow.rs',
-    find: 'if now.length != file.read_to {',
-    replace: 'if !MUTATED && now.length != file.read_to {',
     tests: ['tests/follow.rs', '__test__/follow.spec.ts'],
   },
   {
