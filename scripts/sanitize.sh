@@ -26,7 +26,8 @@ case $kind in
       cp "target/address/$target/debug/libsage_chronicle.so" "$copy/$addon"
     done
     cd "$copy"
-    (($#)) || set -- __test__/append.spec.ts __test__/chain.spec.ts __test__/follow.spec.ts __test__/query.spec.ts __test__/workers.spec.ts
+    (($#)) || set -- __test__/append.spec.ts __test__/chain.spec.ts __test__/query.spec.ts \
+      __test__/stream.spec.ts __test__/workers.spec.ts
     # V8 keeps what it likes until the end: leaks are not looked for.
     LD_PRELOAD=$runtime ASAN_OPTIONS=detect_leaks=0 node node_modules/vitest/vitest.mjs run --pool=forks "$@"
     ;;
@@ -38,8 +39,9 @@ case $kind in
     ;;
   valgrind)
     command -v valgrind >/dev/null || { echo 'SKIPPED valgrind: valgrind not found'; exit 0; }
-    CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER='valgrind -q --error-exitcode=9 --leak-check=no' \
-      cargo test --target "$target" --target-dir target/valgrind --no-default-features --test group_commit --test side_index "$@"
+    runner=CARGO_TARGET_$(tr a-z- A-Z_ <<<"$target")_RUNNER
+    export "$runner=valgrind -q --error-exitcode=9 --leak-check=no"
+    cargo test --no-default-features --test group_commit --test failed_sync --test side_index "$@"
     ;;
   *)
     sed -n '2,7s/^# \{0,1\}//p' "$0"
