@@ -89,7 +89,7 @@ export const suites = [
     needs: { tool: 'clippy', command: 'cargo', args: ['clippy', '--version'] },
     ...command,
   })),
-  { name: 'cargo', limit: 300, count: cargo, ...cargoWith('test', '--locked') },
+  // The binding has no Rust tests of its own: its tests are those of JavaScript.
   { name: 'cargo-core', limit: 300, count: cargo, ...cargoWith('test', '--locked', core) },
   vitest('vitest', '--pool=forks'),
   // A few specs once more where files share one process and each has its own environment.
