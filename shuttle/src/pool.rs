@@ -31,3 +31,11 @@ pub(crate) fn alarm(_at: Instant, job: Job) -> io::Result<()> {
     drop(job);
     Ok(())
 }
+
+/// Does the parts of a work. Nothing that is tried here shares one.
+pub(crate) fn share<T: Send + 'static>(
+    parts: usize,
+    part: impl Fn(usize) -> T + Send + Sync + 'static,
+) -> Vec<T> {
+    (0..parts).map(part).collect()
+}
