@@ -9,12 +9,12 @@ use siphasher::sip128::SipHasher13;
 
 use crate::canonical::{Form, canonicalize};
 use crate::envelope::Envelope;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::instant::Instant;
 use crate::lines::{Lines, Piece};
 use crate::path::ChroniclePath;
 use crate::scan::{self, Keys, Verdict};
-use crate::storage::{Disk, FileDisk, Storage};
+use crate::storage::{Disk, FileDisk, Storage, cannot_read};
 use crate::turns::{Step, Turns};
 
 /// A larger event is warned of.
@@ -152,11 +152,6 @@ impl Analyzer {
     pub(crate) fn new(path: ChroniclePath) -> Analyzer {
         Analyzer { path, source: None, tally: None }
     }
-
-    fn cannot_read(&self, operation: &'static str, error: io::Error) -> Error {
-        let path = self.path.as_path();
-        Error::io(format!("cannot read {}", path.display()), operation, error).with_path(path)
-    }
 }
 
 impl Turns for Analyzer {
@@ -167,7 +162,9 @@ impl Turns for Analyzer {
             Some(tally) => tally,
             None => {
                 if let Some(storage) = FileDisk.open_for_reading(self.path.as_path())? {
-                    let end = storage.stat().map_err(|error| self.cannot_read("fstat", error))?;
+                    let end = storage
+                        .stat()
+                        .map_err(|error| cannot_read(self.path.as_path(), "fstat", error))?;
                     self.source = Some((storage, Lines::new(0, end.length)));
                 }
                 self.tally.insert(Tally::new())
@@ -193,7 +190,7 @@ impl Turns for Analyzer {
             }
             // Somebody cut the file: what is left of it was read.
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
-            Err(error) => return Err(self.cannot_read("pread", error)),
+            Err(error) => return Err(cannot_read(self.path.as_path(), "pread", error)),
         }
         self.source = None;
         Ok(Step::Done(tally.finish()))

@@ -112,15 +112,11 @@ impl Filter {
 
 impl Wanted {
     fn has(&self, members: &Members<'_>) -> bool {
-        let is = |wanted: &Option<Vec<u8>>, raw: Option<&[u8]>| match wanted {
-            None => true,
-            Some(wanted) => text(raw).is_some_and(|text| *text == **wanted),
-        };
         self.has_type(members.kind)
-            && is(&self.event_id, members.event_id)
-            && is(&self.prev_event_id, members.prev_event_id)
-            && is(&self.plan_hash, members.plan_hash)
-            && is(&self.graph_commit, members.graph_commit)
+            && is_text(&self.event_id, members.event_id)
+            && is_text(&self.prev_event_id, members.prev_event_id)
+            && is_text(&self.plan_hash, members.plan_hash)
+            && is_text(&self.graph_commit, members.graph_commit)
             && self.has_actor(members.actor)
             && self.has_tags(members.tags)
             && self.has_time(members.timestamp)
@@ -142,11 +138,7 @@ impl Wanted {
                 b"id" => id = Some(value),
                 _ => {}
             });
-        let is = |wanted: &Option<Vec<u8>>, raw: Option<&[u8]>| match wanted {
-            None => true,
-            Some(wanted) => text(raw).is_some_and(|text| *text == **wanted),
-        };
-        is_object.is_ok() && is(&self.agent, agent) && is(&self.actor_id, id)
+        is_object.is_ok() && is_text(&self.agent, agent) && is_text(&self.actor_id, id)
     }
 
     fn has_tags(&self, raw: Option<&[u8]>) -> bool {
@@ -234,6 +226,11 @@ fn is_written_plainly(text: &[u8]) -> bool {
     !text.is_empty()
         && std::str::from_utf8(text).is_ok()
         && text.iter().all(|byte| *byte >= 0x20 && *byte != b'"' && *byte != b'\\')
+}
+
+/// Whether a raw JSON value is the string that is wanted, if one is.
+fn is_text(wanted: &Option<Vec<u8>>, raw: Option<&[u8]>) -> bool {
+    wanted.as_ref().is_none_or(|wanted| text(raw).is_some_and(|text| *text == **wanted))
 }
 
 /// The text of a raw JSON value that is a string.

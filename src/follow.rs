@@ -12,11 +12,11 @@ use crate::error::{Error, Result};
 use crate::lines::{Lines, Piece};
 use crate::path::ChroniclePath;
 use crate::range::{self, Bound, Gate, Place};
-use crate::reader::{MOST_ATTEMPTS, cannot_read, is_cut};
+use crate::reader::MOST_ATTEMPTS;
 use crate::scan::{self, Tail};
 use crate::selection::{Pick, Selection};
-use crate::slice::Slice;
-use crate::storage::{Disk, Stat, Storage, read_exact_at};
+use crate::slice::{PASSED, SLICE, Slice};
+use crate::storage::{Disk, Stat, Storage, cannot_read, is_cut, read_exact_at};
 
 /// What one look at a log found.
 #[derive(Debug)]
@@ -82,10 +82,6 @@ const MOST_NEXT: usize = 16;
 const MOST_SEEN: usize = 64;
 /// Bytes before the place that must be those passed before it is read on.
 const MARK: usize = 64;
-/// Bytes of records in a look, about: JavaScript parses it in one piece.
-const SLICE: usize = 256 << 10;
-/// Bytes passed in one look, about: other work waits for the thread.
-const PASSED: u64 = 16 << 20;
 /// How long a file that was replaced is still looked at when nothing comes: a writer that checked the path just before may be in
 /// the middle of its batch.
 const LINGER: Duration = Duration::from_millis(200);

@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use crate::backwards::Backwards;
 use crate::cursor::Counted;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::lines::{Lines, Piece};
 use crate::path::ChroniclePath;
 use crate::range::{self, Bound, Gate, Place};
 use crate::scan::{self, Tail, Verdict};
 use crate::selection::{Left, Pick, Selection};
-use crate::slice::Slice;
-use crate::storage::{Disk, FileDisk, Stat, Storage};
+use crate::slice::{PASSED, SLICE, Slice};
+use crate::storage::{Disk, FileDisk, Stat, Storage, cannot_read, is_cut};
 use crate::tail::{self, Start};
 
 /// Reads a log, as it was when the reader was opened, slice by slice. A torn tail is no record and no bad line: it may be an append
@@ -47,10 +47,6 @@ struct Located {
 
 /// Times a file that is cut while its end is looked for is looked at anew.
 pub(crate) const MOST_ATTEMPTS: usize = 10;
-/// Bytes of records in a slice, about: JavaScript parses it in one piece.
-const SLICE: usize = 256 << 10;
-/// Bytes passed for one slice, about: other work waits for the thread.
-const PASSED: u64 = 16 << 20;
 
 impl Reader {
     /// Opens the whole log; one that does not exist is empty.
@@ -366,12 +362,4 @@ fn open(disk: &dyn Disk, path: &Path) -> Result<Option<(Arc<dyn Storage>, Stat)>
     let Some(storage) = disk.open_for_reading(path)? else { return Ok(None) };
     let stat = storage.stat().map_err(|error| cannot_read(path, "fstat", error))?;
     Ok(Some((storage, stat)))
-}
-
-pub(crate) fn cannot_read(path: &Path, operation: &'static str, error: io::Error) -> Error {
-    Error::io(format!("cannot read {}", path.display()), operation, error).with_path(path)
-}
-
-pub(crate) fn is_cut(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::UnexpectedEof
 }

@@ -2,6 +2,11 @@
 
 use crate::scan::Verdict;
 
+/// Bytes of records in a slice, about: JavaScript parses it in one piece.
+pub(crate) const SLICE: usize = 256 << 10;
+/// Bytes passed for one slice, about: other work waits for the thread.
+pub(crate) const PASSED: u64 = 16 << 20;
+
 /// Why a line is no record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BadKind {

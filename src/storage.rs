@@ -161,9 +161,7 @@ impl Disk for FileDisk {
 
     fn open_for_reading(&self, path: &Path) -> Result<Option<Arc<dyn Storage>>> {
         check_regular(path)?;
-        let failed = |operation, error| {
-            Error::io(format!("cannot read {}", path.display()), operation, error).with_path(path)
-        };
+        let failed = |operation, error| cannot_read(path, operation, error);
         let mut options = OpenOptions::new();
         options.read(true);
         without_blocking(&mut options);
@@ -393,6 +391,16 @@ fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
             other => return other,
         }
     }
+}
+
+/// The error of a log that could not be read.
+pub(crate) fn cannot_read(path: &Path, operation: &'static str, error: io::Error) -> Error {
+    Error::io(format!("cannot read {}", path.display()), operation, error).with_path(path)
+}
+
+/// Whether a read met the end of a file that was longer before.
+pub(crate) fn is_cut(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::UnexpectedEof
 }
 
 /// Fills `buffer` from `offset` on; `UnexpectedEof` when the file ends before.

@@ -10,7 +10,7 @@ use memchr::memchr;
 use siphasher::sip128::SipHasher13;
 
 use crate::envelope::Envelope;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::event::{self, Id};
 use crate::instant::Instant;
 use crate::json::MAX_LINE;
@@ -18,7 +18,7 @@ use crate::lines::{Lines, Piece};
 use crate::path::ChroniclePath;
 use crate::pool;
 use crate::scan::{self, Keys, Tail, Verdict};
-use crate::storage::{Disk, FileDisk, Storage, read_exact_at};
+use crate::storage::{Disk, FileDisk, Storage, cannot_read, is_cut, read_exact_at};
 use crate::string;
 
 /// What can be wrong.
@@ -127,7 +127,10 @@ impl Verifier {
         let source = match disk.open_for_reading(path.as_path())? {
             None => None,
             Some(storage) => {
-                let end = storage.stat().map_err(|error| cannot_read(path, "fstat", error))?.length;
+                let end = storage
+                    .stat()
+                    .map_err(|error| cannot_read(path.as_path(), "fstat", error))?
+                    .length;
                 Some((end, Source { storage, lines: Lines::new(0, end) }))
             }
         };
@@ -173,7 +176,7 @@ impl Verifier {
                         Tail::Torn { nul } => {
                             progress.lines += 1;
                             let stays = stays_torn(&*source.storage, offset, length)
-                                .map_err(|error| cannot_read(path, "pread", error))?;
+                                .map_err(|error| cannot_read(path.as_path(), "pread", error))?;
                             if stays {
                                 let place = Place { line: progress.lines, offset, length };
                                 let nul = if nul { ", with NUL bytes" } else { "" };
@@ -184,8 +187,8 @@ impl Verifier {
                     }
                 }
                 // Somebody cut the file: what is left of it was checked.
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => progress.done = true,
-                Err(error) => return Err(cannot_read(path, "pread", error)),
+                Err(error) if is_cut(&error) => progress.done = true,
+                Err(error) => return Err(cannot_read(path.as_path(), "pread", error)),
             }
         }
         if progress.done {
@@ -458,9 +461,4 @@ fn is_still_torn(storage: &dyn Storage, offset: u64, length: u64) -> io::Result<
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
         Err(error) => Err(error),
     }
-}
-
-fn cannot_read(path: &ChroniclePath, operation: &'static str, error: io::Error) -> Error {
-    let path = path.as_path();
-    Error::io(format!("cannot read {}", path.display()), operation, error).with_path(path)
 }

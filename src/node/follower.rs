@@ -44,9 +44,7 @@ impl Follower {
         memory: Option<&Memory>,
     ) -> Follower {
         let open = || {
-            let options = Read::parse(options.as_deref())?;
-            let path = options.path(&path)?;
-            let (selection, _) = options.into_core()?;
+            let (path, selection, _) = Read::order(&path, options.as_deref())?;
             let follower = CoreFollower::new(disk_of(memory), selection);
             let follower = Mutex::new(Some(follower));
             let waiting = Mutex::default();

@@ -173,6 +173,17 @@ impl Lock {
 }
 
 impl Read {
+    /// Everything that a read needs. The path is resolved: the current directory may change before the file is opened.
+    pub(super) fn order(
+        path: &str,
+        options: Option<&str>,
+    ) -> Result<(ChroniclePath, Selection, Selected)> {
+        let options = Read::parse(options)?;
+        let path = options.path(path)?;
+        let (selection, selected) = options.into_core()?;
+        Ok((path, selection, selected))
+    }
+
     pub(super) fn parse(text: Option<&str>) -> Result<Read> {
         parse(text)
     }
@@ -181,7 +192,7 @@ impl Read {
         path(raw, self.any_extension)
     }
 
-    pub(super) fn into_core(self) -> Result<(Selection, Selected)> {
+    fn into_core(self) -> Result<(Selection, Selected)> {
         let Read { positions, places, tail, lines, reverse, .. } = self;
         let selection = Selection {
             from: self.from.map(|at| at.into_core("from")).transpose()?.unwrap_or_default(),

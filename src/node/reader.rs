@@ -39,9 +39,7 @@ impl Reader {
         memory: Option<&Memory>,
     ) -> Reader {
         let order = || {
-            let options = Read::parse(options.as_deref())?;
-            let path = options.path(&path)?;
-            let (selection, options) = options.into_core()?;
+            let (path, selection, options) = Read::order(&path, options.as_deref())?;
             let disk = disk_of(memory);
             Ok(Order { disk, path, selection: Arc::new(selection), options })
         };
