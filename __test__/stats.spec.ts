@@ -6,6 +6,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import type { ChronicleChannels } from '../index.js';
 import { Driven } from './driven';
 import { chronicle, failure, note, scratchFolder } from './scratch';
+import { binding } from './support';
 
 const scratch = scratchFolder();
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -199,5 +200,31 @@ describe('the channel', () => {
     const out = execFileSync(process.execPath, ['-e', script], { cwd: root, encoding: 'utf8' });
     expect(out).toBe('1 3\n');
     expect(readFileSync(path, 'utf8')).toMatch(/^\{.*\}\n$/);
+  });
+
+  it('have nothing of a batch cross the binding while nobody listens', async () => {
+    const path = scratch.path('log.sage');
+    const drain = binding.Port.prototype.drain;
+    const told: number[] = [];
+    // Facts of batches are settlements with the number 0; those of requests begin at 1.
+    binding.Port.prototype.drain = function watched(this: object) {
+      const settled = drain.call(this);
+      for (let i = 0; i < settled.length; i += 3) told.push(settled[i]);
+      return settled;
+    };
+    const toldBy = async (mark: string) => {
+      told.length = 0;
+      await chronicle.append(path, note(mark));
+      return told.map((number) => number === 0);
+    };
+    try {
+      expect(await toldBy('a')).toEqual([false]);
+      heard('sage:chronicle:batch');
+      expect(await toldBy('b')).toEqual([true, false]);
+      hearNoMore();
+      expect(await toldBy('c')).toEqual([false]);
+    } finally {
+      binding.Port.prototype.drain = drain;
+    }
   });
 });
