@@ -1,18 +1,18 @@
 // Loading the package where its addon cannot be had.
-import { cpSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
 import { folder, thrown } from './support.js';
 
+const root = fileURLToPath(new URL('..', import.meta.url));
+
 /** A copy of the package without its addon. */
 function withoutAddon(): string {
   const copy = folder();
   for (const name of ['index.js', 'binding.js', 'lib', 'package.json']) {
-    cpSync(fileURLToPath(new URL(`../${name}`, import.meta.url)), join(copy, name), {
-      recursive: true,
-    });
+    cpSync(join(root, name), join(copy, name), { recursive: true });
   }
   return copy;
 }
@@ -44,4 +44,18 @@ it('with an addon that is none has what the system said among the causes', () =>
   // What the loader has not found is among them, too.
   const found = causes.filter((text) => !text.startsWith('Cannot find'));
   expect(found.join()).toContain(`chronicle.${platform}-${arch}`);
+});
+
+it('the addon of a clone is taken, whatever version of a package with another one lies around', () => {
+  const copy = withoutAddon();
+  const { arch, platform } = process;
+  for (const end of ['', '-gnu', '-musl', '-msvc']) {
+    const other = join(copy, 'node_modules', '@sage', `chronicle-${platform}-${arch}${end}`);
+    mkdirSync(other, { recursive: true });
+    writeFileSync(join(other, 'package.json'), '{"version":"9.9.9"}');
+  }
+  expect(thrown(() => load(copy)).code).toBe('ERR_CHRONICLE_VERSION');
+  const addons = readdirSync(root).filter((name) => name.endsWith('.node'));
+  for (const name of addons) cpSync(join(root, name), join(copy, name));
+  expect(Object.keys(load(copy))).toContain('append');
 });

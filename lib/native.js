@@ -1,5 +1,9 @@
 'use strict';
 
+const { existsSync } = require('node:fs');
+const { join } = require('node:path');
+const { version } = require('../package.json');
+
 /**
  * The name of this platform as the packages with the addon have it: operating system, processor
  * and, where there are several, the C library.
@@ -31,8 +35,49 @@ function bindingError(cause) {
   return Object.assign(new Error(message, { cause }), { code: 'ERR_CHRONICLE_BINDING' });
 }
 
+/** The names that this platform's addon may have; asking for the C library would cost each start some milliseconds. */
+function triples() {
+  const { arch, platform } = process;
+  if (platform === 'linux') return ['gnu', 'musl'].map((name) => `${platform}-${arch}-${name}`);
+  return [triple()];
+}
+
+/**
+ * Refuses an addon that was made for another version of this package: the two speak to each other, and to the file, as
+ * one. Where the addon lies beside binding.js, or is named by the environment, the loader does not ask for a package.
+ */
+function checkVersion() {
+  if (process.env.NAPI_RS_NATIVE_LIBRARY_PATH) return;
+  const folder = join(__dirname, '..');
+  for (const name of triples()) {
+    if (existsSync(join(folder, `chronicle.${name}.node`))) return;
+  }
+  for (const name of triples().map((triple) => `@sage/chronicle-${triple}`)) {
+    const found = versionOf(name);
+    if (found === undefined || found === version) continue;
+    const message = [
+      `@sage/chronicle ${version} needs ${name} of the same version, and found ${found}`,
+      '- install again, so that the lock file has the same version of both; no override may name one of them alone',
+    ].join('\n');
+    throw Object.assign(new Error(message), { code: 'ERR_CHRONICLE_VERSION' });
+  }
+}
+
+/**
+ * @param {string} name of a package
+ * @returns {string | undefined} undefined where it is not installed
+ */
+function versionOf(name) {
+  try {
+    return require(`${name}/package.json`).version;
+  } catch {
+    return undefined;
+  }
+}
+
 /** @returns {typeof import('../binding.js')} */
 function load() {
+  checkVersion();
   try {
     return require('../binding.js');
   } catch (thrown) {
