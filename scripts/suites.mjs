@@ -102,6 +102,7 @@ export const suites = [
   ),
   jest(),
   { name: 'pack', limit: 120, count: lines, ...script('scripts/pack-test.mjs') },
+  { name: 'release', limit: 120, count: lines, ...script('scripts/release-test.mjs') },
   {
     name: 'shuttle',
     onRequest: true,
