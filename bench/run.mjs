@@ -1,0 +1,90 @@
+// npm run bench: all contestants, workload by workload; prints tables and writes the figures as JSON.
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Bench } from './bench.mjs';
+import { goals, reached } from './goals.mjs';
+import { machine, sentence } from './machine.mjs';
+import { optionsOf, usage } from './options.mjs';
+import { cPrograms, hashProgram, peers } from './setup.mjs';
+import { contestantRows, short, spread, table } from './table.mjs';
+import { workloads } from './workloads/index.mjs';
+
+const here = dirname(fileURLToPath(import.meta.url));
+
+function options() {
+  try {
+    return optionsOf(process.argv.slice(2), Object.keys(workloads));
+  } catch (error) {
+    console.error(`${error.message}\n\n${usage}`);
+    return process.exit(2);
+  }
+}
+
+/** What takes part; each that does not is named. */
+function contestants({ peers: wanted, workloads: chosen }) {
+  const say = (text) => console.log(`setup: ${text}`);
+  const { there, missing } = wanted ? peers(say) : { there: [], missing: {} };
+  for (const [name, why] of Object.entries(missing)) console.log(`SKIPPED ${name}: ${why}`);
+  const c = cPrograms();
+  if (!c) console.log('SKIPPED the programs in C: cc on Linux not found');
+  const hash = chosen.includes('reading') ? hashProgram(say) : undefined;
+  if (chosen.includes('reading') && !hash) console.log('SKIPPED bench/sha256: cargo not found');
+  return { there, c, hash };
+}
+
+function print({ title, rows, measures }) {
+  console.log(`\n## ${title}\n`);
+  console.log(table(contestantRows(rows)));
+  const lines = Object.entries(measures).map(([id, measure]) => [
+    id,
+    measure.to ? `${measure.of} / ${measure.to}` : '',
+    short(measure.median),
+    measure.least === undefined ? '' : spread(measure),
+  ]);
+  if (lines.length > 0) console.log(`\n${table([['measure', '', 'median', 'spread'], ...lines])}`);
+}
+
+function printGoals(measures) {
+  const lines = goals
+    .filter(({ id }) => measures[id])
+    .map((goal) => [
+      goal.what,
+      `${goal.most === undefined ? '>=' : '<='} ${goal.most ?? goal.least} ${goal.unit}`.trim(),
+      short(measures[goal.id].median),
+      reached(goal, measures[goal.id].median) ? 'reached' : 'not reached',
+    ]);
+  if (lines.length > 0) console.log(`\n${table([['goal', '', 'here', ''], ...lines])}`);
+}
+
+const chosen = options();
+if (chosen.help) {
+  console.log(usage);
+} else {
+  const bench = new Bench({ options: chosen, ...contestants(chosen), say: console.log });
+  const where = machine(bench.root, bench.there);
+  const parts = [];
+  try {
+    console.log(sentence(where));
+    if (where.fileSystem === 'tmpfs')
+      console.log('syncs cost nothing on tmpfs: --folder names another file system');
+    await bench.begin();
+    for (const name of chosen.workloads) {
+      console.log(`\n${name}: ${bench.rounds} rounds`);
+      for (const part of [await workloads[name].run(bench)].flat()) {
+        parts.push({ workload: name, ...part });
+        print(part);
+      }
+    }
+  } finally {
+    bench.end();
+  }
+  const measures = Object.assign({}, ...parts.map((part) => part.measures));
+  printGoals(measures);
+  const { rounds, sizes, crowds, many } = bench;
+  const out = chosen.out ?? join(here, 'results', 'last.json');
+  mkdirSync(dirname(out), { recursive: true });
+  const report = { where, settings: { rounds, sizes, crowds, appends: many }, parts };
+  writeFileSync(out, `${JSON.stringify(report, null, 2)}\n`);
+  console.log(`\nthe figures: ${out}`);
+}

@@ -1,0 +1,6 @@
+// What a contestant can be told to do: (open, args, state) => figures, in the process of the contestant.
+import * as appending from './appending.mjs';
+import * as reading from './reading.mjs';
+import * as usage from './usage.mjs';
+
+export const tasks = { ...appending, ...reading, ...usage };

@@ -1,0 +1,56 @@
+// Tasks that tell what a process takes: memory, threads, descriptors.
+import { readFileSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { event, events } from '../events.mjs';
+import { must } from '../numbers.mjs';
+import { longestBlock } from './clock.mjs';
+
+const threads = () => readdirSync('/proc/self/task').length;
+const descriptors = () => readdirSync('/proc/self/fd').length;
+const status = (field) =>
+  Number(
+    new RegExp(`^${field}:\\s+(\\d+)`, 'm').exec(readFileSync('/proc/self/status', 'utf8'))[1],
+  ) * 1024;
+
+/** Memory now, and the most there ever was, in bytes. */
+export const memory = () => ({ rss: status('VmRSS'), peak: status('VmHWM') });
+
+/** A process that has done nothing but begin. */
+export async function bare() {
+  return { ...memory(), threads: threads(), descriptors: descriptors() };
+}
+
+/** Appends to a log that is there, and tells the memory. */
+export async function writing(open, { path, count }) {
+  const store = await open(path);
+  for (const one of events(count)) await store.append(one);
+  const used = memory();
+  await store.close();
+  return used;
+}
+
+/** Opens many chronicles, appends to all of them at once, keeps them open, and tells the most that it took meanwhile. */
+export async function many(_open, { folder, count }) {
+  const { openChronicle } = await import('../../index.mjs');
+  const most = { threads: 0, descriptors: 0 };
+  const look = () => {
+    most.threads = Math.max(most.threads, threads());
+    most.descriptors = Math.max(most.descriptors, descriptors());
+  };
+  const timer = setInterval(look, 5);
+  let logs;
+  const block = await longestBlock(async () => {
+    logs = await Promise.all(
+      Array.from({ length: count }, async (_, n) => {
+        const log = await openChronicle(join(folder, String(n % 100), `log${n}.sage`));
+        await log.append(event(n), { lockTimeoutMs: 600_000 });
+        return log;
+      }),
+    );
+  });
+  clearInterval(timer);
+  look();
+  const used = memory();
+  for (const log of logs) must((await log.count()) === 1, 'each log holds one event');
+  return { ...used, ...most, block };
+}
