@@ -1,10 +1,11 @@
 //! Deciding a batch: which events are duplicates, which are written, and where. No I/O but the look-ups it is given.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use crate::error::{Code, Error, Result};
 use crate::event::{self, Event, Id};
-use crate::history::{Found, OpenRecord};
+use crate::history::{Found, NewRecord, OpenRecord};
 use crate::json;
 use crate::request::{AppendOptions, OnIdReuse, Receipt, Warning};
 
@@ -43,7 +44,7 @@ pub(crate) struct Decision {
 #[derive(Debug)]
 pub(crate) struct Batch {
     buffer: Vec<u8>,
-    new: Vec<Known>,
+    new: Vec<New>,
     /// The unterminated record at the end of the file, if there is one, and its place.
     open: Option<Known>,
     names: HashMap<Id, Name>,
@@ -58,7 +59,16 @@ enum Name {
     New(usize),
 }
 
+/// A record of the batch.
 #[derive(Debug)]
+struct New {
+    /// Its line in the buffer.
+    line: Range<usize>,
+    id: Option<Id>,
+    key: Option<Id>,
+}
+
+#[derive(Debug, Clone)]
 struct Known {
     line: Vec<u8>,
     id: Option<Id>,
@@ -104,6 +114,15 @@ impl Batch {
     /// The lines to write, each with its newline.
     pub(crate) fn buffer(&self) -> &[u8] {
         &self.buffer
+    }
+
+    /// The records of the lines to write.
+    pub(crate) fn records(&self) -> impl Iterator<Item = NewRecord<'_>> {
+        self.new.iter().map(|new| NewRecord {
+            start: new.line.start as u64,
+            id: new.id.as_ref(),
+            key: new.key.as_ref(),
+        })
     }
 
     /// Decides the events of one append. All are taken in, or none when one conflicts.
@@ -182,16 +201,15 @@ impl Batch {
             let place = Place::Old { offset: found.offset, seq };
             return Ok(Some(Known { line: found.line, id: found.id, place }));
         }
-        let known = match self.names.get(name) {
-            Some(Name::Open) => self.open.as_ref(),
-            Some(Name::New(at)) => self.new.get(*at),
+        Ok(match self.names.get(name) {
+            Some(Name::Open) => self.open.clone(),
+            Some(Name::New(at)) => self.new.get(*at).map(|new| Known {
+                line: self.buffer.get(new.line.clone()).unwrap_or_default().to_vec(),
+                id: new.id.clone(),
+                place: Place::New { start: new.line.start as u64, nth: *at as u64 },
+            }),
             None => None,
-        };
-        Ok(known.map(|known| Known {
-            line: known.line.clone(),
-            id: known.id.clone(),
-            place: known.place,
-        }))
+        })
     }
 
     fn check_tail(&self, expected: Option<&Id>) -> Result<()> {
@@ -215,9 +233,9 @@ impl Batch {
 
     fn push(&mut self, event: &Event) -> Decision {
         let at = self.new.len();
-        let start = self.buffer.len() as u64;
-        let place = Place::New { start, nth: at as u64 };
+        let start = self.buffer.len();
         self.buffer.extend_from_slice(event.line());
+        let line = start..self.buffer.len();
         self.buffer.push(b'\n');
         for name in [event.id(), event.key()].into_iter().flatten() {
             self.names.entry(name.clone()).or_insert(Name::New(at));
@@ -226,10 +244,10 @@ impl Batch {
         if self.tail_id.is_some() {
             self.last_id.clone_from(&self.tail_id);
         }
-        self.new.push(Known { line: event.line().to_vec(), id: event.id().cloned(), place });
+        self.new.push(New { line, id: event.id().cloned(), key: event.key().cloned() });
         Decision {
             event_id: event.id().cloned(),
-            place,
+            place: Place::New { start: start as u64, nth: at as u64 },
             length: event.line().len() as u64,
             duplicate: false,
             identical: true,

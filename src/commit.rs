@@ -417,8 +417,7 @@ impl Writer {
             } else {
                 batch.buffer()
             };
-            let lines = batch.buffer();
-            let handed = Handed { bytes, lines, start: stat.length, tail_length };
+            let handed = Handed { bytes, batch: &batch, start: stat.length, tail_length };
             landing::write_at_end(&*storage, &handed, || self.sync_once(&*storage, generation))?;
             let landed = landing::land(&*storage, history, &handed)
                 .map_err(|error| cannot("pread", error).with_written(Written::Unknown))?;

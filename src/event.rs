@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use memchr::memchr2;
 use sha2::{Digest, Sha256};
@@ -17,9 +18,9 @@ pub use crate::json::MAX_LINE;
 /// What an id and a chain add to a line.
 const ROOM: usize = 192;
 
-/// An event id or idempotency key: any string that is not empty, as WTF-8.
+/// An event id or idempotency key: any string that is not empty, as WTF-8. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct Id(Box<[u8]>);
+pub struct Id(Arc<[u8]>);
 
 impl Id {
     /// The id made of these WTF-8 bytes; none if there are none, or if no JSON string could hold
@@ -31,6 +32,11 @@ impl Id {
         let inside = token.get(1..token.len() - 1).unwrap_or_default();
         let holds = std::str::from_utf8(inside).is_ok() && *string::unescape(inside) == *wtf8;
         (holds && !wtf8.is_empty()).then(|| Id(wtf8.into()))
+    }
+
+    /// The id that is the value of a member of valid JSON, unescaped; none if it is empty.
+    pub(crate) fn of_member(value: &[u8]) -> Option<Id> {
+        (!value.is_empty()).then(|| Id(value.into()))
     }
 
     /// Its WTF-8 bytes.

@@ -27,7 +27,7 @@ impl Keys {
     }
 }
 
-/// A hash table with open addressing, 16 bytes a slot: at most 27 bytes for an id once a million are in.
+/// A hash table with open addressing, 16 bytes a slot: 22 to 43 bytes for an id.
 #[derive(Debug, Clone)]
 pub(crate) struct DedupIndex {
     slots: Vec<Slot>,
@@ -57,11 +57,12 @@ impl DedupIndex {
         self.keys
     }
 
-    /// Its entries, in no order.
-    pub(crate) fn into_slots(self) -> Vec<Slot> {
-        let mut slots = self.slots;
-        slots.retain(|slot| slot.place != 0);
-        slots
+    /// Takes its entries out, in no order, and adds them to `slots`.
+    pub(crate) fn drain_into(&mut self, slots: &mut Vec<Slot>) {
+        slots.reserve_exact(self.used);
+        slots.extend(self.slots.iter().filter(|slot| slot.place != 0));
+        self.slots.fill(Slot::default());
+        self.used = 0;
     }
 
     /// Forgets everything.

@@ -13,13 +13,16 @@ use crate::storage::{Disk, FileDisk, Stat, Storage};
 
 /// No index is made for a shorter log.
 const SHORTEST_LOG: u64 = 1 << 20;
-/// An index is made anew when the log has grown by one in so many parts of what it covers: each byte of the log so costs a
-/// quarter of the index's share of it to keep indexed.
-const GROWTH: u64 = 4;
+/// An index is made anew when the log has grown by one in so many parts of what it covers. The ids behind it are in memory, 21 to 43 bytes
+/// each: 1,250,000 of them at 10,000,000. Each time the whole index is written, which is 16 bytes for a record: of 230 bytes each, half
+/// a byte for each byte of the log.
+const GROWTH: u64 = 8;
+/// But not before so many bytes came, which are scanned in 10 ms.
+const LEAST_GROWTH: u64 = 2 << 20;
 /// Bytes read from the disk at a time.
-const STRETCH: u64 = 64 << 20;
-/// Entries added at a time: bounds the memory of making an index. What is left is added the next time.
-const MOST_ADDED: u64 = 2_000_000;
+const STRETCH: u64 = 16 << 20;
+/// Entries added at a time: bounds the memory of making an index, 16 bytes for each. What is left is added the next time.
+const MOST_ADDED: usize = 2_000_000;
 
 /// What is known of the log at `path` by its side index.
 pub(crate) fn load(path: &ChroniclePath, log: &dyn Storage, stat: &Stat) -> Option<History> {
@@ -31,8 +34,8 @@ pub(crate) fn load(path: &ChroniclePath, log: &dyn Storage, stat: &Stat) -> Opti
 
 /// Whether an index that covers `covered` bytes is to be made anew for a log of which `proved` bytes are proved.
 pub(crate) fn is_due(covered: u64, proved: u64) -> bool {
-    proved >= SHORTEST_LOG
-        && proved.saturating_sub(covered) >= (covered / GROWTH).max(SHORTEST_LOG / 2)
+    let least = if covered == 0 { SHORTEST_LOG } else { (covered / GROWTH).max(LEAST_GROWTH) };
+    proved.saturating_sub(covered) >= least
 }
 
 /// Makes an index of the log at `path` up to `end` at the most, if `stat` is still the file there. `None`: it was not made.
@@ -51,9 +54,9 @@ fn try_make(path: &ChroniclePath, stat: &Stat, end: u64) -> io::Result<Option<Si
         return Ok(None);
     }
     let mut history = load(path, &*log, &here).unwrap_or_else(History::new);
-    let records = history.frontier().records;
+    let mut added = Vec::new();
     log.sync()?;
-    while history.frontier().offset < end && history.frontier().records - records < MOST_ADDED {
+    while history.frontier().offset < end && added.len() < MOST_ADDED {
         let start = history.frontier().offset;
         let stretch = start..(start + STRETCH).min(end);
         if !log.drop_cached(stretch.clone())? || history.catch_up(&*log, stretch.end)?.restarted {
@@ -63,10 +66,11 @@ fn try_make(path: &ChroniclePath, stat: &Stat, end: u64) -> io::Result<Option<Si
             // A line longer than a stretch, or one that is not ended yet.
             return Ok(None);
         }
+        history.drain_into(&mut added);
     }
-    let (before, keys, new, frontier, marks) = history.into_parts();
-    let covered = Covered { stat: here, frontier: &frontier, marks: &marks, keys };
-    let written = side_index::write(&path.index_path(), log_path, &covered, before.as_ref(), new);
+    let (before, keys, frontier, marks) = history.parts();
+    let covered = Covered { stat: here, frontier, marks, keys };
+    let written = side_index::write(&path.index_path(), log_path, &covered, before, added);
     if written.is_err() && before.is_some() {
         // Perhaps it could not be read: the next one begins anew.
         std::fs::remove_file(path.index_path())?;

@@ -4,6 +4,7 @@ use std::io;
 
 use memchr::memmem;
 
+use crate::batch::Batch;
 use crate::error::{Error, Result, Written};
 use crate::history::History;
 use crate::storage::{Storage, read_exact_at};
@@ -12,7 +13,7 @@ use crate::storage::{Storage, read_exact_at};
 pub(crate) struct Handed<'a> {
     /// All of it: perhaps a newline that ends a tail, then the lines.
     pub(crate) bytes: &'a [u8],
-    pub(crate) lines: &'a [u8],
+    pub(crate) batch: &'a Batch,
     /// Where the file ended before.
     pub(crate) start: u64,
     /// Bytes behind the last newline before.
@@ -73,18 +74,19 @@ pub(crate) fn land(
     let records = history.frontier().records;
     let alone = file_end == handed.start + handed.bytes.len() as u64;
     if alone && handed.tail_length == 0 {
-        history.absorb(handed.bytes);
+        history.absorb_written(handed.bytes, handed.batch.records());
         return Ok(Landed { begin: handed.start, records_before: records, file_end });
     }
     history.catch_up(storage, file_end)?;
+    let lines = handed.batch.buffer();
     let begin = if alone {
-        file_end - handed.lines.len() as u64
+        file_end - lines.len() as u64
     } else {
         let size = usize::try_from(file_end.saturating_sub(handed.start)).unwrap_or(usize::MAX);
         let mut region = vec![0; size];
         read_exact_at(storage, &mut region, handed.start)?;
         let at = memmem::find(&region, handed.bytes).ok_or_else(not_there)?;
-        let before_lines = handed.bytes.len() - handed.lines.len();
+        let before_lines = handed.bytes.len() - lines.len();
         handed.start + (at + before_lines) as u64
     };
     let records_before = history.seq_of(storage, begin)? - 1;

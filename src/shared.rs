@@ -45,6 +45,8 @@ struct Common {
 struct Pending {
     requests: usize,
     bytes: usize,
+    /// Threads that wait until nothing is pending: telling nobody costs a system call.
+    flushing: usize,
 }
 
 impl Shared {
@@ -103,7 +105,7 @@ impl Shared {
         let mut pending = locked(&self.common.pending);
         pending.requests -= 1;
         pending.bytes -= bytes;
-        if pending.requests == 0 {
+        if pending.requests == 0 && pending.flushing > 0 {
             self.common.drained.notify_all();
         }
     }
@@ -112,10 +114,11 @@ impl Shared {
     pub(crate) fn flush(&self, timeout: Duration) -> bool {
         let deadline = Instant::now().checked_add(timeout);
         let mut pending = locked(&self.common.pending);
+        pending.flushing += 1;
         while pending.requests > 0 {
             let left = deadline.map_or(timeout, |at| at.saturating_duration_since(Instant::now()));
             if left.is_zero() {
-                return false;
+                break;
             }
             pending = self
                 .common
@@ -124,7 +127,8 @@ impl Shared {
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
         }
-        true
+        pending.flushing -= 1;
+        pending.requests == 0
     }
 
     /// Makes room for one more descriptor and counts it to `writer`.

@@ -16,7 +16,7 @@ use crate::held;
 use crate::ledger::Ledger;
 use crate::path::ChroniclePath;
 use crate::pool::{self, locked};
-use crate::request::{Outcome, Request};
+use crate::request::{Outcome, Request, in_parts};
 use crate::shared::Shared;
 
 /// A batch takes in whole requests until it has so many bytes.
@@ -165,10 +165,10 @@ impl Writer {
                 .cloned()
                 .collect()
         };
-        for request in fresh {
-            if let Err(error) = request.prepare() {
-                request.settle_queued(Outcome::Failed(self.about(error.with_written(Written::No))));
-            }
+        let prepared =
+            in_parts(fresh, |_, request| request.prepare().map_err(|e| (e, request.clone())));
+        for (error, request) in prepared.into_iter().filter_map(Result::err) {
+            request.settle_queued(Outcome::Failed(self.about(error.with_written(Written::No))));
         }
         let mut queue = locked(&self.queue);
         queue.requests.retain(|request| request.is_queued());

@@ -82,14 +82,22 @@ const AT_END: Duration = Duration::from_secs(5);
 /// Appends of one environment that are not settled.
 #[derive(Default)]
 struct Appends {
-    count: Mutex<usize>,
+    count: Mutex<Count>,
     none: Condvar,
+}
+
+#[derive(Default)]
+struct Count {
+    appends: usize,
+    /// The environment ends and waits for them: telling nobody costs a system call.
+    ending: bool,
 }
 
 impl Appends {
     fn wait(&self, timeout: Duration) {
-        let count = locked(&self.count);
-        let waited = self.none.wait_timeout_while(count, timeout, |count| *count > 0);
+        let mut count = locked(&self.count);
+        count.ending = true;
+        let waited = self.none.wait_timeout_while(count, timeout, |count| count.appends > 0);
         drop(waited);
     }
 }
@@ -99,7 +107,7 @@ struct Accepted(Arc<Appends>);
 
 impl Accepted {
     fn new(appends: &Arc<Appends>) -> Self {
-        *locked(&appends.count) += 1;
+        locked(&appends.count).appends += 1;
         Accepted(appends.clone())
     }
 }
@@ -107,8 +115,8 @@ impl Accepted {
 impl Drop for Accepted {
     fn drop(&mut self) {
         let mut count = locked(&self.0.count);
-        *count -= 1;
-        if *count == 0 {
+        count.appends -= 1;
+        if count.appends == 0 && count.ending {
             self.0.none.notify_all();
         }
     }
