@@ -27,12 +27,21 @@ impl Keys {
     }
 }
 
-/// A hash table with open addressing, 16 bytes a slot: 22 to 43 bytes for an id.
+/// Tables of an index. Each grows alone, so that the old and the new one of a long log are not in memory together.
+const TABLES: usize = 16;
+
+/// The hashes and the offsets that belong to them, 16 bytes a slot: 22 to 43 bytes for an id.
 #[derive(Debug, Clone)]
 pub(crate) struct DedupIndex {
+    tables: [Table; TABLES],
+    keys: Keys,
+}
+
+/// A hash table with open addressing.
+#[derive(Debug, Clone, Default)]
+struct Table {
     slots: Vec<Slot>,
     used: usize,
-    keys: Keys,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -50,7 +59,7 @@ impl DedupIndex {
 
     /// An empty index whose hashes fit those of another one.
     pub(crate) fn with_keys(keys: Keys) -> Self {
-        DedupIndex { slots: Vec::new(), used: 0, keys }
+        DedupIndex { tables: Default::default(), keys }
     }
 
     pub(crate) fn keys(&self) -> Keys {
@@ -59,34 +68,32 @@ impl DedupIndex {
 
     /// Takes its entries out, in no order, and adds them to `slots`.
     pub(crate) fn drain_into(&mut self, slots: &mut Vec<Slot>) {
-        slots.reserve_exact(self.used);
-        slots.extend(self.slots.iter().filter(|slot| slot.place != 0));
-        self.slots.fill(Slot::default());
-        self.used = 0;
+        slots.reserve_exact(self.tables.iter().map(|table| table.used).sum());
+        for table in &mut self.tables {
+            slots.extend(table.slots.iter().filter(|slot| slot.place != 0));
+            table.slots.fill(Slot::default());
+            table.used = 0;
+        }
     }
 
     /// Forgets everything.
     pub(crate) fn clear(&mut self) {
-        self.slots = Vec::new();
-        self.used = 0;
+        self.tables = Default::default();
     }
 
     /// Remembers that the record at `offset` carries `id`.
     pub(crate) fn insert(&mut self, id: &[u8], offset: u64) {
         let hash = self.keys.hash(id);
-        if self.places(hash).count() >= MOST_PER_HASH {
-            return;
+        if let Some(table) = self.tables.get_mut(table_of(hash)) {
+            table.insert(Slot { hash, place: offset + 1 });
         }
-        if (self.used + 1) * 4 > self.slots.len() * 3 {
-            self.resize(self.slots.len().saturating_mul(2).max(64));
-        }
-        self.place(Slot { hash, place: offset + 1 });
     }
 
     /// The offsets of the records that may carry `id`, in file order.
     pub(crate) fn candidates(&self, id: &[u8]) -> Vec<u64> {
-        let mut offsets: Vec<u64> =
-            self.places(self.keys.hash(id)).map(|place| place - 1).collect();
+        let hash = self.keys.hash(id);
+        let places = self.tables.get(table_of(hash)).into_iter().flat_map(|it| it.places(hash));
+        let mut offsets: Vec<u64> = places.map(|place| place - 1).collect();
         offsets.sort_unstable();
         offsets
     }
@@ -102,11 +109,35 @@ impl DedupIndex {
     }
 
     fn keep(&mut self, wanted: impl Fn(u64) -> bool) {
-        let slots = std::mem::take(&mut self.slots);
-        let kept: Vec<Slot> =
-            slots.into_iter().filter(|slot| slot.place != 0 && wanted(slot.place)).collect();
-        self.clear();
-        self.resize((kept.len() * 2).next_power_of_two().max(64));
+        for table in &mut self.tables {
+            table.keep(&wanted);
+        }
+    }
+}
+
+/// The low bits of a hash choose the slot, so the high ones choose the table.
+fn table_of(hash: u64) -> usize {
+    (hash >> (u64::BITS - TABLES.ilog2())) as usize
+}
+
+impl Table {
+    fn insert(&mut self, new: Slot) {
+        if self.places(new.hash).count() >= MOST_PER_HASH {
+            return;
+        }
+        if (self.used + 1) * 4 > self.slots.len() * 3 {
+            self.resize(self.slots.len().saturating_mul(2).max(8));
+        }
+        self.place(new);
+    }
+
+    fn keep(&mut self, wanted: impl Fn(u64) -> bool) {
+        let mut kept = std::mem::take(&mut self.slots);
+        kept.retain(|slot| slot.place != 0 && wanted(slot.place));
+        self.used = 0;
+        if !kept.is_empty() {
+            self.resize((kept.len() * 2).next_power_of_two().max(8));
+        }
         for slot in kept {
             self.place(slot);
         }

@@ -272,7 +272,7 @@ impl Writer {
                 drop(permit);
             };
             // Without a thread it is made another time.
-            let _ = pool::run(Box::new(job));
+            let _ = pool::apart(Box::new(job));
         }));
     }
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Threads that read, write and sync. With the clock there are at most seven in a process, however many logs are open.
+/// Threads that read, write and sync. With the clock and the one for what is done [`apart`] there are at most eight in a process, however many logs are open.
 const WORKERS: usize = 6;
 
 /// A piece of work. A panic in it ends the job, not the thread.
@@ -41,6 +41,18 @@ pub(crate) fn run_at(at: Instant, job: Job) -> io::Result<()> {
 /// When the clock thread cannot be made.
 pub(crate) fn alarm(at: Instant, job: Job) -> io::Result<()> {
     CLOCK.get_or_init(Clock::default).add(at, job)
+}
+
+/// Runs `job`, which takes long and much memory, on a thread of its own that ends with it: what the workers' allocators keep for the next time
+/// would be kept once for each. The caller sees to it that there is one such job at a time.
+///
+/// # Errors
+/// When the system makes no thread; the job is dropped.
+pub(crate) fn apart(job: Job) -> io::Result<()> {
+    let work = move || {
+        let _ = catch_unwind(AssertUnwindSafe(job));
+    };
+    thread::Builder::new().name("chronicle-index".into()).spawn(work).map(drop)
 }
 
 /// Does the parts of a work, by their numbers from 0, on this thread and on one more if a worker is idle, and gives what came of each.

@@ -159,14 +159,14 @@ impl SideIndex {
         Err(io::Error::new(io::ErrorKind::InvalidData, "a block of the side index is damaged"))
     }
 
-    fn entries(&self) -> impl Iterator<Item = io::Result<Slot>> {
-        (0..self.blocks).flat_map(|at| {
-            let mut bytes = [0; BLOCK];
-            match self.read_block(at, &mut bytes, false) {
-                Ok(()) => slots_of(&bytes).map(Ok).collect::<Vec<_>>(),
-                Err(error) => vec![Err(error)],
-            }
-        })
+    /// Calls `take` with each entry, in their order.
+    fn each(&self, mut take: impl FnMut(Slot) -> io::Result<()>) -> io::Result<()> {
+        let mut bytes = [0; BLOCK];
+        for at in 0..self.blocks {
+            self.read_block(at, &mut bytes, false)?;
+            slots_of(&bytes).try_for_each(&mut take)?;
+        }
+        Ok(())
     }
 }
 
@@ -221,12 +221,13 @@ pub(crate) fn write(
         if last.1 <= MOST_PER_HASH { blocks.put(slot, out) } else { Ok(()) }
     };
     let mut new = new.into_iter().peekable();
-    for old in before.iter().flat_map(|before| before.entries()) {
-        let old = old?;
-        while let Some(slot) = new.next_if(|slot| slot.hash < old.hash) {
-            put(slot, &mut out)?;
-        }
-        put(old, &mut out)?;
+    if let Some(before) = before {
+        before.each(|old| {
+            while let Some(slot) = new.next_if(|slot| slot.hash < old.hash) {
+                put(slot, &mut out)?;
+            }
+            put(old, &mut out)
+        })?;
     }
     for slot in new {
         put(slot, &mut out)?;

@@ -32,6 +32,11 @@ pub(crate) fn alarm(_at: Instant, job: Job) -> io::Result<()> {
     Ok(())
 }
 
+/// As [`run`].
+pub(crate) fn apart(job: Job) -> io::Result<()> {
+    run(job)
+}
+
 /// Does the parts of a work. Nothing that is tried here shares one.
 pub(crate) fn share<T: Send + 'static>(
     parts: usize,

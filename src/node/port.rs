@@ -308,7 +308,9 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.settle(outcome::error(&abandoned()), None);
+        if !*self.settled.get_mut() {
+            self.settle(outcome::error(&abandoned()), None);
+        }
     }
 }
 
