@@ -7,7 +7,7 @@ const storage = [
   {
     name: 'data sync',
     file: 'src/storage.rs',
-    find: 'self.0.sync_data()',
+    find: 'self.file.sync_data()',
     replace: 'Ok(())',
     tests: ['__test__/strace.spec.ts::EIO once, on a new file'],
   },
@@ -21,7 +21,7 @@ const storage = [
   {
     name: 'sync of the log’s directory',
     file: 'src/storage.rs',
-    find: 'sync_parent(&real)',
+    find: 'sync_parent(&platform::real_path(path)?)',
     replace: 'Ok(())',
     tests: ['__test__/syncs.spec.ts::directories'],
   },
@@ -36,15 +36,15 @@ const storage = [
   {
     name: 'a link in the place of the lock file',
     file: 'src/storage.rs',
-    find: 'not_blocking() | rustix::fs::OFlags::NOFOLLOW',
-    replace: 'not_blocking()',
+    find: 'platform::lock_file(Some(&log))',
+    replace: 'platform::reading()',
     tests: ['__test__/security.spec.ts::lock file'],
   },
   {
     name: 'a second name of the lock file',
     file: 'src/storage.rs',
-    find: 'metadata.len() > 0 || metadata.nlink() != 1',
-    replace: 'metadata.len() > 0',
+    find: 'stat.length > 0 || stat.links != 1',
+    replace: 'stat.length > 0',
     tests: ['__test__/security.spec.ts::lock file'],
   },
   {
@@ -57,27 +57,27 @@ const storage = [
   {
     name: 'EINTR of a read',
     file: 'src/storage.rs',
-    find: 'retry(|| std::os::unix::fs::FileExt::read_at(&self.0, buffer, offset))',
-    replace: 'std::os::unix::fs::FileExt::read_at(&self.0, buffer, offset)',
+    find: 'retry(|| platform::read_at(&self.file, buffer, offset))',
+    replace: 'platform::read_at(&self.file, buffer, offset)',
     tests: ['__test__/strace.spec.ts::pread64: EINTR'],
   },
   {
     name: 'EINTR of a write',
     file: 'src/storage.rs',
-    find: 'retry(|| io::Write::write(&mut &self.0, bytes))',
-    replace: 'io::Write::write(&mut &self.0, bytes)',
+    find: 'retry(|| platform::append(&self.file, bytes))',
+    replace: 'platform::append(&self.file, bytes)',
     tests: ['__test__/strace.spec.ts::write: EINTR'],
   },
   {
     name: 'pages are dropped',
-    file: 'src/platform.rs',
+    file: 'src/unix.rs',
     find: 'fadvise(file, start, length, Advice::DontNeed)?;',
     replace: '',
-    tests: ['src/platform.rs'],
+    tests: ['src/unix.rs'],
   },
   {
     name: 'pages are looked for after they were dropped',
-    file: 'src/platform.rs',
+    file: 'src/unix.rs',
     find: 'any_cached(file, range.start..end)',
     replace: 'Ok::<bool, io::Error>(false)',
     tests: ['tests/real_files.rs::pages_that_somebody_uses'],
@@ -491,16 +491,15 @@ const sideIndex = [
   {
     name: 'the owner of a side index',
     file: 'src/side_index.rs',
-    find: '(metadata.uid() != log_owner && metadata.uid() != 0)',
+    find: '!platform::is_trusted(&metadata, &log_metadata)',
     replace: 'false',
     tests: ['__test__/security.spec.ts::another owner'],
   },
   {
     name: 'a link in the place of a side index',
     file: 'src/side_index.rs',
-    find: 'options.read(true).custom_flags(i32::try_from(flags.bits()).ok()?);',
-    replace:
-      'let flags = if MUTATED { rustix::fs::OFlags::NONBLOCK } else { flags };\noptions.read(true).custom_flags(i32::try_from(flags.bits()).ok()?);',
+    find: 'platform::beside().read(true).open(path).ok()?',
+    replace: 'platform::reading().open(path).ok()?',
     tests: ['tests/side_index.rs::a_link_in_the_place_of_an_index'],
   },
   {
@@ -555,14 +554,14 @@ const sideIndex = [
   {
     name: 'a link in the place of a new side index',
     file: 'src/side_index.rs',
-    find: 'options.custom_flags(i32::try_from(flags.bits()).unwrap_or_default());',
-    replace: '',
+    find: 'let mut options = platform::beside();',
+    replace: 'let mut options = platform::reading();',
     tests: ['tests/side_index.rs::what_stands_in_the_place_of_a_new_index'],
   },
   {
     name: 'a second name of a new side index',
     file: 'src/side_index.rs',
-    find: 'metadata.nlink() == 1',
+    find: 'platform::stat(&file)?.links == 1',
     replace: 'true',
     tests: ['tests/side_index.rs::what_stands_in_the_place_of_a_new_index'],
   },
@@ -710,8 +709,8 @@ const repairs = [
   {
     name: 'the new file of a living process',
     file: 'src/replacement.rs',
-    find: 'if !lock::try_exclusive(&file).map_err(|error| ("flock", error))? {',
-    replace: 'if !MUTATED && !lock::try_exclusive(&file).map_err(|error| ("flock", error))? {',
+    find: 'if !lock::try_successor(&file).map_err(|error| ("flock", error))? {',
+    replace: 'if !MUTATED && !lock::try_successor(&file).map_err(|error| ("flock", error))? {',
     tests: ['tests/repair.rs::a_new_file_that_a_living_process'],
   },
   {

@@ -113,7 +113,7 @@ pub struct Cause {
 impl Cause {
     /// The system's name for it, such as `ENOSPC`.
     pub fn code(&self) -> Option<&'static str> {
-        self.error.raw_os_error().and_then(crate::platform::errno_name)
+        crate::platform::error_name(&self.error)
     }
 }
 

@@ -5,16 +5,11 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use sha2::{Digest, Sha256};
-
 use crate::error::{Error, Result};
 use crate::held::{Held, LockMode};
 use crate::path::{ChroniclePath, lock_file_of};
 use crate::pool::locked;
 use crate::storage::{self, Disk, FileDisk, Stat, Storage};
-
-const MAGIC: &[u8; 8] = b"SAGECHLK";
-const VERSION: u64 = 1;
 
 /// What a session holds, path by path.
 pub(crate) struct Files {
@@ -41,7 +36,7 @@ impl Place {
     /// Says in a new lock file what it is.
     pub(crate) fn mark(&self) {
         // Its lock holds whatever is written in it, also where nothing can be.
-        let _ = self.side.file.mark(&header());
+        let _ = self.side.file.mark();
     }
 
     fn holds(&self, held: &Arc<Held>) -> bool {
@@ -68,7 +63,8 @@ impl Files {
         let places = locked(&self.places);
         let data = places.iter().map(|place| place.data.file.descriptor());
         let mut found = Vec::new();
-        for number in data.chain(places.iter().map(|place| place.side.file.descriptor())) {
+        for number in data.chain(places.iter().map(|place| place.side.file.descriptor())).flatten()
+        {
             if !found.contains(&number) {
                 found.push(number);
             }
@@ -103,7 +99,7 @@ impl Files {
         {
             return Ok(place.data.clone());
         }
-        let file = storage::open_or_make(path)?;
+        let file = storage::open_or_make(path)?.lent();
         self.join(&places, file)
             .map_err(|error| Error::io("cannot lock", "fstat", error).with_path(path))
     }
@@ -132,7 +128,7 @@ impl Files {
         let Some(real) = storage::real_path(path).map_err(failed)? else { return Ok(()) };
         if !is_at(path, &place.data.stat).map_err(failed)? {
             let Some(file) = storage::open_if_there(path)? else { return Ok(()) };
-            let held = self.join(places, file).map_err(failed)?;
+            let held = self.join(places, file.lent()).map_err(failed)?;
             if held.keep().map_err(failed)? {
                 replace(places, at, |place| &mut place.data, held);
             }
@@ -183,12 +179,6 @@ fn replace(
 
 fn is_at(path: &Path, stat: &Stat) -> io::Result<bool> {
     Ok(FileDisk.stat(path)?.is_some_and(|there| there.is_same_file(stat)))
-}
-
-fn header() -> Vec<u8> {
-    let mut bytes = [&MAGIC[..], &VERSION.to_le_bytes()].concat();
-    bytes.extend_from_slice(&Sha256::digest(&bytes));
-    bytes
 }
 
 /// Real files, of which those of a session are found locked.

@@ -9,7 +9,7 @@ use std::path::Path;
 use crate::history::History;
 use crate::path::ChroniclePath;
 use crate::side_index::{self, Covered, SideIndex};
-use crate::storage::{Disk, FileDisk, Stat, Storage};
+use crate::storage::{self, Stat, Storage};
 
 /// No index is made for a shorter log.
 const SHORTEST_LOG: u64 = 1 << 20;
@@ -46,20 +46,21 @@ pub(crate) fn make(path: &ChroniclePath, stat: &Stat, end: u64) -> Option<SideIn
 
 fn try_make(path: &ChroniclePath, stat: &Stat, end: u64) -> io::Result<Option<SideIndex>> {
     let log_path: &Path = path.as_path();
-    let Ok(Some(log)) = FileDisk.open_for_reading(log_path) else {
+    // For writing, too, because not every system syncs what is open for reading only.
+    let Ok(Some(log)) = storage::open_if_there(log_path) else {
         return Ok(None);
     };
     let here = log.stat()?;
     if !here.is_same_file(stat) || here.length < end {
         return Ok(None);
     }
-    let mut history = load(path, &*log, &here).unwrap_or_else(History::new);
+    let mut history = load(path, &log, &here).unwrap_or_else(History::new);
     let mut added = Vec::new();
     log.sync()?;
     while history.frontier().offset < end && added.len() < MOST_ADDED {
         let start = history.frontier().offset;
         let stretch = start..(start + STRETCH).min(end);
-        if !log.drop_cached(stretch.clone())? || history.catch_up(&*log, stretch.end)?.restarted {
+        if !log.drop_cached(stretch.clone())? || history.catch_up(&log, stretch.end)?.restarted {
             return Ok(None);
         }
         if history.frontier().offset == start {
@@ -76,5 +77,5 @@ fn try_make(path: &ChroniclePath, stat: &Stat, end: u64) -> io::Result<Option<Si
         std::fs::remove_file(path.index_path())?;
     }
     written?;
-    Ok(SideIndex::load(&path.index_path(), log_path, &*log, &here))
+    Ok(SideIndex::load(&path.index_path(), log_path, &log, &here))
 }

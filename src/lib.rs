@@ -28,6 +28,10 @@
     allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
 )]
 
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
 mod platform;
 pub mod error;
 pub mod path;

@@ -1,7 +1,7 @@
 //! The only way to name a log: a checked, absolute path, and the names of its side files.
 
 use std::ffi::OsString;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Component, Path, PathBuf, is_separator};
 
 use crate::error::{Error, Result};
 
@@ -40,7 +40,7 @@ impl ChroniclePath {
         if path.components().any(|part| part == Component::ParentDir) {
             return Err(Error::validation(format!("Chronicle path cannot contain ..: {raw:?}")));
         }
-        if path.file_name().is_none() || raw.ends_with('/') {
+        if path.file_name().is_none() || raw.ends_with(is_separator) || names_stream(path) {
             return Err(Error::validation(format!("Chronicle path must name a file: {raw:?}")));
         }
         let absolute = std::path::absolute(path)
@@ -59,7 +59,12 @@ impl ChroniclePath {
     }
 }
 
-/// The file that lock sessions lock besides a file: `.<name>.chronicle-lock` beside it, where its symlinks end.
+/// Whether a path names a part of a file, as `name:stream` does on Windows: it has neither side files nor a place of its own.
+fn names_stream(path: &Path) -> bool {
+    cfg!(windows) && path.file_name().is_some_and(|name| name.as_encoded_bytes().contains(&b':'))
+}
+
+/// The file that is locked besides a log, or in its stead: `.<name>.chronicle-lock` beside it, where its symlinks end.
 pub(crate) fn lock_file_of(real: &Path) -> PathBuf {
     side_file(real, "lock")
 }

@@ -1,14 +1,13 @@
 //! A file that takes the place of a log: written aside, synced, and renamed over it, while the old one keeps a name of its own.
 
-use std::fs::{self, File, Metadata, OpenOptions, Permissions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::lock;
 use crate::path::side_file;
 use crate::storage::{Stat, sync_parent};
+use crate::{lock, platform};
 
 /// Names tried before this is taken for a folder that somebody fills faster than we look.
 const MOST_ATTEMPTS: u64 = 1000;
@@ -57,7 +56,7 @@ impl Replacement {
     pub(crate) fn put_aside(&mut self, bytes: &[u8]) -> Outcome<()> {
         if self.removed.is_none() {
             let made = self.make_name("removed", |path| {
-                OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+                platform::keep_private(OpenOptions::new().write(true).create_new(true)).open(path)
             });
             let (path, file) = made.map_err(|error| ("open", error))?;
             self.removed = Some((path, BufWriter::with_capacity(BUFFER, file)));
@@ -78,11 +77,11 @@ impl Replacement {
     pub(crate) fn finish(&mut self, log: &Metadata) -> Outcome<()> {
         if let Some((_, out)) = &mut self.removed {
             out.flush().map_err(|error| ("write", error))?;
-            become_like(out.get_ref(), log)?;
+            platform::become_like(out.get_ref(), log)?;
             out.get_ref().sync_all().map_err(|error| ("fsync", error))?;
         }
         self.out.flush().map_err(|error| ("write", error))?;
-        become_like(self.out.get_ref(), log)?;
+        platform::become_like(self.out.get_ref(), log)?;
         self.sync()
     }
 
@@ -158,7 +157,7 @@ impl Drop for Replacement {
                 let _ = fs::remove_file(path);
             }
         }
-        let _ = lock::release(self.out.get_ref());
+        let _ = lock::release_successor(self.out.get_ref());
     }
 }
 
@@ -172,8 +171,7 @@ pub(crate) fn leftover_names(log: &Path, of: &Stat) -> io::Result<Vec<PathBuf>> 
         let name = entry.file_name();
         let Some(stamp) = name.as_encoded_bytes().strip_prefix(&*prefix) else { continue };
         let is_ours = !stamp.is_empty() && stamp.iter().all(u8::is_ascii_digit);
-        let metadata = entry.metadata()?;
-        if is_ours && (metadata.dev(), metadata.ino()) == (of.device, of.inode) {
+        if is_ours && platform::stat_of_name(&entry.path())?.is_same_file(of) {
             found.push(entry.path());
         }
     }
@@ -199,8 +197,8 @@ fn named(log: &Path, kind: &str, stamp: u64) -> PathBuf {
 fn create(path: &Path) -> Outcome<File> {
     for _ in 0..MOST_ATTEMPTS {
         let mut options = OpenOptions::new();
-        options.read(true).write(true).create_new(true).mode(0o600);
-        let file = match options.open(path) {
+        options.read(true).write(true).create_new(true);
+        let file = match platform::keep_private(&mut options).open(path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 remove_left(path)?;
@@ -208,7 +206,7 @@ fn create(path: &Path) -> Outcome<File> {
             }
             Err(error) => return Err(("open", error)),
         };
-        if lock::try_exclusive(&file).map_err(|error| ("flock", error))? && is_at(&file, path)? {
+        if lock::try_successor(&file).map_err(|error| ("flock", error))? && is_at(&file, path)? {
             return Ok(file);
         }
     }
@@ -222,15 +220,12 @@ fn remove_left(path: &Path) -> Outcome<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         _ => {}
     }
-    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
-    let mut options = OpenOptions::new();
-    options.read(true).custom_flags(i32::try_from(flags.bits()).unwrap_or_default());
-    let file = match options.open(path) {
+    let file = match platform::beside().read(true).open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(("open", error)),
     };
-    if !lock::try_exclusive(&file).map_err(|error| ("flock", error))? {
+    if !lock::try_successor(&file).map_err(|error| ("flock", error))? {
         let message = format!("another process is at {}", path.display());
         return Err(("flock", io::Error::new(io::ErrorKind::WouldBlock, message)));
     }
@@ -238,20 +233,10 @@ fn remove_left(path: &Path) -> Outcome<()> {
 }
 
 fn is_at(file: &File, path: &Path) -> Outcome<bool> {
-    let here = file.metadata().map_err(|error| ("fstat", error))?;
-    match fs::symlink_metadata(path) {
-        Ok(there) => Ok((here.dev(), here.ino()) == (there.dev(), there.ino())),
+    let here = platform::stat(file).map_err(|error| ("fstat", error))?;
+    match platform::stat_of_name(path) {
+        Ok(there) => Ok(there.is_same_file(&here)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(("stat", error)),
     }
-}
-
-/// The owner first: changing it takes bits of the mode away.
-fn become_like(file: &File, log: &Metadata) -> Outcome<()> {
-    let now = file.metadata().map_err(|error| ("fstat", error))?;
-    if (now.uid(), now.gid()) != (log.uid(), log.gid()) {
-        fchown(file, Some(log.uid()), Some(log.gid())).map_err(|error| ("fchown", error))?;
-    }
-    let mode = Permissions::from_mode(log.mode() & 0o7777);
-    file.set_permissions(mode).map_err(|error| ("fchmod", error))
 }

@@ -359,7 +359,7 @@ impl Quest {
         let mut places = Vec::new();
         for path in &self.paths {
             let name = path.as_path();
-            let data = storage::open_or_make(name)?;
+            let data = storage::open_or_make(name)?.lent();
             let real = storage::real_path(name).map_err(|error| cannot(name, "realpath", error))?;
             let Some(side_path) = real.map(|real| lock_file_of(&real)) else {
                 return Ok(Tried::Moved);

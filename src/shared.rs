@@ -7,6 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Written};
+use crate::platform;
 use crate::pool::locked;
 use crate::stats::{Counters, Stats};
 use crate::storage::Disk;
@@ -91,7 +92,7 @@ impl Shared {
     pub(crate) fn admit(&self, bytes: usize) -> Result<(), Error> {
         let mut pending = locked(&self.common.pending);
         if pending.bytes.saturating_add(bytes) > MOST_PENDING {
-            let cause = no_buffers();
+            let cause = platform::no_buffers();
             let message = format!("more than {} MiB of events are pending", MOST_PENDING >> 20);
             return Err(Error::io(message, "append", cause).with_written(Written::No));
         }
@@ -217,8 +218,4 @@ impl Shared {
 
 fn address(writer: &Arc<Writer>) -> usize {
     Arc::as_ptr(writer) as usize
-}
-
-fn no_buffers() -> std::io::Error {
-    std::io::Error::from_raw_os_error(rustix::io::Errno::NOBUFS.raw_os_error())
 }

@@ -1,9 +1,8 @@
 //! The side index: the dedup index of a prefix of the log, in a file beside it, so that a process need not scan a long log
 //! before its first append. A cache: whatever is doubtful about it, the log is scanned instead. `FORMAT.md` has its layout.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
@@ -11,8 +10,8 @@ use sha2::{Digest, Sha256};
 use crate::event::Id;
 use crate::history::{Frontier, Mark};
 use crate::index::{Keys, MOST_PER_HASH, Slot};
-use crate::lock;
 use crate::storage::{Stat, Storage, read_exact_at};
+use crate::{lock, platform};
 
 const MAGIC: &[u8; 8] = b"SAGECHIX";
 const VERSION: u64 = 1;
@@ -57,18 +56,15 @@ impl SideIndex {
         log: &dyn Storage,
         stat: &Stat,
     ) -> Option<Self> {
-        let log_owner = std::fs::metadata(log_path).ok()?.uid();
-        let mut options = OpenOptions::new();
-        let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
-        options.read(true).custom_flags(i32::try_from(flags.bits()).ok()?);
-        let file = options.open(path).ok()?;
+        let log_metadata = std::fs::metadata(log_path).ok()?;
+        let file = platform::beside().read(true).open(path).ok()?;
         let metadata = file.metadata().ok()?;
         // Who may write the folder but not the log must not be able to hide records from the dedup.
-        if !metadata.is_file() || (metadata.uid() != log_owner && metadata.uid() != 0) {
+        if !metadata.is_file() || !platform::is_trusted(&metadata, &log_metadata) {
             return None;
         }
         let mut header = vec![0; BLOCK];
-        file.read_exact_at(&mut header, 0).ok()?;
+        platform::read_exact_at(&file, &mut header, 0).ok()?;
         let mut fields = Fields(&header);
         if fields.take(MAGIC.len())? != MAGIC || fields.number()? != VERSION {
             return None;
@@ -89,7 +85,7 @@ impl SideIndex {
             return None;
         }
         let mut meta = vec![0; usize::try_from(meta_length).ok()?];
-        file.read_exact_at(&mut meta, meta_at).ok()?;
+        platform::read_exact_at(&file, &mut meta, meta_at).ok()?;
         let signed = header.get(..header.len() - fields.0.len() - DIGEST)?;
         if Sha256::new().chain_update(signed).chain_update(&meta).finalize()[..] != digest[..] {
             return None;
@@ -151,7 +147,7 @@ impl SideIndex {
     }
 
     fn read_block(&self, at: u64, bytes: &mut [u8; BLOCK], is_checked: bool) -> io::Result<()> {
-        self.file.read_exact_at(bytes, BLOCK as u64 * (1 + at))?;
+        platform::read_exact_at(&self.file, bytes, BLOCK as u64 * (1 + at))?;
         let (entries, trailer) = bytes.split_at(CHECKED);
         if is_checked || Fields(trailer).number() == Some(checksum(self.keys, at, entries)) {
             return Ok(());
@@ -202,13 +198,10 @@ pub(crate) fn write(
         return Ok(());
     }
     // Somebody may have renamed it into place between our open and our lock.
-    let there = std::fs::symlink_metadata(fresh)?;
-    let here = file.metadata()?;
-    if (there.dev(), there.ino()) != (here.dev(), here.ino()) {
+    if !platform::stat_of_name(fresh)?.is_same_file(&platform::stat(&file)?) {
         return Ok(());
     }
-    let mode = std::fs::metadata(log_path)?.permissions().mode() & 0o666;
-    file.set_permissions(std::fs::Permissions::from_mode(mode))?;
+    platform::share_like(&file, &std::fs::metadata(log_path)?)?;
     file.set_len(0)?;
 
     new.sort_unstable_by_key(|slot| (slot.hash, slot.place));
@@ -270,7 +263,7 @@ pub(crate) fn write(
     header.extend_from_slice(&Sha256::digest(frontier.probe()));
     let digest = Sha256::new().chain_update(&header).chain_update(&meta).finalize();
     header.extend_from_slice(&digest);
-    file.write_all_at(&header, 0)?;
+    platform::write_all_at(&file, &header, 0)?;
     file.sync_data()?;
     std::fs::rename(fresh, path)
 }
@@ -278,13 +271,11 @@ pub(crate) fn write(
 /// Opens the file that is to become an index, or makes it. `None`: something else stands there. Whoever may write the folder could have put a
 /// link to any file of ours at its name, and what is opened here is emptied.
 fn open_fresh(path: &Path) -> io::Result<Option<File>> {
-    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(false).mode(0o600);
-    options.custom_flags(i32::try_from(flags.bits()).unwrap_or_default());
-    let file = options.open(path)?;
-    let metadata = file.metadata()?;
-    Ok((metadata.is_file() && metadata.nlink() == 1).then_some(file))
+    let mut options = platform::beside();
+    options.write(true).create(true).truncate(false);
+    let file = platform::keep_private(&mut options).open(path)?;
+    let is_alone = file.metadata()?.is_file() && platform::stat(&file)?.links == 1;
+    Ok(is_alone.then_some(file))
 }
 
 /// Entries on their way into blocks.

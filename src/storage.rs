@@ -1,33 +1,16 @@
 //! The narrow waist: everything the writer asks of a file and of the tree of files around it.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::{Error, Result, Written};
-use crate::{lock, platform};
+use crate::lock::{self, Lock};
+use crate::platform;
 
-/// Which file a descriptor or a path is, and how it stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stat {
-    /// The device.
-    pub device: u64,
-    /// The inode.
-    pub inode: u64,
-    /// Bytes.
-    pub length: u64,
-    /// Names in the tree; 0 when the file was deleted and lives only by its descriptors.
-    pub links: u64,
-}
-
-impl Stat {
-    /// Whether both are the same file. Holds only while a descriptor of it is open: inode numbers return.
-    pub fn is_same_file(&self, other: &Stat) -> bool {
-        (self.device, self.inode) == (other.device, other.inode)
-    }
-}
+pub use crate::platform::Stat;
 
 /// One open log file.
 pub trait Storage: Send + Sync {
@@ -87,70 +70,81 @@ pub struct FileDisk;
 
 /// A real file.
 #[derive(Debug)]
-pub struct FileStorage(File);
+pub struct FileStorage {
+    file: File,
+    lock: Lock,
+}
 
 impl Storage for FileStorage {
     fn stat(&self) -> io::Result<Stat> {
-        Ok(stat_of(&self.0.metadata()?))
+        platform::stat(&self.file)
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        retry(|| std::os::unix::fs::FileExt::read_at(&self.0, buffer, offset))
+        retry(|| platform::read_at(&self.file, buffer, offset))
     }
 
     fn append(&self, bytes: &[u8]) -> io::Result<usize> {
-        retry(|| io::Write::write(&mut &self.0, bytes))
+        retry(|| platform::append(&self.file, bytes))
     }
 
     fn set_len(&self, length: u64) -> io::Result<()> {
-        self.0.set_len(length)
+        self.file.set_len(length)
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.0.sync_data()
+        self.file.sync_data()
     }
 
     fn drop_cached(&self, range: Range<u64>) -> io::Result<bool> {
-        platform::drop_cached(&self.0, range)
+        platform::drop_cached(&self.file, range)
     }
 
     fn try_lock(&self) -> io::Result<bool> {
-        lock::try_exclusive(&self.0)
+        self.lock.try_exclusive(&self.file)
     }
 
     fn try_lock_shared(&self) -> io::Result<bool> {
-        lock::try_shared(&self.0)
+        self.lock.try_shared(&self.file)
     }
 
     fn unlock(&self) -> io::Result<()> {
-        lock::release(&self.0)
+        self.lock.release(&self.file)
     }
 
     fn network_file_system(&self) -> Option<&'static str> {
-        platform::network_file_system(&self.0)
+        platform::network_file_system(&self.file).or_else(|| self.lock.share())
     }
 }
 
 impl FileStorage {
+    /// A file whose lock is that of the log at `path`.
+    fn of_log(file: File, path: &Path) -> io::Result<FileStorage> {
+        Ok(FileStorage { file, lock: Lock::of_log(path)? })
+    }
+
+    /// The same for a session, which holds the lock file too: where the lock lies there, this file has none.
+    pub(crate) fn lent(self) -> FileStorage {
+        FileStorage { file: self.file, lock: self.lock.lent() }
+    }
+
     /// Mode, owner, length and times.
     pub(crate) fn metadata(&self) -> io::Result<std::fs::Metadata> {
-        self.0.metadata()
+        self.file.metadata()
     }
 
     /// The number of the descriptor, which another program can inherit.
-    pub(crate) fn descriptor(&self) -> i32 {
-        use std::os::fd::AsRawFd;
-        self.0.as_raw_fd()
+    pub(crate) fn descriptor(&self) -> Option<i32> {
+        platform::descriptor(&self.file)
     }
 
-    /// Writes `header` into an empty file that has no other name: it might be somebody else's. To be called under its lock.
-    pub(crate) fn mark(&self, header: &[u8]) -> io::Result<()> {
-        use std::os::unix::fs::MetadataExt;
-        let metadata = self.0.metadata()?;
-        if metadata.len() > 0 || metadata.nlink() != 1 {
+    /// Says in an empty lock file what it is, unless it has another name: it might be somebody else's. To be called under its lock.
+    pub(crate) fn mark(&self) -> io::Result<()> {
+        let stat = self.stat()?;
+        if stat.length > 0 || stat.links != 1 {
             return Ok(());
         }
-        std::os::unix::fs::FileExt::write_all_at(&self.0, header, 0)
+        platform::write_all_at(&self.file, &lock::header(), 0)
     }
 }
 
@@ -162,10 +156,7 @@ impl Disk for FileDisk {
     fn open_for_reading(&self, path: &Path) -> Result<Option<Arc<dyn Storage>>> {
         check_regular(path)?;
         let failed = |operation, error| cannot_read(path, operation, error);
-        let mut options = OpenOptions::new();
-        options.read(true);
-        without_blocking(&mut options);
-        let file = match options.open(path) {
+        let file = match platform::reading().open(path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(failed("open", error)),
@@ -174,12 +165,13 @@ impl Disk for FileDisk {
         if !metadata.is_file() {
             return Err(not_regular(path, &metadata));
         }
-        Ok(Some(Arc::new(FileStorage(file))))
+        let storage = FileStorage::of_log(file, path).map_err(|error| failed("realpath", error))?;
+        Ok(Some(Arc::new(storage)))
     }
 
     fn stat(&self, path: &Path) -> io::Result<Option<Stat>> {
-        match std::fs::metadata(path) {
-            Ok(metadata) => Ok(Some(stat_of(&metadata))),
+        match platform::stat_at(path) {
+            Ok(stat) => Ok(Some(stat)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
@@ -187,15 +179,14 @@ impl Disk for FileDisk {
 
     fn sync_directory(&self, path: &Path) -> io::Result<()> {
         // The entry that matters is where the symlinks end; the link's own directory is its maker's affair.
-        let real = std::fs::canonicalize(path)?;
-        sync_parent(&real)
+        sync_parent(&platform::real_path(path)?)
     }
 
     fn honours_lock(&self, path: &Path) -> io::Result<bool> {
-        let second = OpenOptions::new().read(true).open(path)?;
-        let got_it = lock::try_exclusive(&second)?;
+        let second = FileStorage::of_log(platform::reading().open(path)?, path)?;
+        let got_it = second.try_lock()?;
         if got_it {
-            lock::release(&second)?;
+            second.unlock()?;
         }
         Ok(!got_it)
     }
@@ -223,7 +214,7 @@ pub(crate) fn open_or_make(path: &Path) -> Result<FileStorage> {
         other => other,
     }
     .map_err(|error| cannot_open(path, "open", error))?;
-    regular(path, file)
+    log_of(path, file)
 }
 
 /// Opens a file for reading and appending if it is there.
@@ -232,8 +223,8 @@ pub(crate) fn open_or_make(path: &Path) -> Result<FileStorage> {
 /// As [`open_or_make`].
 pub(crate) fn open_if_there(path: &Path) -> Result<Option<FileStorage>> {
     check_regular(path)?;
-    match append_options().open(path) {
-        Ok(file) => regular(path, file).map(Some),
+    match platform::appending().open(path) {
+        Ok(file) => log_of(path, file).map(Some),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(cannot_open(path, "open", error)),
     }
@@ -244,63 +235,44 @@ pub(crate) fn open_if_there(path: &Path) -> Result<Option<FileStorage>> {
 /// # Errors
 /// As [`open_or_make`].
 pub(crate) fn open_lock_file(path: &Path, of: &FileStorage) -> Result<FileStorage> {
-    use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
     let failed = |error| cannot_open(path, "open", error);
-    let mode = of.0.metadata().map_err(failed)?.permissions().mode() & 0o666;
-    let open = |options: &mut OpenOptions| {
-        let flags = not_blocking() | rustix::fs::OFlags::NOFOLLOW;
-        options.read(true).custom_flags(flag_bits(flags)).open(path)
-    };
-    let file = match open(OpenOptions::new().write(true).create(true).mode(mode)) {
+    let log = of.metadata().map_err(failed)?;
+    let options = || platform::lock_file(Some(&log));
+    let file = match options().write(true).create(true).open(path) {
         // One that somebody else made can be locked without the right to write it.
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            open(&mut OpenOptions::new()).map_err(|_| error)
+            options().open(path).map_err(|_| error)
         }
         other => other,
     };
-    regular(path, file.map_err(failed)?)
+    let file = regular(path, file.map_err(failed)?)?;
+    Ok(FileStorage { file, lock: Lock::Own })
 }
 
 /// Where the symlinks of `path` end; `None` for nothing.
 pub(crate) fn real_path(path: &Path) -> io::Result<Option<PathBuf>> {
-    match std::fs::canonicalize(path) {
+    match platform::real_path(path) {
         Ok(real) => Ok(Some(real)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-fn regular(path: &Path, file: File) -> Result<FileStorage> {
+fn regular(path: &Path, file: File) -> Result<File> {
     let metadata = file.metadata().map_err(|error| cannot_open(path, "fstat", error))?;
     if !metadata.is_file() {
         return Err(not_regular(path, &metadata));
     }
-    Ok(FileStorage(file))
+    Ok(file)
+}
+
+fn log_of(path: &Path, file: File) -> Result<FileStorage> {
+    let file = regular(path, file)?;
+    FileStorage::of_log(file, path).map_err(|error| cannot_open(path, "realpath", error))
 }
 
 fn open_for_append(path: &Path) -> io::Result<File> {
-    append_options().create(true).open(path)
-}
-
-fn append_options() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.read(true).append(true);
-    without_blocking(&mut options);
-    options
-}
-
-/// A FIFO or a device put in the file's place must not block the open or become the controlling terminal.
-fn without_blocking(options: &mut OpenOptions) {
-    use std::os::unix::fs::OpenOptionsExt;
-    options.custom_flags(flag_bits(not_blocking()));
-}
-
-fn not_blocking() -> rustix::fs::OFlags {
-    rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY
-}
-
-fn flag_bits(flags: rustix::fs::OFlags) -> i32 {
-    i32::try_from(flags.bits()).unwrap_or_default()
+    platform::appending().create(true).open(path)
 }
 
 /// Refuses what is no regular file before it is opened: opening alone can have effects on a device.
@@ -313,17 +285,7 @@ fn check_regular(path: &Path) -> Result<()> {
 }
 
 fn not_regular(path: &Path, metadata: &std::fs::Metadata) -> Error {
-    use std::os::unix::fs::FileTypeExt;
-    let kind = metadata.file_type();
-    let word = if kind.is_dir() {
-        "a directory"
-    } else if kind.is_fifo() {
-        "a FIFO"
-    } else if kind.is_socket() {
-        "a socket"
-    } else {
-        "a device"
-    };
+    let word = platform::kind_word(metadata.file_type());
     Error::validation(format!("chronicle must be a regular file, not {word}: {}", path.display()))
         .with_path(path)
 }
@@ -359,10 +321,8 @@ fn make_ancestors(path: &Path) -> Result<()> {
 /// whole file system is synced.
 pub(crate) fn sync_parent(path: &Path) -> io::Result<()> {
     let parent = path.parent().unwrap_or(path);
-    match File::open(parent).and_then(|directory| directory.sync_all()) {
-        Err(error) if needs_other_means(&error) => {
-            platform::sync_file_system(&OpenOptions::new().read(true).open(path)?)
-        }
+    match platform::sync_directory(parent) {
+        Err(error) if needs_other_means(&error) => platform::sync_file_system(path),
         other => other,
     }
 }
@@ -372,16 +332,6 @@ fn needs_other_means(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported
     )
-}
-
-fn stat_of(metadata: &std::fs::Metadata) -> Stat {
-    use std::os::unix::fs::MetadataExt;
-    Stat {
-        device: metadata.dev(),
-        inode: metadata.ino(),
-        length: metadata.len(),
-        links: metadata.nlink(),
-    }
 }
 
 fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {

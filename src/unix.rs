@@ -1,0 +1,414 @@
+//! Linux and macOS: opening, identity and owners of files, dropping pages from the cache, telling file systems apart, naming a lock's holder.
+
+use std::fs::{self, File, FileType, Metadata, OpenOptions, Permissions};
+use std::io;
+use std::ops::Range;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt, fchown};
+use std::path::Path;
+
+use rustix::fs::OFlags;
+
+use crate::platform::Stat;
+
+/// The lock lies on the log itself.
+pub(crate) const LOCK_IS_BESIDE: bool = false;
+
+#[cfg(target_os = "linux")]
+const PAGE: u64 = 4096;
+
+/// To open a log for reading. A FIFO or a device put in the file's place must not block the open or become the controlling terminal.
+pub(crate) fn reading() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags(bits(OFlags::NONBLOCK | OFlags::NOCTTY));
+    options
+}
+
+/// To open a log for reading and for [`append`].
+pub(crate) fn appending() -> OpenOptions {
+    let mut options = reading();
+    options.append(true);
+    options
+}
+
+/// To open a side file, which is never a symlink: whoever may write the folder could have put one there.
+pub(crate) fn beside() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.custom_flags(bits(OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY));
+    options
+}
+
+/// To open a lock file, and to make it for those who may use `log`.
+pub(crate) fn lock_file(log: Option<&Metadata>) -> OpenOptions {
+    let mut options = beside();
+    options.read(true).mode(log.map_or(0o600, |log| log.mode() & 0o666));
+    options
+}
+
+/// Makes a file for its owner only.
+pub(crate) fn keep_private(options: &mut OpenOptions) -> &mut OpenOptions {
+    options.mode(0o600)
+}
+
+fn bits(flags: OFlags) -> i32 {
+    i32::try_from(flags.bits()).unwrap_or_default()
+}
+
+/// Which file this is.
+pub(crate) fn stat(file: &File) -> io::Result<Stat> {
+    Ok(stat_of(&file.metadata()?))
+}
+
+/// Which file a path names, where its symlinks end.
+pub(crate) fn stat_at(path: &Path) -> io::Result<Stat> {
+    Ok(stat_of(&fs::metadata(path)?))
+}
+
+/// Which file a path names; a symlink is a file of its own.
+pub(crate) fn stat_of_name(path: &Path) -> io::Result<Stat> {
+    Ok(stat_of(&fs::symlink_metadata(path)?))
+}
+
+fn stat_of(metadata: &Metadata) -> Stat {
+    Stat {
+        device: metadata.dev(),
+        inode: metadata.ino(),
+        length: metadata.len(),
+        links: metadata.nlink(),
+    }
+}
+
+/// What a file is that is no regular one.
+pub(crate) fn kind_word(kind: FileType) -> &'static str {
+    if kind.is_dir() {
+        "a directory"
+    } else if kind.is_fifo() {
+        "a FIFO"
+    } else if kind.is_socket() {
+        "a socket"
+    } else {
+        "a device"
+    }
+}
+
+/// Where the symlinks of `path` end.
+pub(crate) fn real_path(path: &Path) -> io::Result<std::path::PathBuf> {
+    fs::canonicalize(path)
+}
+
+/// Reads at most `buffer.len()` bytes at `offset`; 0 at the end.
+pub(crate) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    file.read_at(buffer, offset)
+}
+
+/// Writes all of `bytes` at `offset`.
+pub(crate) fn write_all_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+    file.write_all_at(bytes, offset)
+}
+
+/// One write at the end of a file opened for [`appending`]; may be short.
+pub(crate) fn append(mut file: &File, bytes: &[u8]) -> io::Result<usize> {
+    io::Write::write(&mut file, bytes)
+}
+
+/// The number of the descriptor, which another program can inherit.
+pub(crate) fn descriptor(file: &File) -> Option<i32> {
+    Some(file.as_raw_fd())
+}
+
+/// Makes the entries of a directory durable.
+pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
+    let directory = File::open(path)?;
+    match directory.sync_all() {
+        // `sync_all` asks the drive, too (`F_FULLFSYNC`), which not every file system of macOS does for a directory.
+        Err(_) if cfg!(target_os = "macos") => {
+            Ok(rustix::io::retry_on_intr(|| rustix::fs::fsync(&directory))?)
+        }
+        other => other,
+    }
+}
+
+/// Whether the owner of a log, or root, made the file beside it.
+pub(crate) fn is_trusted(beside: &Metadata, log: &Metadata) -> bool {
+    beside.uid() == log.uid() || beside.uid() == 0
+}
+
+/// Lets those use a file who may use the log it is about.
+pub(crate) fn share_like(file: &File, log: &Metadata) -> io::Result<()> {
+    file.set_permissions(Permissions::from_mode(log.mode() & 0o666))
+}
+
+/// Gives a file the owner and the mode of the log. The owner first: changing it takes bits of the mode away.
+pub(crate) fn become_like(file: &File, log: &Metadata) -> Result<(), (&'static str, io::Error)> {
+    let now = file.metadata().map_err(|error| ("fstat", error))?;
+    if (now.uid(), now.gid()) != (log.uid(), log.gid()) {
+        fchown(file, Some(log.uid()), Some(log.gid())).map_err(|error| ("fchown", error))?;
+    }
+    let mode = Permissions::from_mode(log.mode() & 0o7777);
+    file.set_permissions(mode).map_err(|error| ("fchmod", error))
+}
+
+/// Drops the clean pages of `range` from the page cache and says whether they are gone, so that the next read
+/// comes from the disk. `Ok(false)`: another process maps or uses them.
+///
+/// Linux: `posix_fadvise(2)` with `POSIX_FADV_DONTNEED`, absence checked by `preadv2(2)` with `RWF_NOWAIT`, from the
+/// last page to the first, because a probe that misses may start reading ahead. On tmpfs and ramfs the page
+/// cache is the disk. Where the kernel has no such probe the advice alone has to do.
+#[cfg(target_os = "linux")]
+pub(crate) fn drop_cached(file: &File, range: Range<u64>) -> io::Result<bool> {
+    use rustix::fs::{Advice, fadvise, fstatfs};
+    use std::num::NonZeroU64;
+
+    const TMPFS_MAGIC: i64 = 0x0102_1994;
+    const RAMFS_MAGIC: i64 = 0x8584_58f6;
+    // The kernel passes over a large folio that reaches out of the range: the wider tries take those in.
+    const ALIGNMENTS: [u64; 6] = [4096, 65_536, 4 << 20, 4 << 20, 4 << 20, 4 << 20];
+
+    let kind = kind_of(&fstatfs(file)?);
+    if kind == TMPFS_MAGIC || kind == RAMFS_MAGIC {
+        return Ok(true);
+    }
+    let end = range.end.min(file.metadata()?.len());
+    if range.start >= end {
+        return Ok(true);
+    }
+    for (attempt, align) in ALIGNMENTS.into_iter().enumerate() {
+        if attempt > 2 {
+            // A page under I/O or in a processor's batch of pages cannot be dropped for a moment.
+            std::thread::sleep(std::time::Duration::from_micros(100 << attempt));
+        }
+        let start = range.start / align * align;
+        let length = NonZeroU64::new(end.div_ceil(align) * align - start);
+        fadvise(file, start, length, Advice::DontNeed)?;
+        match any_cached(file, range.start..end) {
+            Ok(false) => return Ok(true),
+            Ok(true) => {}
+            Err(error) if is_unsupported(&error) => return Ok(true),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(false)
+}
+
+/// Elsewhere no call drops a file's pages: the next read may come from the cache.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn drop_cached(_file: &File, _range: Range<u64>) -> io::Result<bool> {
+    Ok(true)
+}
+
+/// Whether any page of a stretch is in the cache. Where the file was never written the kernel makes zeros without the disk, so those pages
+/// are left out, and looked for first: a probe there makes a page.
+#[cfg(target_os = "linux")]
+fn any_cached(file: &File, range: Range<u64>) -> io::Result<bool> {
+    for data in data_in(file, range).into_iter().rev() {
+        for page in (data.start / PAGE..data.end.div_ceil(PAGE)).rev() {
+            if is_cached(file, page * PAGE)? {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
+#[cfg(target_os = "linux")]
+fn is_cached(file: &File, offset: u64) -> io::Result<bool> {
+    use rustix::io::{Errno, ReadWriteFlags, preadv2};
+    let mut byte = [0_u8];
+    loop {
+        let mut buffers = [io::IoSliceMut::new(&mut byte)];
+        match preadv2(file, &mut buffers, offset, ReadWriteFlags::NOWAIT) {
+            Ok(count) => return Ok(count > 0),
+            Err(Errno::AGAIN) => return Ok(false),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Where a stretch of the file has data: not where it was never written, as `lseek(2)` tells with `SEEK_DATA` and `SEEK_HOLE`.
+#[cfg(target_os = "linux")]
+fn data_in(file: &File, range: Range<u64>) -> Vec<Range<u64>> {
+    use rustix::fs::{SeekFrom, seek};
+    use rustix::io::Errno;
+    let mut found = Vec::new();
+    let mut at = range.start;
+    while at < range.end {
+        match seek(file, SeekFrom::Data(at)) {
+            Ok(data) if data < range.end => {
+                let hole = seek(file, SeekFrom::Hole(data)).unwrap_or(range.end).min(range.end);
+                found.push(data..hole);
+                at = hole.max(data + 1);
+            }
+            Ok(_) | Err(Errno::NXIO) => break,
+            // Not told: all of it may be data.
+            Err(_) => {
+                found.push(at..range.end);
+                break;
+            }
+        }
+    }
+    found
+}
+
+#[cfg(target_os = "linux")]
+fn is_unsupported(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    [Errno::OPNOTSUPP, Errno::NOSYS, Errno::INVAL]
+        .iter()
+        .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
+
+#[cfg(target_os = "linux")]
+#[allow(clippy::useless_conversion, reason = "the field has another type on other architectures")]
+fn kind_of(stat: &rustix::fs::StatFs) -> i64 {
+    i64::try_from(stat.f_type).unwrap_or_default() & 0xffff_ffff
+}
+
+/// The name of the network file system that holds `file`, if it is one.
+#[cfg(target_os = "linux")]
+pub(crate) fn network_file_system(file: &File) -> Option<&'static str> {
+    let kind = kind_of(&rustix::fs::fstatfs(file).ok()?);
+    match kind {
+        0x6969 => Some("NFS"),
+        0xfe53_4d42 => Some("SMB2"),
+        0xff53_4d42 => Some("CIFS"),
+        0x0102_1997 => Some("9p"),
+        0x6573_5546 => Some("FUSE"),
+        _ => None,
+    }
+}
+
+/// Elsewhere network file systems are not told apart.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn network_file_system(_file: &File) -> Option<&'static str> {
+    None
+}
+
+/// Told by the file, see [`network_file_system`].
+pub(crate) fn share_of(_real: &Path) -> Option<&'static str> {
+    None
+}
+
+/// The process that holds the `flock(2)` lock on an inode, as `/proc/locks` tells it to this pid namespace.
+#[cfg(target_os = "linux")]
+pub(crate) fn lock_holder(device: u64, inode: u64) -> Option<u32> {
+    let table = std::fs::read_to_string("/proc/locks").ok()?;
+    let wanted =
+        format!("{:02x}:{:02x}:{inode}", rustix::fs::major(device), rustix::fs::minor(device));
+    let holder = |line: &str, whole: bool| {
+        let mut words = line.split_ascii_whitespace().skip(1);
+        if words.next()? != "FLOCK" {
+            return None;
+        }
+        let pid = words.nth(2)?;
+        let place = words.next()?;
+        let inode_of = |place: &str| place.rsplit(':').next().map(str::to_owned);
+        let hit = if whole { place == wanted } else { inode_of(place) == inode_of(&wanted) };
+        if hit { pid.parse::<u32>().ok().filter(|pid| *pid != 0) } else { None }
+    };
+    // Some file systems (btrfs, overlayfs) show another device here than in fstat.
+    table
+        .lines()
+        .find_map(|line| holder(line, true))
+        .or_else(|| table.lines().find_map(|line| holder(line, false)))
+}
+
+/// Elsewhere the system does not tell.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn lock_holder(_device: u64, _inode: u64) -> Option<u32> {
+    None
+}
+
+/// Writes everything of the file system that holds the file at `path` to its disk: for a directory that may not be opened for reading.
+#[cfg(target_os = "linux")]
+pub(crate) fn sync_file_system(path: &Path) -> io::Result<()> {
+    Ok(rustix::fs::syncfs(reading().open(path)?)?)
+}
+
+/// Elsewhere there is no such call.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn sync_file_system(_path: &Path) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// The name of a system error, as `cause.code` has it.
+pub(crate) fn error_name(error: &io::Error) -> Option<&'static str> {
+    use rustix::io::Errno;
+    let raw = error.raw_os_error()?;
+    const NAMES: &[(Errno, &str)] = &[
+        (Errno::ACCESS, "EACCES"),
+        (Errno::AGAIN, "EAGAIN"),
+        (Errno::BADF, "EBADF"),
+        (Errno::BUSY, "EBUSY"),
+        (Errno::DEADLK, "EDEADLK"),
+        (Errno::DQUOT, "EDQUOT"),
+        (Errno::EXIST, "EEXIST"),
+        (Errno::FBIG, "EFBIG"),
+        (Errno::INTR, "EINTR"),
+        (Errno::INVAL, "EINVAL"),
+        (Errno::IO, "EIO"),
+        (Errno::ISDIR, "EISDIR"),
+        (Errno::LOOP, "ELOOP"),
+        (Errno::MFILE, "EMFILE"),
+        (Errno::MLINK, "EMLINK"),
+        (Errno::NAMETOOLONG, "ENAMETOOLONG"),
+        (Errno::NFILE, "ENFILE"),
+        (Errno::NOBUFS, "ENOBUFS"),
+        (Errno::NODEV, "ENODEV"),
+        (Errno::NOENT, "ENOENT"),
+        (Errno::NOLCK, "ENOLCK"),
+        (Errno::NOMEM, "ENOMEM"),
+        (Errno::NOSPC, "ENOSPC"),
+        (Errno::NOSYS, "ENOSYS"),
+        (Errno::NOTDIR, "ENOTDIR"),
+        (Errno::NXIO, "ENXIO"),
+        (Errno::OPNOTSUPP, "EOPNOTSUPP"),
+        (Errno::OVERFLOW, "EOVERFLOW"),
+        (Errno::PERM, "EPERM"),
+        (Errno::PIPE, "EPIPE"),
+        (Errno::ROFS, "EROFS"),
+        (Errno::SPIPE, "ESPIPE"),
+        (Errno::STALE, "ESTALE"),
+        (Errno::TIMEDOUT, "ETIMEDOUT"),
+        (Errno::TXTBSY, "ETXTBSY"),
+        (Errno::XDEV, "EXDEV"),
+    ];
+    NAMES.iter().find(|(errno, _)| errno.raw_os_error() == raw).map(|(_, name)| *name)
+}
+
+/// The error of pages that stay in the cache because another process maps them.
+pub(crate) fn busy() -> io::Error {
+    rustix::io::Errno::BUSY.into()
+}
+
+/// The error of events for which there is no room.
+pub(crate) fn no_buffers() -> io::Error {
+    rustix::io::Errno::NOBUFS.into()
+}
+
+/// Whether a file could not be opened because somebody else has it open: never here.
+pub(crate) fn is_in_use(_error: &io::Error) -> bool {
+    false
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_are_dropped_also_where_the_file_has_a_hole() {
+        // Not in the temporary folder, which may be a tmpfs, where nothing is dropped.
+        let folder = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        let path = folder.path().join("hole");
+        let file = File::options().read(true).write(true).create_new(true).open(&path).unwrap();
+        file.write_all_at(&[b'a'; 11_264], 0).unwrap();
+        file.write_all_at(&[b'b'; 5_000], 20_480).unwrap();
+        file.sync_data().unwrap();
+        for range in [0..25_480, 11_264..20_480, 12_288..12_289, 20_480..25_480, 0..0, 0..1 << 20] {
+            assert!(drop_cached(&file, range.clone()).unwrap(), "{range:?}");
+        }
+        drop_cached(&file, 0..25_480).unwrap();
+        assert!(!is_cached(&file, 0).unwrap());
+    }
+}
