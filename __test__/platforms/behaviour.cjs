@@ -435,8 +435,8 @@ async function main() {
       counts[(await run(name, body, path.join(folder, `${at}`))) ? 'passed' : 'failed'] += 1;
     }
   }
-  // On Windows a folder cannot be removed while we have files open in it: for three seconds.
-  await fs.promises.rm(folder, { recursive: true, force: true, maxRetries: 10 });
+  // Wine keeps the name of what is still open, and the folder with it.
+  await fs.promises.rm(folder, { recursive: true, force: true }).catch(() => {});
   console.log(`${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped`);
   // Not waiting for what a test that failed left behind.
   process.exit(counts.failed > 0 ? 1 : 0);
