@@ -101,6 +101,13 @@ export const suites = [
     '__test__/exports',
   ),
   jest(),
+  // The same on every platform, see scripts/platforms.
+  {
+    name: 'behaviour',
+    limit: 120,
+    count: lines,
+    ...script('__test__/platforms/behaviour.cjs'),
+  },
   { name: 'pack', limit: 120, count: lines, ...script('scripts/pack-test.mjs') },
   { name: 'release', limit: 120, count: lines, ...script('scripts/release-test.mjs') },
   {
