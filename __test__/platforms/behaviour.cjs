@@ -226,6 +226,10 @@ test('a lock session keeps plain appends out and appends itself', async (file) =
   await fails(chronicle.lockChronicles(names, { lockTimeoutMs: 0 }), 'ELOCK_TIMEOUT');
   assert.equal((await lock.append(names[0], note('1'))).seq, 1);
   assert.equal((await lock.append(names[0], note('1'))).duplicate, true);
+  const lockFile = file('.a.sage.chronicle-lock');
+  assert.equal(fs.statSync(lockFile).size, 48);
+  // It is the lock there, and two processes must not lock two files.
+  if (isWindows) assert.throws(() => fs.rmSync(lockFile), /EPERM|EBUSY|EACCES/);
   const other = Member.task('once', names[0], '2');
   await lock.append(names[0], note('3'));
   await lock.release();
