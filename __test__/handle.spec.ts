@@ -783,14 +783,14 @@ describe('closing', () => {
           global.gc();
           await wait(10);
         }
-        console.log(before, open(), (await log.tail(1)).length);
+        console.log(before > 0, open(), (await log.tail(1)).length);
       })();`;
     const path = freshPath();
     writeFileSync(path, `${JSON.stringify(numbered(1))}\n`.repeat(50_000));
     const root = new URL('..', import.meta.url);
     const options = { cwd: root, encoding: 'utf8', timeout: 50_000 } as const;
     const out = execFileSync(process.execPath, ['--expose-gc', '-e', script, path], options);
-    expect(out.trim()).toBe('10 0 1');
+    expect(out.trim()).toBe('true 0 1');
   });
 
   it('happens at the end of await using', async () => {

@@ -171,7 +171,18 @@ function text(random: Random): string {
   return made;
 }
 
+/**
+ * Of V8 13.6 and later JSON.parse, once it has met the key `\\` alone, gives that key for others that are one escape:
+ * https://github.com/nodejs/node/issues/63785. What is compared with it here has no such key.
+ */
+const parseConfusesKeys = Number(process.versions.v8.split('.')[0]) >= 13;
+
 function key(random: Random): string {
+  const made = anyKey(random);
+  return parseConfusesKeys && made === '\\' ? 'backslash' : made;
+}
+
+function anyKey(random: Random): string {
   const kind = random.below(10);
   if (kind < 3) return random.pick(integerLike);
   if (kind === 3) return random.pick(['__proto__', 'constructor', 'toString', 'eventId', '']);
@@ -274,6 +285,10 @@ describe('the canonical form', () => {
         expect(canonical(spelt), `seed ${random.seed}, value ${n}: ${spelt}`).toBe(expected);
       }
     }
+  });
+
+  it('has keys that are one escape as they are', () => {
+    expect(canonical('{"\\u005c":1,"\\t":2,"\\"":3}')).toBe('{"\\t":2,"\\"":3,"\\\\":1}');
   });
 
   it('writes a number that overflows as JSON.stringify does', () => {
