@@ -33,6 +33,7 @@ export function platformManifest(manifest, target, repository) {
     os: [os],
     cpu: [cpu],
     ...(libc && { libc: [libc] }),
+    type: 'commonjs',
     main: addonOf(target),
     files: [addonOf(target)],
     ...published(manifest, repository),

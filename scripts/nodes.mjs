@@ -1,7 +1,12 @@
-// node scripts/nodes.mjs [--smoke] [VERSION...]: the packed tarball and the specs under other versions of Node.js (20, 22,
-// 24 and latest by default), which npm has as packages. They are kept below .setup/nodes. --smoke leaves the specs out.
+// node scripts/nodes.mjs [options] [VERSION...]: the packed tarball and the specs under other versions of Node.js (20, 22, 24
+// and latest by default), which npm has as packages. They are kept below .setup/nodes.
+//
+//   --smoke          without the specs
+//   --here           this very Node.js and no other; without the specs
+//   --tarballs DIR   installs what a release has left there, from a registry on this machine
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import {
   copyFileSync,
   existsSync,
@@ -13,56 +18,86 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { startRegistry } from './registry.mjs';
 import { finish, holds } from './report.mjs';
 import { root, setupFolder } from './setup.mjs';
 
 const programs = join(root, '__test__', 'nodes');
 const { values, positionals } = parseArgs({
-  options: { smoke: { type: 'boolean', default: false } },
+  options: {
+    smoke: { type: 'boolean', default: false },
+    here: { type: 'boolean', default: false },
+    tarballs: { type: 'string' },
+  },
   allowPositionals: true,
 });
 const versions = positionals.length > 0 ? positionals : ['20', '22', '24', 'latest'];
 const windows = process.platform === 'win32';
 
-function run(command, args, cwd, limitSeconds = 60) {
-  const shell = windows && command === 'npm';
-  const child = spawnSync(command, args, {
+/** Resolves with what a command printed. It does not block, for this process may be the registry. */
+async function run(command, args, cwd, env = {}) {
+  const child = spawn(command, args, {
     cwd,
-    encoding: 'utf8',
-    shell,
-    timeout: limitSeconds * 1000,
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    shell: windows && command === 'npm',
+    timeout: 120_000,
+    killSignal: 'SIGKILL',
   });
-  if (child.error) throw child.error;
-  assert.equal(child.status, 0, `${command} ${args.join(' ')}\n${child.stdout}\n${child.stderr}`);
-  return child.stdout;
+  const output = { stdout: '', stderr: '' };
+  for (const stream of ['stdout', 'stderr']) {
+    child[stream].setEncoding('utf8').on('data', (text) => (output[stream] += text));
+  }
+  const [code, signal] = await once(child, 'close');
+  const { stdout, stderr } = output;
+  assert.equal(code ?? signal, 0, `${command} ${args.join(' ')}\n${stdout}\n${stderr}`);
+  return stdout;
 }
 
 const npmInstall = (prefix, spec, ...options) =>
   run('npm', ['install', '--ignore-scripts', '--no-audit', '--no-fund', ...options, spec], prefix);
 
 /** The path of a Node.js, from the package that npm has for this platform. */
-function installNode(version) {
+async function installNode(version) {
   const { platform, arch } = process;
   const name = `node-${windows ? 'win' : platform}-${arch}`;
   const prefix = join(setupFolder, 'nodes', version);
   mkdirSync(prefix, { recursive: true });
   writeFileSync(join(prefix, 'package.json'), '{"private":true}');
-  npmInstall(prefix, `${name}@${version}`, '--no-save');
+  await npmInstall(prefix, `${name}@${version}`, '--no-save');
   return join(prefix, 'node_modules', name, 'bin', windows ? 'node.exe' : 'node');
 }
 
-/** A project with the tarball and the programs that use it. */
-function project(folder) {
-  run('npm', ['pack', '--silent', '--pack-destination', folder], root);
-  const tarball = readdirSync(folder).find((name) => name.endsWith('.tgz'));
+/** A project with the package and the programs that use it. */
+async function project(folder) {
   const path = join(folder, 'project');
   mkdirSync(path);
   writeFileSync(join(path, 'package.json'), '{"private":true}');
-  npmInstall(path, join(folder, tarball), '--offline');
+  if (values.tarballs) {
+    await installRelease(path, tarballsIn(resolve(values.tarballs)));
+  } else {
+    await run('npm', ['pack', '--silent', '--pack-destination', folder], root);
+    await npmInstall(path, tarballsIn(folder)[0], '--offline');
+  }
   for (const name of readdirSync(programs)) copyFileSync(join(programs, name), join(path, name));
   return path;
+}
+
+function tarballsIn(folder) {
+  const names = readdirSync(folder).filter((name) => name.endsWith('.tgz'));
+  return names.map((name) => join(folder, name));
+}
+
+async function installRelease(path, tarballs) {
+  const registry = await startRegistry(tarballs);
+  try {
+    const cache = `--cache=${join(path, '.cache')}`;
+    await npmInstall(path, '@sage/chronicle', `--registry=${registry.url}`, cache);
+  } finally {
+    await registry.close();
+  }
 }
 
 /** Whether this Node.js has the syntax at all. */
@@ -71,16 +106,15 @@ const parses = (node, syntax) => spawnSync(node, ['--check', '-'], { input: synt
 async function smoke(node, title, path) {
   const clean = () => {
     for (const name of readdirSync(path)) {
-      if (name.endsWith('.sage') || name.startsWith('.')) rmSync(join(path, name));
+      if (/\.sage(\.|$)/.test(name)) rmSync(join(path, name));
     }
   };
   const syntaxOf = { 'using.mjs': '{ using x = null; }' };
   for (const name of readdirSync(programs).sort()) {
     if (syntaxOf[name] && !parses(node, syntaxOf[name])) continue;
-    await holds(`${title}: ${name}`, () => {
+    await holds(`${title}: ${name}`, async () => {
       clean();
-      const said = run(node, [name], path);
-      assert.equal(said, '');
+      assert.equal(await run(node, [name], path), '');
     });
   }
 }
@@ -106,16 +140,18 @@ function specs(node, version) {
 
 const folder = mkdtempSync(join(tmpdir(), 'chronicle-nodes-'));
 try {
-  const path = project(folder);
-  for (const version of versions) {
-    let node;
-    await holds(`Node.js ${version} is installed`, () => {
-      node = installNode(version);
-    });
+  const path = await project(folder);
+  for (const version of values.here ? [process.version] : versions) {
+    let node = values.here ? process.execPath : undefined;
+    if (!node) {
+      await holds(`Node.js ${version} is installed`, async () => {
+        node = await installNode(version);
+      });
+    }
     if (!node) continue;
-    const title = `Node.js ${run(node, ['--version'], root).trim().slice(1)}`;
+    const title = `Node.js ${(await run(node, ['--version'], root)).trim().slice(1)}`;
     await smoke(node, title, path);
-    if (values.smoke) continue;
+    if (values.smoke || values.here) continue;
     await holds(`${title}: the specs`, () => console.log(`  ${specs(node, version)} passed`));
   }
 } finally {
