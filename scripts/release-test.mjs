@@ -13,12 +13,12 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { glibcFloor } from './binaries.mjs';
 import { contentHash } from './stamp.mjs';
 import { startRegistry } from './registry.mjs';
 import { ReleaseError, pack } from './release.mjs';
 import { finish, holds } from './report.mjs';
 import { root } from './setup.mjs';
+import { stub } from './stubs.mjs';
 import { filesIn, manifestIn } from './tarball.mjs';
 import { addonOf, hostTarget, targets } from './targets.mjs';
 
@@ -28,25 +28,6 @@ const [artifacts, out, project] = ['artifacts', 'out', 'project'].map((name) => 
 const host = hostTarget();
 const { name, version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 const hostPackage = `${name}-${host.name}`;
-
-/** The header of a binary of a platform and nothing behind it: enough to be staged, on a machine that cannot build it. */
-function stub({ os, cpu, libc }) {
-  const bytes = Buffer.alloc(256);
-  const arm = cpu === 'arm64';
-  if (os === 'linux') {
-    bytes.writeUInt32BE(0x7f454c46, 0);
-    bytes.writeUInt16LE(arm ? 0xb7 : 0x3e, 18);
-    if (libc === 'glibc') bytes.write(`\0GLIBC_${glibcFloor}\0`, 64);
-  } else if (os === 'darwin') {
-    bytes.writeUInt32LE(0xfeedfacf, 0);
-    bytes.writeUInt32LE(arm ? 0x0100000c : 0x01000007, 4);
-  } else {
-    bytes.writeUInt16LE(0x5a4d, 0);
-    bytes.writeUInt32LE(128, 60);
-    bytes.writeUInt16LE(arm ? 0xaa64 : 0x8664, 132);
-  }
-  return bytes;
-}
 
 const staged = (options = {}) => pack({ artifacts, out, rehearsal: true, ...options });
 
