@@ -89,6 +89,13 @@ export const suites = [
     needs: { tool: 'clippy', command: 'cargo', args: ['clippy', '--version'] },
     ...command,
   })),
+  // The pages for those who use the crate: a link that leads nowhere is an error.
+  {
+    name: 'rustdoc',
+    limit: 240,
+    count: check,
+    ...cargoWith('rustdoc', '--locked', '--lib', core, '--', '-D', 'warnings'),
+  },
   // The binding has no Rust tests of its own: its tests are those of JavaScript.
   { name: 'cargo-core', limit: 300, count: cargo, ...cargoWith('test', '--locked', core) },
   vitest('vitest', '--pool=forks'),
