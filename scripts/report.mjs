@@ -16,6 +16,12 @@ export async function holds(name, step) {
   }
 }
 
+/** Leaves out what cannot run here, and says why. */
+export function skip(text) {
+  sum.skipped += 1;
+  console.log(`SKIPPED ${text}`);
+}
+
 /** Prints the total and sets the exit code. */
 export function finish() {
   console.log(totalLine(sum));

@@ -1,0 +1,230 @@
+// node scripts/consumers.mjs [--staged FOLDER] [--table] [project ...]
+//
+// Takes the projects of __test__/consumers one after the other, each in a scratch folder of its own: installs what its lock
+// file names and the packed package, scripts disabled, and runs its test. With --staged the package comes from a registry on
+// this machine that has the tarballs of FOLDER, as scripts/release.mjs leaves them: the package without an addon, and that of
+// this platform. --table prints the outcomes once more, as rows for docs/tools.md. Not for
+// Windows, where npm is a script of the shell's.
+import assert from 'node:assert/strict';
+import {
+  appendFileSync,
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { runCommand } from './command.mjs';
+import { packageRegistry } from './registry.mjs';
+import { finish, holds, skip } from './report.mjs';
+import { root, setupFolder } from './setup.mjs';
+import { outputOf } from './tools.mjs';
+
+const consumers = join(root, '__test__', 'consumers');
+const entries = readdirSync(consumers, { withFileTypes: true });
+const projects = entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
+
+const { values: given, positionals: named } = parseArgs({
+  allowPositionals: true,
+  options: { staged: { type: 'string' }, table: { type: 'boolean' } },
+});
+const unknown = named.filter((name) => !projects.includes(name));
+if (unknown.length > 0) {
+  console.error(`unknown project: ${unknown.join(', ')}\nthe projects are: ${projects.join(' ')}`);
+  process.exit(2);
+}
+
+const scratch = mkdtempSync(join(tmpdir(), 'chronicle-consumers-'));
+const { name: packageName } = manifestIn(root);
+
+function manifestIn(folder) {
+  return JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
+}
+
+/** What a project is installed by: the words of its command line, and how it takes a package. */
+function packageManager(project) {
+  const { packageManager: wanted = 'npm' } = manifestIn(join(consumers, project));
+  const [name, version = ''] = wanted.split('@');
+  if (name === 'npm') {
+    return {
+      name,
+      version: outputOf('npm', ['--version']),
+      command: ['npm'],
+      add: ['install', '--ignore-scripts'],
+    };
+  }
+  const add = name === 'pnpm' ? ['add', '--ignore-workspace-root-check'] : ['add'];
+  // From its second version on yarn is published by another name.
+  const source =
+    wanted.startsWith('yarn@1.') || name === 'pnpm' ? wanted : `@yarnpkg/cli-dist@${version}`;
+  return { name, version, command: ['npx', '--yes', `--package=${source}`, name], add };
+}
+
+const environment = {
+  ...process.env,
+  NO_COLOR: '1',
+  // In CI yarn refuses what changes the lock file, as adding the tarball does.
+  YARN_ENABLE_IMMUTABLE_INSTALLS: '0',
+  YARN_ENABLE_TELEMETRY: '0',
+  npm_config_audit: 'false',
+  npm_config_fund: 'false',
+  npm_config_update_notifier: 'false',
+  npm_config_prefer_offline: 'true',
+};
+delete environment.FORCE_COLOR;
+
+async function run(project, [command, ...args], limitSeconds = 300) {
+  const log = join(setupFolder, 'logs', `consumer-${project}.log`);
+  const outcome = await runCommand({
+    command,
+    args,
+    cwd: join(scratch, project),
+    env: environment,
+    limitSeconds,
+    log,
+  });
+  const ending = outcome.timedOut
+    ? `took more than ${limitSeconds} s`
+    : `ended with ${outcome.code}`;
+  assert.equal(outcome.code, 0, `${command} ${args.join(' ')} ${ending}\n${outcome.output}`);
+  return outcome.output;
+}
+
+/** What a monorepo has of this repository where the package is one of its members: what the addon is built from, too. */
+function copyMember(folder) {
+  const manifest = manifestIn(root);
+  const { '@napi-rs/cli': builder } = manifest.devDependencies;
+  const sources = ['src', 'Cargo.toml', 'Cargo.lock', 'build.rs'];
+  mkdirSync(folder, { recursive: true });
+  for (const name of [...sources, ...manifest.files.filter((name) => !name.includes('*'))]) {
+    cpSync(join(root, name), join(folder, name), { recursive: true });
+  }
+  writeFileSync(
+    join(folder, 'package.json'),
+    JSON.stringify({ ...manifest, devDependencies: { '@napi-rs/cli': builder } }, null, 2),
+  );
+}
+
+/** Points every package manager to the registry with the staged packages. */
+function useRegistry(folder, address) {
+  const [scope] = packageName.split('/');
+  appendFileSync(join(folder, '.npmrc'), `${scope}:registry=${address}/\n`);
+  appendFileSync(
+    join(folder, '.yarnrc.yml'),
+    `\nunsafeHttpWhitelist: [127.0.0.1]\nnpmScopes:\n  ${scope.slice(1)}:\n    npmRegistryServer: ${address}\n`,
+  );
+}
+
+/** What all projects do, as both kinds of modules: a bundle of one kind should not hold the other. */
+function copyUse(folder) {
+  const types = readFileSync(join(consumers, 'use.d.cts'), 'utf8');
+  const common = readFileSync(join(consumers, 'use.cjs'), 'utf8');
+  const ecma = common
+    .replace("'use strict';\n", '')
+    .replace(/^const (\{.*\}) = require\((.*)\);$/gm, 'import $1 from $2;')
+    .replace(/^exports\.(\w+) = /m, 'export const $1 = ');
+  for (const [name, text] of [
+    ['use.cjs', common],
+    ['use.d.cts', types],
+    ['use.mjs', ecma],
+    ['use.d.mts', types],
+  ]) {
+    writeFileSync(join(folder, name), text);
+  }
+}
+
+/** Installs a project and runs its test, which says each time that it used the package. */
+async function runProject(project, source, registry) {
+  const folder = join(scratch, project);
+  cpSync(join(consumers, project), folder, { recursive: true });
+  copyUse(folder);
+  const { command, add } = packageManager(project);
+  if (registry) useRegistry(folder, registry.address);
+  if (project === 'workspace') {
+    copyMember(join(folder, 'packages', 'chronicle'));
+    environment.CARGO_TARGET_DIR ??= join(root, 'target');
+    await run(project, [...command, 'install', '--no-frozen-lockfile', '--ignore-scripts']);
+    await run(project, [...command, '--filter', packageName, 'run', 'build']);
+  } else {
+    await run(project, [...command, ...add, source]);
+  }
+  const output = await run(project, [...command, 'test']);
+  const { uses } = manifestIn(folder).config;
+  const used = output.split('chronicle: appended, read, followed, refused').length - 1;
+  assert.equal(used, uses, `the package was used ${used} times, not ${uses}\n${output}`);
+}
+
+/** The version of the tool that a project is about. */
+function versionOf(project) {
+  try {
+    return manifestIn(join(scratch, project, 'node_modules', project)).version;
+  } catch {
+    return packageManager(project).version;
+  }
+}
+
+const rows = [];
+try {
+  await holds('no lock file names where a package comes from', () => {
+    for (const project of projects) {
+      const names = readdirSync(join(consumers, project));
+      const locks = names.filter((name) =>
+        /^(package-lock\.json|pnpm-lock\.yaml|yarn\.lock)$/.test(name),
+      );
+      assert.equal(locks.length, 1, `${project} has ${locks.length} lock files`);
+      const text = readFileSync(join(consumers, project, locks[0]), 'utf8');
+      assert.doesNotMatch(text, /resolved\W+https?:|tarball:|registry\./, `${project}/${locks[0]}`);
+    }
+  });
+  let source;
+  let registry;
+  await holds('the package is packed', async () => {
+    if (given.staged) {
+      registry = await packageRegistry(given.staged);
+      const main = registry.packages.get(packageName);
+      assert.ok(main, `${given.staged} has no tarball of ${packageName}`);
+      source = `${packageName}@${main.manifest.version}`;
+    } else {
+      const packed = outputOf('npm', ['pack', '--silent', '--pack-destination', scratch, root]);
+      assert.ok(packed, 'npm pack failed');
+      source = join(scratch, packed);
+    }
+  });
+  for (const project of source ? projects : []) {
+    if (named.length > 0 && !named.includes(project)) continue;
+    const manager = packageManager(project);
+    const [command, ...args] = manager.command;
+    if (outputOf(command, [...args, '--version']) === null) {
+      skip(`consumers: ${manager.name} not found`);
+      continue;
+    }
+    const started = Date.now();
+    let result = 'failed';
+    await holds(project, async () => {
+      await runProject(project, source, registry);
+      result = 'passed';
+    });
+    const seconds = Math.round((Date.now() - started) / 1000);
+    const date = new Date().toISOString().slice(0, 10);
+    const how = given.staged ? 'staged' : 'tarball';
+    rows.push([
+      project,
+      versionOf(project),
+      `${manager.name} ${manager.version}`,
+      how,
+      `${result}, ${seconds} s`,
+      date,
+    ]);
+    rmSync(join(scratch, project), { recursive: true, force: true });
+  }
+  registry?.close();
+} finally {
+  rmSync(scratch, { recursive: true, force: true });
+}
+if (given.table) for (const row of rows) console.log(`| ${row.join(' | ')} |`);
+finish();
