@@ -1,14 +1,15 @@
-// node scripts/consumers.mjs [--staged FOLDER] [--table] [project ...]
+// node scripts/consumers.mjs [--staged [--artifacts DIR]] [--table] [project ...]
 //
 // Takes the projects of __test__/consumers one after the other, each in a scratch folder of its own: installs what its lock
-// file names and the packed package, scripts disabled, and runs its test. With --staged the package comes from a registry on
-// this machine that has the tarballs of FOLDER, as scripts/release.mjs leaves them: the package without an addon, and that of
-// this platform. --table prints the outcomes once more, as rows for docs/tools.md. Not for
-// Windows, where npm is a script of the shell's.
+// file names and the packed package, scripts disabled, and runs its test. With --staged the package comes as a release
+// brings it: from a registry on this machine, without an addon, which is in the package of this platform; there are
+// packages for all platforms whose addons lie in DIR (default: the clone). --table prints the outcomes once more, as rows
+// for docs/tools.md. Not for Windows, where npm is a script of the shell's.
 import assert from 'node:assert/strict';
 import {
   appendFileSync,
   cpSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
@@ -20,9 +21,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { runCommand } from './command.mjs';
-import { packageRegistry } from './registry.mjs';
+import { startRegistry } from './registry.mjs';
+import { pack } from './release.mjs';
 import { finish, holds, skip } from './report.mjs';
 import { root, setupFolder } from './setup.mjs';
+import { addonOf, targets } from './targets.mjs';
 import { outputOf } from './tools.mjs';
 
 const consumers = join(root, '__test__', 'consumers');
@@ -31,7 +34,11 @@ const projects = entries.filter((entry) => entry.isDirectory()).map(({ name }) =
 
 const { values: given, positionals: named } = parseArgs({
   allowPositionals: true,
-  options: { staged: { type: 'string' }, table: { type: 'boolean' } },
+  options: {
+    staged: { type: 'boolean' },
+    artifacts: { type: 'string', default: root },
+    table: { type: 'boolean' },
+  },
 });
 const unknown = named.filter((name) => !projects.includes(name));
 if (unknown.length > 0) {
@@ -40,7 +47,7 @@ if (unknown.length > 0) {
 }
 
 const scratch = mkdtempSync(join(tmpdir(), 'chronicle-consumers-'));
-const { name: packageName } = manifestIn(root);
+const { name: packageName, version } = manifestIn(root);
 
 function manifestIn(folder) {
   return JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
@@ -49,7 +56,7 @@ function manifestIn(folder) {
 /** What a project is installed by: the words of its command line, and how it takes a package. */
 function packageManager(project) {
   const { packageManager: wanted = 'npm' } = manifestIn(join(consumers, project));
-  const [name, version = ''] = wanted.split('@');
+  const [name, wantedVersion] = wanted.split('@');
   if (name === 'npm') {
     return {
       name,
@@ -61,8 +68,13 @@ function packageManager(project) {
   const add = name === 'pnpm' ? ['add', '--ignore-workspace-root-check'] : ['add'];
   // From its second version on yarn is published by another name.
   const source =
-    wanted.startsWith('yarn@1.') || name === 'pnpm' ? wanted : `@yarnpkg/cli-dist@${version}`;
-  return { name, version, command: ['npx', '--yes', `--package=${source}`, name], add };
+    wanted.startsWith('yarn@1.') || name === 'pnpm' ? wanted : `@yarnpkg/cli-dist@${wantedVersion}`;
+  return {
+    name,
+    version: wantedVersion,
+    command: ['npx', '--yes', `--package=${source}`, name],
+    add,
+  };
 }
 
 const environment = {
@@ -71,10 +83,13 @@ const environment = {
   // In CI yarn refuses what changes the lock file, as adding the tarball does.
   YARN_ENABLE_IMMUTABLE_INSTALLS: '0',
   YARN_ENABLE_TELEMETRY: '0',
+  // What they keep by name, version or address would be the package as it was packed another time.
+  XDG_CACHE_HOME: join(scratch, 'cache'),
+  YARN_GLOBAL_FOLDER: join(scratch, 'yarn'),
   npm_config_audit: 'false',
   npm_config_fund: 'false',
   npm_config_update_notifier: 'false',
-  npm_config_prefer_offline: 'true',
+  npm_config_prefer_offline: String(!given.staged),
 };
 delete environment.FORCE_COLOR;
 
@@ -113,11 +128,16 @@ function copyMember(folder) {
 /** Points every package manager to the registry with the staged packages. */
 function useRegistry(folder, address) {
   const [scope] = packageName.split('/');
-  appendFileSync(join(folder, '.npmrc'), `${scope}:registry=${address}/\n`);
-  appendFileSync(
-    join(folder, '.yarnrc.yml'),
-    `\nunsafeHttpWhitelist: [127.0.0.1]\nnpmScopes:\n  ${scope.slice(1)}:\n    npmRegistryServer: ${address}\n`,
-  );
+  appendFileSync(join(folder, '.npmrc'), `${scope}:registry=${address}\n`);
+  // Yarn would not take a version of today.
+  const lines = [
+    'unsafeHttpWhitelist: [127.0.0.1]',
+    'npmScopes:',
+    `  ${scope.slice(1)}:`,
+    `    npmRegistryServer: ${address}`,
+    '    npmMinimalAgeGate: 0',
+  ];
+  appendFileSync(join(folder, '.yarnrc.yml'), lines.map((line) => `${line}\n`).join(''));
 }
 
 /** What all projects do, as both kinds of modules: a bundle of one kind should not hold the other. */
@@ -144,7 +164,7 @@ async function runProject(project, source, registry) {
   cpSync(join(consumers, project), folder, { recursive: true });
   copyUse(folder);
   const { command, add } = packageManager(project);
-  if (registry) useRegistry(folder, registry.address);
+  if (registry) useRegistry(folder, registry.url);
   if (project === 'workspace') {
     copyMember(join(folder, 'packages', 'chronicle'));
     environment.CARGO_TARGET_DIR ??= join(root, 'target');
@@ -185,10 +205,13 @@ try {
   let registry;
   await holds('the package is packed', async () => {
     if (given.staged) {
-      registry = await packageRegistry(given.staged);
-      const main = registry.packages.get(packageName);
-      assert.ok(main, `${given.staged} has no tarball of ${packageName}`);
-      source = `${packageName}@${main.manifest.version}`;
+      const { artifacts } = given;
+      const there = targets().filter((target) => existsSync(join(artifacts, addonOf(target))));
+      const only = there.map(({ name }) => name);
+      registry = await startRegistry(
+        pack({ artifacts, out: join(scratch, 'release'), only, rehearsal: true }),
+      );
+      source = `${packageName}@${version}`;
     } else {
       const packed = outputOf('npm', ['pack', '--silent', '--pack-destination', scratch, root]);
       assert.ok(packed, 'npm pack failed');
@@ -197,6 +220,8 @@ try {
   });
   for (const project of source ? projects : []) {
     if (named.length > 0 && !named.includes(project)) continue;
+    // It builds the addon itself.
+    if (given.staged && project === 'workspace') continue;
     const manager = packageManager(project);
     const [command, ...args] = manager.command;
     if (outputOf(command, [...args, '--version']) === null) {
@@ -222,7 +247,7 @@ try {
     ]);
     rmSync(join(scratch, project), { recursive: true, force: true });
   }
-  registry?.close();
+  await registry?.close();
 } finally {
   rmSync(scratch, { recursive: true, force: true });
 }
