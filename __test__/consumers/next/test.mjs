@@ -1,30 +1,37 @@
-// `next build`, then `next start` on a free port, a request to the route handler and one to the page.
+// `next build`, then the server on a free port, by `next start` and by the standalone folder, moved to where no other
+// node_modules is: a request to the route handler and one to the page.
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtempSync, renameSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
 const next = 'node_modules/next/dist/bin/next';
-const env = { ...process.env, NEXT_TELEMETRY_DISABLED: '1' };
+const env = { ...process.env, NEXT_TELEMETRY_DISABLED: '1', HOSTNAME: 'localhost', PORT: '0' };
 
-const build = spawnSync(process.execPath, [next, 'build'], { env, stdio: 'inherit' });
-if (build.status !== 0) throw new Error(`next build ended with ${build.status}`);
-
-const server = spawn(process.execPath, [next, 'start', '--port', '0'], {
-  env,
-  stdio: ['ignore', 'pipe', 'inherit'],
-});
-const ended = once(server, 'exit');
-
-/** The address that the server tells; what else it prints is passed on. */
-function address() {
-  return new Promise((resolve, reject) => {
+/** Runs a server until it has answered. */
+async function serve(...args) {
+  const server = spawn(process.execPath, args, { env, stdio: ['ignore', 'pipe', 'inherit'] });
+  const ended = once(server, 'exit');
+  const address = new Promise((resolve, reject) => {
     createInterface({ input: server.stdout }).on('line', (line) => {
       console.log(line);
       const found = /http:\/\/localhost:\d+/.exec(line);
       if (found) resolve(found[0]);
     });
-    ended.then(([code]) => reject(new Error(`next start ended with ${code}`)));
+    ended.then(([code]) => reject(new Error(`${args.join(' ')} ended with ${code}`)));
   });
+  try {
+    const base = await address;
+    const done = await answer(`${base}/api/log`, { method: 'POST' });
+    if (done !== '{"done":true}') throw new Error(`the route answered ${done}`);
+    const page = await answer(base);
+    if (!page.includes('records: 0')) throw new Error(`the page is ${page}`);
+  } finally {
+    server.kill();
+    await ended;
+  }
 }
 
 async function answer(url, options) {
@@ -34,13 +41,14 @@ async function answer(url, options) {
   return text;
 }
 
+const build = spawnSync(process.execPath, [next, 'build'], { env, stdio: 'inherit' });
+if (build.status !== 0) throw new Error(`next build ended with ${build.status}`);
+await serve(next, 'start');
+
+const folder = mkdtempSync(join(tmpdir(), 'chronicle-standalone-'));
 try {
-  const base = await address();
-  const done = await answer(`${base}/api/log`, { method: 'POST' });
-  if (done !== '{"done":true}') throw new Error(`the route answered ${done}`);
-  const page = await answer(base);
-  if (!page.includes('records: 0')) throw new Error(`the page is ${page}`);
+  renameSync('.next/standalone', join(folder, 'app'));
+  await serve(join(folder, 'app', 'server.js'));
 } finally {
-  server.kill();
-  await ended;
+  rmSync(folder, { recursive: true, force: true });
 }
