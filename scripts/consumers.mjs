@@ -47,6 +47,7 @@ if (unknown.length > 0) {
 }
 
 const scratch = mkdtempSync(join(tmpdir(), 'chronicle-consumers-'));
+process.once('exit', () => rmSync(scratch, { recursive: true, force: true }));
 const { name: packageName, version } = manifestIn(root);
 
 function manifestIn(folder) {
@@ -189,67 +190,63 @@ function versionOf(project) {
 }
 
 const rows = [];
-try {
-  await holds('no lock file names where a package comes from', () => {
-    for (const project of projects) {
-      const names = readdirSync(join(consumers, project));
-      const locks = names.filter((name) =>
-        /^(package-lock\.json|pnpm-lock\.yaml|yarn\.lock)$/.test(name),
-      );
-      assert.equal(locks.length, 1, `${project} has ${locks.length} lock files`);
-      const text = readFileSync(join(consumers, project, locks[0]), 'utf8');
-      assert.doesNotMatch(text, /resolved\W+https?:|tarball:|registry\./, `${project}/${locks[0]}`);
-    }
-  });
-  let source;
-  let registry;
-  await holds('the package is packed', async () => {
-    if (given.staged) {
-      const { artifacts } = given;
-      const there = targets().filter((target) => existsSync(join(artifacts, addonOf(target))));
-      const only = there.map(({ name }) => name);
-      registry = await startRegistry(
-        pack({ artifacts, out: join(scratch, 'release'), only, rehearsal: true }),
-      );
-      source = `${packageName}@${version}`;
-    } else {
-      const packed = outputOf('npm', ['pack', '--silent', '--pack-destination', scratch, root]);
-      assert.ok(packed, 'npm pack failed');
-      source = join(scratch, packed);
-    }
-  });
-  for (const project of source ? projects : []) {
-    if (named.length > 0 && !named.includes(project)) continue;
-    // It builds the addon itself.
-    if (given.staged && project === 'workspace') continue;
-    const manager = packageManager(project);
-    const [command, ...args] = manager.command;
-    if (outputOf(command, [...args, '--version']) === null) {
-      skip(`consumers: ${manager.name} not found`);
-      continue;
-    }
-    const started = Date.now();
-    let result = 'failed';
-    await holds(project, async () => {
-      await runProject(project, source, registry);
-      result = 'passed';
-    });
-    const seconds = Math.round((Date.now() - started) / 1000);
-    const date = new Date().toISOString().slice(0, 10);
-    const how = given.staged ? 'staged' : 'tarball';
-    rows.push([
-      project,
-      versionOf(project),
-      `${manager.name} ${manager.version}`,
-      how,
-      `${result}, ${seconds} s`,
-      date,
-    ]);
-    rmSync(join(scratch, project), { recursive: true, force: true });
+await holds('no lock file names where a package comes from', () => {
+  for (const project of projects) {
+    const names = readdirSync(join(consumers, project));
+    const locks = names.filter((name) =>
+      /^(package-lock\.json|pnpm-lock\.yaml|yarn\.lock)$/.test(name),
+    );
+    assert.equal(locks.length, 1, `${project} has ${locks.length} lock files`);
+    const text = readFileSync(join(consumers, project, locks[0]), 'utf8');
+    assert.doesNotMatch(text, /resolved\W+https?:|tarball:|registry\./, `${project}/${locks[0]}`);
   }
-  await registry?.close();
-} finally {
-  rmSync(scratch, { recursive: true, force: true });
+});
+let source;
+let registry;
+await holds('the package is packed', async () => {
+  if (given.staged) {
+    const { artifacts } = given;
+    const there = targets().filter((target) => existsSync(join(artifacts, addonOf(target))));
+    const only = there.map(({ name }) => name);
+    registry = await startRegistry(
+      pack({ artifacts, out: join(scratch, 'release'), only, rehearsal: true }),
+    );
+    source = `${packageName}@${version}`;
+  } else {
+    const packed = outputOf('npm', ['pack', '--silent', '--pack-destination', scratch, root]);
+    assert.ok(packed, 'npm pack failed');
+    source = join(scratch, packed);
+  }
+});
+for (const project of source ? projects : []) {
+  if (named.length > 0 && !named.includes(project)) continue;
+  // It builds the addon itself.
+  if (given.staged && project === 'workspace') continue;
+  const manager = packageManager(project);
+  const [command, ...args] = manager.command;
+  if (outputOf(command, [...args, '--version']) === null) {
+    skip(`consumers: ${manager.name} not found`);
+    continue;
+  }
+  const started = Date.now();
+  let result = 'failed';
+  await holds(project, async () => {
+    await runProject(project, source, registry);
+    result = 'passed';
+  });
+  const seconds = Math.round((Date.now() - started) / 1000);
+  const date = new Date().toISOString().slice(0, 10);
+  const how = given.staged ? 'staged' : 'tarball';
+  rows.push([
+    project,
+    versionOf(project),
+    `${manager.name} ${manager.version}`,
+    how,
+    `${result}, ${seconds} s`,
+    date,
+  ]);
+  rmSync(join(scratch, project), { recursive: true, force: true });
 }
+await registry?.close();
 if (given.table) for (const row of rows) console.log(`| ${row.join(' | ')} |`);
 finish();
