@@ -172,6 +172,21 @@ describe('docs/api.md', () => {
   }
 });
 
+describe('docs/tools.md', () => {
+  it('has the outcomes of each project of users, as a tarball and staged', () => {
+    const entries = readdirSync(join(root, '__test__/consumers'), { withFileTypes: true });
+    const projects = entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
+    const rows = textOf('docs/tools.md').matchAll(
+      /^\| ([\w-]+) \|.*\| (tarball|staged) \| passed, /gm,
+    );
+    const told = new Set([...rows].map(([, name, how]) => `${name} ${how}`));
+    expect(projects.length).toBeGreaterThan(10);
+    // A workspace builds the addon itself, so that there is nothing to stage.
+    const wanted = projects.flatMap((name) => [`${name} tarball`, `${name} staged`]);
+    expect(wanted.filter((each) => !told.has(each))).toEqual(['workspace staged']);
+  });
+});
+
 describe('README.md', () => {
   it('has an API table of at most 25 names, each exported', () => {
     const [, api = ''] = textOf('README.md').split('\n## The API\n');
