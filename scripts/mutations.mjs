@@ -487,6 +487,44 @@ const settling = [
   },
 ];
 
+const bounds = [
+  {
+    name: 'deadlines have a thread of their own',
+    file: 'src/pool.rs',
+    find: 'CLOCK.get_or_init(Clock::default).add(at, job)',
+    replace: 'run_at(at, job)',
+    tests: ['tests/lock_wait.rs::deadlines_are_kept'],
+  },
+  {
+    name: 'the threads are bounded',
+    file: 'src/pool.rs',
+    find: 'WORK.get_or_init(Work::default).add(job, None)',
+    replace: 'thread::Builder::new().spawn(job).map(drop)',
+    tests: ['__test__/limits.spec.ts::8 threads'],
+  },
+  {
+    name: 'the descriptors are bounded',
+    file: 'src/shared.rs',
+    find: 'open.len().saturating_sub(MOST_OPEN)',
+    replace: '0',
+    tests: ['tests/lock_wait.rs::files_whose_lock_is_awaited_hold_no_descriptor'],
+  },
+  {
+    name: 'what is pending is bounded',
+    file: 'src/shared.rs',
+    find: 'pending.bytes.saturating_add(bytes) > MOST_PENDING',
+    replace: 'false',
+    tests: ['__test__/refusals.spec.ts::more than may be pending'],
+  },
+  {
+    name: 'what is settled is pending no more',
+    file: 'src/shared.rs',
+    find: 'pending.requests -= 1;',
+    replace: '',
+    tests: ['tests/lock_wait.rs::a_flush_waits'],
+  },
+];
+
 const sideIndex = [
   {
     name: 'the owner of a side index',
@@ -731,6 +769,13 @@ const readers = [
     tests: ['tests/follow.rs', '__test__/follow.spec.ts'],
   },
   {
+    name: 'a replaced file is read once more before it is left',
+    file: 'src/follow.rs',
+    find: 'if now.length != file.read_to {',
+    replace: 'if !MUTATED && now.length != file.read_to {',
+    tests: ['tests/follow.rs::a_replaced_file_is_read_once_more'],
+  },
+  {
     name: 'the bytes before the place of a follow',
     file: 'src/follow.rs',
     find: 'self.bytes_before(self.offset, MARK as u64)? != self.mark',
@@ -773,6 +818,7 @@ export const mutations = [
   ...batch,
   ...durability,
   ...settling,
+  ...bounds,
   ...sideIndex,
   ...sessions,
   ...repairs,

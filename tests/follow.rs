@@ -427,8 +427,13 @@ fn a_file_cut_while_it_is_opened_is_opened_again() {
             log.append(&lines(3..=5));
         }
         let selection = Selection { from, ..Selection::default() };
-        let disk = CuttingDisk { cut: Arc::new(AtomicBool::new(false)), file: log.file() };
-        let follower = Follower::new(Arc::new(disk), selection);
+        let (is_cut, file) = (AtomicBool::new(false), log.file());
+        let disk = MeddledDisk::new(move |moment| {
+            if moment == Moment::LengthAsked && !is_cut.swap(true, Ordering::Relaxed) {
+                OpenOptions::new().write(true).open(&file).unwrap().set_len(0).unwrap();
+            }
+        });
+        let follower = Follower::new(disk, selection);
         let mut following = Following { log: &log, follower, last: None };
         assert_eq!(following.fresh(), [], "case {case}");
         log.append(&lines(7..=9));
@@ -438,30 +443,68 @@ fn a_file_cut_while_it_is_opened_is_opened_again() {
     }
 }
 
-/// Real files, of which one is cut to nothing right after its length was asked for the first time.
-struct CuttingDisk {
-    cut: Arc<AtomicBool>,
-    file: PathBuf,
+#[test]
+fn a_replaced_file_is_read_once_more_before_it_is_left() {
+    let log = Log::new();
+    log.append(&lines(1..=2));
+    // A deleted file is not lingered at: the next look leaves it, if nothing more is in it.
+    let late = OpenOptions::new().append(true).open(log.file()).unwrap();
+    let is_late = Arc::new(AtomicBool::new(false));
+    let comes_late = is_late.clone();
+    let disk = MeddledDisk::new(move |moment| {
+        if moment == Moment::PathLookedAt && comes_late.swap(false, Ordering::Relaxed) {
+            (&late).write_all(b"{\"n\":3}\n").unwrap();
+        }
+    });
+    let selection = Selection { numbered: true, ..Selection::default() };
+    let mut following =
+        Following { log: &log, follower: Follower::new(disk, selection), last: None };
+    assert_eq!(following.fresh(), seqs(1..=2));
+    fs::remove_file(log.file()).unwrap();
+    log.append("{\"n\":10}\n");
+    is_late.store(true, Ordering::Relaxed);
+    assert_eq!(following.fresh(), [(3, 3), (10, 1)]);
 }
 
-struct CuttingStorage {
+/// When somebody meddles with the files.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Moment {
+    /// An open file was asked for its length.
+    LengthAsked,
+    /// It is looked what stands at the path.
+    PathLookedAt,
+}
+
+type Meddle = Arc<dyn Fn(Moment) + Send + Sync>;
+
+/// Real files, with somebody who meddles with them at chosen moments.
+struct MeddledDisk {
+    meddle: Meddle,
+}
+
+struct MeddledStorage {
     real: Arc<dyn Storage>,
-    cut: Arc<AtomicBool>,
-    file: PathBuf,
+    meddle: Meddle,
 }
 
-impl Disk for CuttingDisk {
+impl MeddledDisk {
+    fn new(meddle: impl Fn(Moment) + Send + Sync + 'static) -> Arc<MeddledDisk> {
+        Arc::new(MeddledDisk { meddle: Arc::new(meddle) })
+    }
+}
+
+impl Disk for MeddledDisk {
     fn open(&self, path: &Path) -> Result<Arc<dyn Storage>> {
         FileDisk.open(path)
     }
     fn open_for_reading(&self, path: &Path) -> Result<Option<Arc<dyn Storage>>> {
         let real = FileDisk.open_for_reading(path)?;
         Ok(real.map(|real| {
-            let (cut, file) = (self.cut.clone(), self.file.clone());
-            Arc::new(CuttingStorage { real, cut, file }) as Arc<dyn Storage>
+            Arc::new(MeddledStorage { real, meddle: self.meddle.clone() }) as Arc<dyn Storage>
         }))
     }
     fn stat(&self, path: &Path) -> io::Result<Option<Stat>> {
+        (self.meddle)(Moment::PathLookedAt);
         FileDisk.stat(path)
     }
     fn sync_directory(&self, path: &Path) -> io::Result<()> {
@@ -475,12 +518,10 @@ impl Disk for CuttingDisk {
     }
 }
 
-impl Storage for CuttingStorage {
+impl Storage for MeddledStorage {
     fn stat(&self) -> io::Result<Stat> {
         let stat = self.real.stat();
-        if !self.cut.swap(true, Ordering::Relaxed) {
-            OpenOptions::new().write(true).open(&self.file)?.set_len(0)?;
-        }
+        (self.meddle)(Moment::LengthAsked);
         stat
     }
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
