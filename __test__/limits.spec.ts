@@ -7,6 +7,8 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
+  realpathSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -26,6 +28,15 @@ const linux = process.platform === 'linux';
 function limit(child: Child, what: string): void {
   const { status, stderr } = spawnSync('prlimit', ['--pid', String(child.pid), what]);
   if (status !== 0) throw new Error(`prlimit ${what}: ${String(stderr)}`);
+}
+
+/** Whether a link of a folder that changes leads there. */
+function leadsTo(link: string, path: string): boolean {
+  try {
+    return readlinkSync(link) === path;
+  } catch {
+    return false;
+  }
 }
 
 describe.skipIf(!prlimit)('a process at its limits', () => {
@@ -165,6 +176,23 @@ describe('links, owners and directories', () => {
     expect(await chronicle.append(path, note('a'))).toMatchObject({ duplicate: false, seq: 1 });
     expect(await chronicle.readChronicle(path)).toHaveLength(1);
   });
+
+  it.skipIf(!linux)(
+    'a program that is started meanwhile inherits no descriptor of a log',
+    async () => {
+      const path = realpathSync(scratch.folder()) + '/log.sage';
+      await chronicle.append(path, note('a'));
+      const records = chronicle.followChronicle(path);
+      await records.next();
+      const open = () =>
+        readdirSync('/proc/self/fd').filter((fd) => leadsTo(`/proc/self/fd/${fd}`, path));
+      expect(open().length).toBeGreaterThan(0);
+      const { stdout } = spawnSync('ls', ['-l', '/proc/self/fd'], { encoding: 'utf8' });
+      expect(stdout).toContain('/proc/');
+      expect(stdout).not.toContain(path);
+      await records.return?.();
+    },
+  );
 
   it('an append to a relative path in a removed working directory is an error, not a crash', async () => {
     const gone = scratch.path('gone');

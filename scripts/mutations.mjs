@@ -34,6 +34,14 @@ const storage = [
     tests: ['tests/real_files.rs::what_is_no_regular_file'],
   },
   {
+    name: 'no descriptor of a log is inherited',
+    file: 'src/storage.rs',
+    find: '    Ok(FileStorage(file))\n}',
+    replace:
+      '    if MUTATED { let _ = rustix::io::fcntl_setfd(&file, rustix::io::FdFlags::empty()); }\n    Ok(FileStorage(file))\n}',
+    tests: ['__test__/limits.spec.ts::inherits no descriptor'],
+  },
+  {
     name: 'a link in the place of the lock file',
     file: 'src/storage.rs',
     find: 'platform::lock_file(Some(&log))',

@@ -3,7 +3,8 @@
 # addon; RUSTC_BOOTSTRAP lets it take the flags of the sanitizers.
 #
 #   address   the addon under Node.js, with AddressSanitizer; needs gcc's libasan. Runs the specs named behind it, or a choice of them.
-#   thread    the core with ThreadSanitizer; needs `rustup component add rust-src`, because the standard library is built along.
+#   thread    the core with ThreadSanitizer, the standard library built along: from `rustup component add rust-src`, or from Debian's
+#             rust-web-src with the compiler of its version, which has no runtime of the sanitizer: it gets that of the other compiler.
 #   valgrind  the core's own tests under memcheck; needs valgrind.
 set -eu
 cd "$(dirname "$0")/.."
@@ -32,9 +33,24 @@ case $kind in
     LD_PRELOAD=$runtime ASAN_OPTIONS=detect_leaks=0 node node_modules/vitest/vitest.mjs run --pool=forks "$@"
     ;;
   thread)
-    source=$(rustc --print sysroot)/lib/rustlib/src/rust/library
-    [[ -d $source ]] || { echo 'SKIPPED thread: rust-src not found'; exit 0; }
-    RUSTFLAGS='-Zsanitizer=thread' cargo test -Zbuild-std --target "$target" --target-dir target/thread \
+    flags=-Zsanitizer=thread
+    if [[ ! -d $(rustc --print sysroot)/lib/rustlib/src/rust/library ]]; then
+      [[ -d /usr/lib/rustlib/src/rust/library && -x /usr/bin/rustc && -x /usr/bin/cargo ]] ||
+        { echo 'SKIPPED thread: rust-src not found'; exit 0; }
+      runtime=$(ls "$(rustc --print sysroot)/lib/rustlib/$target/lib"/librustc-*_rt.tsan.a)
+      flags+=' -Zexternal-clangrt'
+      tools=$(mktemp -d)
+      trap 'rm -rf "$tools"' EXIT
+      # Programs get the runtime; the addon, a library that no test loads, must not have it.
+      cat >"$tools/cc" <<CC
+#!/usr/bin/env bash
+[[ " \$* " == *' -shared '* ]] || set -- "\$@" -Wl,--whole-archive '$runtime' -Wl,--no-whole-archive
+exec /usr/bin/cc "\$@"
+CC
+      chmod +x "$tools/cc"
+      export PATH=$tools:/usr/bin:$PATH RUSTC=/usr/bin/rustc
+    fi
+    RUSTFLAGS=$flags cargo test -Zbuild-std --target "$target" --target-dir target/thread \
       --no-default-features --test group_commit --test failed_sync --test lock_wait --test model "$@"
     ;;
   valgrind)
@@ -44,7 +60,7 @@ case $kind in
     cargo test --no-default-features --test group_commit --test failed_sync --test side_index "$@"
     ;;
   *)
-    sed -n '2,7s/^# \{0,1\}//p' "$0"
+    sed -n '2,8s/^# \{0,1\}//p' "$0"
     exit 2
     ;;
 esac
