@@ -207,6 +207,27 @@ const batch = [
     tests: ['tests/identity.rs::a_file_that_became_shorter'],
   },
   {
+    name: 'the ids of what was written are known',
+    file: 'src/history.rs',
+    find: 'self.index.insert(name.as_bytes(), offset);',
+    replace: '',
+    tests: ['tests/model.rs::every_sequence'],
+  },
+  {
+    name: 'the last id of what was written',
+    file: 'src/history.rs',
+    find: 'self.frontier.last_id = id.cloned();',
+    replace: '',
+    tests: ['tests/model.rs::every_sequence'],
+  },
+  {
+    name: 'the id of the tail that was written',
+    file: 'src/history.rs',
+    find: 'self.frontier.tail_id = id.cloned();',
+    replace: '',
+    tests: ['tests/model.rs::every_sequence'],
+  },
+  {
     name: 'the bytes before the scanned offset',
     file: 'src/history.rs',
     find: 'Ok(there == self.frontier.probe)',
