@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# scripts/sanitize.sh address|thread|valgrind: looks for errors of memory and for races. The compiler is the stable one that builds the
+# scripts/sanitize.sh address|thread|miri|valgrind: looks for errors of memory and for races. The compiler is the stable one that builds the
 # addon; RUSTC_BOOTSTRAP lets it take the flags of the sanitizers.
 #
 #   address   the addon under Node.js, with AddressSanitizer; needs gcc's libasan. Runs the specs named behind it, or a choice of them.
-#   thread    the core with ThreadSanitizer, the standard library built along: from `rustup component add rust-src`, or from Debian's
-#             rust-web-src with the compiler of its version, which has no runtime of the sanitizer: it gets that of the other compiler.
+#   thread    the core with ThreadSanitizer; needs `rustup component add rust-src`, because the standard library is built along.
+#   miri      the core in an interpreter that knows what is undefined; needs `rustup component add miri rust-src --toolchain nightly`.
 #   valgrind  the core's own tests under memcheck; needs valgrind.
 set -eu
 cd "$(dirname "$0")/.."
@@ -33,25 +33,15 @@ case $kind in
     LD_PRELOAD=$runtime ASAN_OPTIONS=detect_leaks=0 node node_modules/vitest/vitest.mjs run --pool=forks "$@"
     ;;
   thread)
-    flags=-Zsanitizer=thread
-    if [[ ! -d $(rustc --print sysroot)/lib/rustlib/src/rust/library ]]; then
-      [[ -d /usr/lib/rustlib/src/rust/library && -x /usr/bin/rustc && -x /usr/bin/cargo ]] ||
-        { echo 'SKIPPED thread: rust-src not found'; exit 0; }
-      runtime=$(ls "$(rustc --print sysroot)/lib/rustlib/$target/lib"/librustc-*_rt.tsan.a)
-      flags+=' -Zexternal-clangrt'
-      tools=$(mktemp -d)
-      trap 'rm -rf "$tools"' EXIT
-      # Programs get the runtime; the addon, a library that no test loads, must not have it.
-      cat >"$tools/cc" <<CC
-#!/usr/bin/env bash
-[[ " \$* " == *' -shared '* ]] || set -- "\$@" -Wl,--whole-archive '$runtime' -Wl,--no-whole-archive
-exec /usr/bin/cc "\$@"
-CC
-      chmod +x "$tools/cc"
-      export PATH=$tools:/usr/bin:$PATH RUSTC=/usr/bin/rustc
-    fi
-    RUSTFLAGS=$flags cargo test -Zbuild-std --target "$target" --target-dir target/thread \
-      --no-default-features --test group_commit --test failed_sync --test lock_wait --test model "$@"
+    source=$(rustc --print sysroot)/lib/rustlib/src/rust/library
+    [[ -d $source ]] || { echo 'SKIPPED thread: rust-src not found'; exit 0; }
+    (($#)) || set -- --lib --test group_commit --test failed_sync --test lock_wait --test model --test real_files --test side_index
+    RUSTFLAGS='-Zsanitizer=thread' cargo test -Zbuild-std --target "$target" --target-dir target/thread --no-default-features "$@"
+    ;;
+  miri)
+    cargo +nightly miri --version >/dev/null 2>&1 || { echo 'SKIPPED miri: miri not found'; exit 0; }
+    (($#)) || set -- --lib --test failed_sync --test failed_write --test group_commit --test identity --test proved_bytes
+    MIRIFLAGS=-Zmiri-disable-isolation cargo +nightly miri test --locked --target-dir target/miri --no-default-features "$@"
     ;;
   valgrind)
     command -v valgrind >/dev/null || { echo 'SKIPPED valgrind: valgrind not found'; exit 0; }
