@@ -529,7 +529,7 @@ const bounds = [
     file: 'src/pool.rs',
     find: 'WORK.get_or_init(Work::default).add(job, None)',
     replace: 'thread::Builder::new().spawn(job).map(drop)',
-    tests: ['__test__/limits.spec.ts::8 threads'],
+    tests: ['tests/lock_wait.rs::deadlines_are_kept'],
   },
   {
     name: 'the descriptors are bounded',
@@ -543,7 +543,7 @@ const bounds = [
     file: 'src/shared.rs',
     find: 'pending.bytes.saturating_add(bytes) > MOST_PENDING',
     replace: 'false',
-    tests: ['__test__/refusals.spec.ts::more than may be pending'],
+    tests: ['__test__/limits.spec.ts::ENOBUFS'],
   },
   {
     name: 'what is settled is pending no more',
