@@ -27,6 +27,8 @@ export class Bench {
     this.few = Math.ceil(this.many / 5);
     /** Thousands of appends of a round. */
     this.waves = options.appends ? 2 : 10;
+    /** Chronicles open at once. */
+    this.logs = options.appends ? 100 : 10_000;
     this.c = c;
     this.hash = hash;
     this.say = say;
@@ -41,10 +43,21 @@ export class Bench {
     this.lineLength = statSync(path).size;
   }
 
-  fresh() {
+  /** A new folder. */
+  folder() {
     const folder = join(this.root, String((this.#files += 1)));
     mkdirSync(folder);
-    return join(folder, 'log.sage');
+    return folder;
+  }
+
+  /** A path where nothing is yet, in a folder of its own. */
+  fresh() {
+    return join(this.folder(), 'log.sage');
+  }
+
+  /** Long logs take long to read: fewer rounds of those. */
+  roundsAt(size) {
+    return Math.min(this.rounds, size > 1_000_000 ? 3 : size >= 1_000_000 ? 7 : this.rounds);
   }
 
   /** Those of `names` that can take part. */

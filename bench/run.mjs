@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Bench } from './bench.mjs';
 import { goals, reached } from './goals.mjs';
+import { Library } from './library.mjs';
 import { machine, sentence } from './machine.mjs';
 import { optionsOf, usage } from './options.mjs';
 import { cPrograms, hashProgram, peers } from './setup.mjs';
@@ -69,11 +70,24 @@ if (chosen.help) {
     if (where.fileSystem === 'tmpfs')
       console.log('syncs cost nothing on tmpfs: --folder names another file system');
     await bench.begin();
-    for (const name of chosen.workloads) {
-      console.log(`\n${name}: ${bench.rounds} rounds`);
-      for (const part of [await workloads[name].run(bench)].flat()) {
+    const add = (name, results) => {
+      for (const part of [results].flat()) {
         parts.push({ workload: name, ...part });
         print(part);
+      }
+    };
+    const begin = (name, size) =>
+      console.log(`\n# ${name}${size ? ` at ${size.toLocaleString('en-US')}` : ''}`);
+    for (const name of chosen.workloads.filter((one) => workloads[one].run)) {
+      begin(name);
+      add(name, await workloads[name].run(bench));
+    }
+    const sized = chosen.workloads.filter((one) => workloads[one].at);
+    const library = new Library(bench);
+    for (const size of sized.length > 0 ? bench.sizes : []) {
+      for (const name of sized) {
+        begin(name, size);
+        add(name, await workloads[name].at(bench, size, library));
       }
     }
   } finally {

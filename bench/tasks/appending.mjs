@@ -1,5 +1,5 @@
 // Tasks that write. Each looks afterwards, untimed, whether the store holds what was written.
-import { events } from '../events.mjs';
+import { event, events } from '../events.mjs';
 import { must, mustHold, quantile } from '../numbers.mjs';
 import { longestBlock, timed } from './clock.mjs';
 
@@ -19,7 +19,7 @@ const figures = (took) => ({
 
 async function eachAwaited(store, made) {
   const took = [];
-  for (const event of made) took.push(await timed(() => store.append(event)));
+  for (const one of made) took.push(await timed(() => store.append(one)));
   return took;
 }
 
@@ -45,7 +45,7 @@ export async function inFlight(open, { path, waves, width, watch }, state) {
   const made = Array.from({ length: waves }, () => fresh(width, state));
   await store.append(first[0]);
   const call = async () => {
-    for (const wave of made) await Promise.all(wave.map((event) => store.append(event)));
+    for (const wave of made) await Promise.all(wave.map((one) => store.append(one)));
   };
   let micros;
   const all = async () => (micros = await timed(call));
@@ -105,29 +105,23 @@ export async function keys(open, { path }) {
   return held;
 }
 
-/** Appends to a store that is kept open, to measure it as it grows. */
-export async function keep(open, { path, warmUp = 20 }, state) {
+/** Appends to a store that is kept open, to measure it as it grows; `from` is the number of events in it. */
+export async function keep(open, { path, from, warmUp }, state) {
   const store = await open(path);
+  state.next = from;
   await eachAwaited(store, fresh(warmUp, state));
   state.stores.set(path, store);
   return warmUp;
 }
 
-export async function appendKept(_open, { path, count, watch }, state) {
+export async function appendKept(_open, { path, from, count, watch }, state) {
   const store = state.stores.get(path);
+  state.next = from;
   const made = fresh(count, state);
   let took = [];
   const call = async () => (took = await eachAwaited(store, made));
   const block = watch ? await longestBlock(call) : await call().then(() => undefined);
   return { ...figures(took), block };
-}
-
-/** Lets a kept store grow by `count` events, in large batches. */
-export async function growKept(_open, { path, count }, state) {
-  const store = state.stores.get(path);
-  for (let left = count; left > 0; left -= 10_000) {
-    await store.appendMany(fresh(Math.min(left, 10_000), state));
-  }
 }
 
 export async function letGo(_open, { path, expected }, state) {
@@ -139,12 +133,13 @@ export async function letGo(_open, { path, expected }, state) {
 }
 
 /** What a process has to wait for that has just begun: to open the store, and to append once. */
-export async function cold(open, { path }, state) {
-  const [made] = fresh(1, state);
+export async function cold(open, { path, from }) {
+  const made = event(from);
   let store;
   const micros = await timed(async () => {
     store = await open(path);
     await store.append(made);
   });
-  return { micros, close: await timed(() => store.close()), key: made.key };
+  await store.close();
+  return { micros };
 }

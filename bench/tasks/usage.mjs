@@ -21,9 +21,9 @@ export async function bare() {
 }
 
 /** Appends to a log that is there, and tells the memory. */
-export async function writing(open, { path, count }) {
+export async function writing(open, { path, from, count }) {
   const store = await open(path);
-  for (const one of events(count)) await store.append(one);
+  for (const one of events(count, from)) await store.append(one);
   const used = memory();
   await store.close();
   return used;

@@ -1,0 +1,77 @@
+// Logs that grow with the run: one for each contestant, from size to size.
+import { closeSync, existsSync, openSync, readSync, rmSync, statSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Child, runOnce } from './child.mjs';
+
+export const sideIndexOf = (path) => join(dirname(path), `.${basename(path)}.chronicle-index`);
+
+/** How many bytes of the log its side index covers: the fifth number of the header. */
+function covered(path) {
+  if (!existsSync(sideIndexOf(path))) return 0;
+  const file = openSync(sideIndexOf(path), 'r');
+  try {
+    const header = Buffer.alloc(40);
+    return readSync(file, header) === 40 ? Number(header.readBigUInt64LE(32)) : 0;
+  } finally {
+    closeSync(file);
+  }
+}
+
+export class Library {
+  #bench;
+  #logs = new Map();
+
+  constructor(bench) {
+    this.#bench = bench;
+  }
+
+  /** The log of a contestant: `path`, and `count`, which whoever appends to it has to raise. */
+  log(name) {
+    if (!this.#logs.has(name)) this.#logs.set(name, { path: this.#bench.fresh(), count: 0 });
+    return this.#logs.get(name);
+  }
+
+  /** Makes it `size` events long, unless it is longer. */
+  async grow(name, size) {
+    const log = this.log(name);
+    if (log.count < size) {
+      this.#bench.say(`  ${name}: a log of ${size.toLocaleString('en-US')} events`);
+      await runOnce(name, 'fill', { path: log.path, from: log.count, count: size - log.count });
+      log.count = size;
+    }
+    if (name === 'ours') await this.#indexed(log);
+    return log;
+  }
+
+  /** Ours makes the side index beside its appends, in parts: appends until most of the log is covered, as a long-lived writer does. */
+  async #indexed(log) {
+    const { size } = statSync(log.path);
+    if (size < 2 ** 20 || covered(log.path) >= size * 0.79) return;
+    const child = await Child.start();
+    try {
+      for (let n = 0; n < 600 && covered(log.path) < size * 0.8; n += 1) {
+        await child.run('ours', 'cold', { path: log.path, from: log.count });
+        log.count += 1;
+        await sleep(100);
+      }
+    } finally {
+      await child.stop();
+    }
+    if (covered(log.path) < size * 0.79) throw new Error(`no side index of ${log.path} was made`);
+  }
+
+  /** How many of its events have the rare type. */
+  rare(name) {
+    return Math.floor((this.log(name).count + 49) / 100);
+  }
+
+  /** The part of the log that the side index covers. */
+  coverage(log) {
+    return covered(log.path) / statSync(log.path).size;
+  }
+
+  dropIndex(log) {
+    rmSync(sideIndexOf(log.path), { force: true });
+  }
+}
