@@ -8,7 +8,7 @@ export const usage = `npm run bench -- [WORKLOAD ...] [OPTION ...]
   --crowds N,...   numbers of processes (default: 2,10,100)
   --appends N      appends of a round (default: 500)
   --quick          few rounds, small logs: about three minutes in all
-  --no-peers       without other packages
+  --no-peers       only ours and the programs in C
   --folder PATH    the file system to measure on (default: the temporary folder)
   --out PATH       where the figures go as JSON (default: bench/results/last.json)
   --help`;

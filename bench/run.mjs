@@ -1,5 +1,5 @@
 // npm run bench: all contestants, workload by workload; prints tables and writes the figures as JSON.
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Bench } from './bench.mjs';
@@ -29,8 +29,9 @@ function contestants({ peers: wanted, workloads: chosen }) {
   for (const [name, why] of Object.entries(missing)) console.log(`SKIPPED ${name}: ${why}`);
   const c = cPrograms();
   if (!c) console.log('SKIPPED the programs in C: cc on Linux not found');
-  const hash = chosen.includes('reading') ? hashProgram(say) : undefined;
-  if (chosen.includes('reading') && !hash) console.log('SKIPPED bench/sha256: cargo not found');
+  const hashed = wanted && chosen.includes('reading');
+  const hash = hashed ? hashProgram(say) : undefined;
+  if (hashed && !hash) console.log('SKIPPED bench/sha256: cargo not found');
   return { there, c, hash };
 }
 
@@ -78,11 +79,17 @@ if (chosen.help) {
     };
     const begin = (name, size) =>
       console.log(`\n# ${name}${size ? ` at ${size.toLocaleString('en-US')}` : ''}`);
-    for (const name of chosen.workloads.filter((one) => workloads[one].run)) {
+    const possible = chosen.workloads.filter((name) => {
+      const { needs } = workloads[name];
+      if (!needs || existsSync(needs)) return true;
+      console.log(`SKIPPED ${name}: ${needs} not found`);
+      return false;
+    });
+    for (const name of possible.filter((one) => workloads[one].run)) {
       begin(name);
       add(name, await workloads[name].run(bench));
     }
-    const sized = chosen.workloads.filter((one) => workloads[one].at);
+    const sized = possible.filter((one) => workloads[one].at);
     const library = new Library(bench);
     for (const size of sized.length > 0 ? bench.sizes : []) {
       for (const name of sized) {

@@ -117,6 +117,7 @@ export const suites = [
   },
   { name: 'pack', limit: 120, count: lines, ...script('scripts/pack-test.mjs') },
   { name: 'release', limit: 120, count: lines, ...script('scripts/release-test.mjs') },
+  { name: 'bench', limit: 150, count: lines, ...script('scripts/bench-test.mjs') },
   {
     name: 'shuttle',
     onRequest: true,

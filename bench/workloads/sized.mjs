@@ -120,6 +120,7 @@ export const cold = {
 /** Memory of a process that writes. */
 export const memory = {
   name: 'memory',
+  needs: '/proc',
   async at(bench, size, library) {
     const names = ['ours', ...bench.peers('better-sqlite3', 'lmdb')].filter(
       (name) => name !== 'lmdb' || size <= 1_000_000,
@@ -279,6 +280,7 @@ function scaled(row) {
 /** Many chronicles open in one process. */
 export const many = {
   name: 'many',
+  needs: '/proc',
   async run(bench) {
     const count = bench.logs;
     const figures = await inTurn(Math.min(bench.rounds, 3), {
