@@ -51,6 +51,13 @@ async function measured(call, { what, times, expected, watch }) {
   return { micros: quantile(took, 0.5) };
 }
 
+export async function countOf(open, { path }) {
+  const store = await open(path);
+  const count = await store.count();
+  await store.close();
+  return count;
+}
+
 /** Makes a store of `count` events. */
 export async function fill(open, { path, from = 0, count, size = 10_000 }) {
   const store = await open(path);

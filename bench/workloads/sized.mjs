@@ -99,8 +99,11 @@ export const cold = {
       };
     }
     Object.assign(figures, await inTurn(Math.min(rounds, 5), scans));
-    const last = await runOnce('ours', 'keys', { path: scanned.path }).then((keys) => keys.length);
-    must(last === scanned.count, `the log holds ${last} of ${scanned.count} events`);
+    for (const name of names) {
+      const { path, count } = library.log(name);
+      const held = await runOnce(name, 'countOf', { path });
+      must(held === count, `${path} holds ${held} of ${count} events`);
+    }
     const title =
       `first append of a new process to ${named(size)} events` +
       (coverage > 0
@@ -177,7 +180,7 @@ const ways = {
     query: ['better-sqlite3: of a type, no index'],
     countRare: ['better-sqlite3: count of a type, no index'],
   },
-  lmdb: { read: ['lmdb: all', tooMany] },
+  lmdb: { read: ['lmdb: all', tooMany], tail: ['lmdb: the last 50'] },
 };
 
 export const reading = {
