@@ -49,6 +49,12 @@ export const goals = [
     unit: 'MB',
     most: 100,
   },
+  {
+    id: 'memory/10000000/no-index',
+    what: 'the same in a process that finds no side index and makes it',
+    unit: 'MB',
+    most: 100,
+  },
   ratio('reading/1000000/read', 'read 1,000,000 into objects, against JSON.parse of each line', {
     most: 1.05,
   }),

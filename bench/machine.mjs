@@ -1,5 +1,5 @@
 // What a report has to say of where it was made.
-import { statfsSync } from 'node:fs';
+import { existsSync, readFileSync, statfsSync } from 'node:fs';
 import { cpus, release, totalmem } from 'node:os';
 import { versionOf } from './setup.mjs';
 
@@ -11,6 +11,14 @@ const fileSystems = {
   0x794c7630: 'overlayfs',
 };
 
+/** Whether this process, and with it every contestant, runs before all that has an ordinary priority. */
+function isRealTime() {
+  if (!existsSync('/proc/self/stat')) return false;
+  // Behind the name, which may hold spaces: the 41st field is the policy, 1 and 2 are those of real time.
+  const fields = readFileSync('/proc/self/stat', 'utf8').split(') ').pop().split(' ');
+  return ['1', '2'].includes(fields[38]);
+}
+
 export function machine(folder, peers) {
   const type = statfsSync(folder).type;
   return {
@@ -20,9 +28,10 @@ export function machine(folder, peers) {
     kernel: `${process.platform} ${release()}`,
     fileSystem: fileSystems[type] ?? `0x${type.toString(16)}`,
     node: process.version,
+    realTime: isRealTime(),
     peers: Object.fromEntries(peers.map((name) => [name, versionOf(name)])),
   };
 }
 
-export const sentence = ({ processor, memory, kernel, fileSystem, node }) =>
-  `${processor}, ${memory}, ${kernel}, ${fileSystem}, Node.js ${node}`;
+export const sentence = ({ processor, memory, kernel, fileSystem, node, realTime }) =>
+  `${processor}, ${memory}, ${kernel}, ${fileSystem}, Node.js ${node}${realTime ? ', at real-time priority' : ''}`;

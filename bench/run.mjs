@@ -64,6 +64,13 @@ if (chosen.help) {
   console.log(usage);
 } else {
   const bench = new Bench({ options: chosen, ...contestants(chosen), say: console.log });
+  // What was written may be gigabytes.
+  for (const signal of ['SIGINT', 'SIGTERM']) {
+    process.once(signal, () => {
+      bench.end();
+      process.exit(1);
+    });
+  }
   const where = machine(bench.root, bench.there);
   const parts = [];
   try {
