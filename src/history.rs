@@ -33,7 +33,7 @@ pub(crate) struct Frontier {
 }
 
 /// A place where the number of records before it is known.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Mark {
     pub(crate) offset: u64,
     pub(crate) records: u64,
@@ -89,6 +89,8 @@ pub(crate) struct History {
     side_failed: bool,
     frontier: Frontier,
     marks: Vec<Mark>,
+    /// Where the last search for a number ended: the duplicates of a repeated batch stand behind each other.
+    counted: Mark,
 }
 
 impl Frontier {
@@ -115,6 +117,7 @@ impl History {
             side_failed: false,
             frontier: Frontier::default(),
             marks: Vec::new(),
+            counted: Mark::default(),
         }
     }
 
@@ -126,6 +129,7 @@ impl History {
             marks: side.marks().to_vec(),
             side: Some(side),
             side_failed: false,
+            counted: Mark::default(),
         }
     }
 
@@ -173,6 +177,7 @@ impl History {
         self.side_failed = false;
         self.frontier = Frontier::default();
         self.marks.clear();
+        self.counted = Mark::default();
     }
 
     /// Goes back to an earlier state of the same log.
@@ -182,6 +187,7 @@ impl History {
         }
         self.index.truncate(to.offset);
         self.marks.retain(|mark| mark.offset <= to.offset);
+        self.counted = Mark::default();
         self.frontier = to;
     }
 
@@ -269,17 +275,17 @@ impl History {
     }
 
     /// The number of the record that begins at `offset`, counted from 1.
-    pub(crate) fn seq_of(&self, storage: &dyn Storage, offset: u64) -> io::Result<u64> {
+    pub(crate) fn seq_of(&mut self, storage: &dyn Storage, offset: u64) -> io::Result<u64> {
         let after = self.marks.partition_point(|mark| mark.offset <= offset);
-        let mark = after
-            .checked_sub(1)
-            .and_then(|at| self.marks.get(at))
-            .copied()
-            .unwrap_or(Mark { offset: 0, records: 0 });
+        let mark = after.checked_sub(1).and_then(|at| self.marks.get(at)).copied();
+        let known = [mark, Some(self.counted)].into_iter().flatten();
+        let nearest = known.filter(|mark| mark.offset <= offset).max_by_key(|mark| mark.offset);
+        let Mark { offset: from, records } = nearest.unwrap_or_default();
         let mut counter = History::new();
-        counter.frontier.offset = mark.offset;
-        counter.frontier.records = mark.records;
+        counter.frontier.offset = from;
+        counter.frontier.records = records;
         counter.scan_to(storage, offset)?;
+        self.counted = Mark { offset, records: counter.frontier.records };
         Ok(counter.frontier.records + 1)
     }
 
@@ -426,4 +432,40 @@ impl<'a> LastIds<'a> {
 fn owned(keys: &scan::Keys<'_>) -> (Option<Id>, Option<Id>) {
     let id = |value: &Option<Cow<'_, [u8]>>| value.as_deref().and_then(Id::of_member);
     (id(&keys.event_id), id(&keys.idempotency_key))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::memory::MemoryDisk;
+    use crate::storage::Disk;
+    use std::path::Path;
+
+    fn lines(names: impl Iterator<Item = u64>) -> Vec<u8> {
+        names.flat_map(|n| format!("{{\"eventId\":\"{n:04}\"}}\n").into_bytes()).collect()
+    }
+
+    const LINE: u64 = 19;
+
+    #[test]
+    fn numbers_are_right_in_any_order_and_after_going_back() {
+        let storage = MemoryDisk::default().open(Path::new("/log")).unwrap();
+        let mut history = History::new();
+        storage.append(&lines(0..100)).unwrap();
+        history.catch_up(&*storage, 100 * LINE).unwrap();
+        let proved = history.frontier().clone();
+        storage.append(&lines(100..300)).unwrap();
+        history.catch_up(&*storage, 300 * LINE).unwrap();
+        for n in [7, 8, 250, 3, 4, 299, 150, 151, 299] {
+            assert_eq!(history.seq_of(&*storage, n * LINE).unwrap(), n + 1);
+        }
+        // Other bytes come to stand behind what was proved, a bad line among them.
+        storage.set_len(100 * LINE).unwrap();
+        let bad = [vec![b'?'; LINE as usize - 1], vec![b'\n']].concat();
+        storage.append(&[bad, lines(500..700)].concat()).unwrap();
+        history.roll_back(proved);
+        history.catch_up(&*storage, 301 * LINE).unwrap();
+        assert_eq!(history.seq_of(&*storage, 300 * LINE).unwrap(), 300);
+    }
 }
