@@ -105,6 +105,7 @@ impl State {
 
     pub(crate) fn close(&mut self, writer: &Writer) {
         self.open = None;
+        self.history.close_side();
         writer.shared.closed(writer);
     }
 
@@ -316,7 +317,7 @@ impl Writer {
             }
         };
         let same_file = state.known.is_some_and(|known| known.is_same_file(&stat));
-        if !same_file {
+        if !same_file || !state.history.reopen_side() {
             state.history.clear();
         }
         if state.history.frontier().offset == 0

@@ -146,6 +146,18 @@ impl History {
         Ok(true)
     }
 
+    /// Gives the descriptor of the side index up.
+    pub(crate) fn close_side(&mut self) {
+        if let Some(side) = &mut self.side {
+            side.close();
+        }
+    }
+
+    /// Opens the side index again. False: it is gone, and what it would have said is not known.
+    pub(crate) fn reopen_side(&mut self) -> bool {
+        self.side.as_mut().is_none_or(SideIndex::reopen)
+    }
+
     /// How much of the log the side index covers.
     pub(crate) fn covered(&self) -> u64 {
         self.side.as_ref().map_or(0, |side| side.frontier().offset)

@@ -1,9 +1,9 @@
 //! The side index: the dedup index of a prefix of the log, in a file beside it, so that a process need not scan a long log
 //! before its first append. A cache: whatever is doubtful about it, the log is scanned instead. `FORMAT.md` has its layout.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
@@ -28,7 +28,9 @@ const MOST_META: u64 = 1 << 30;
 /// An index that fits its log.
 #[derive(Debug)]
 pub(crate) struct SideIndex {
-    file: File,
+    /// None while the log is not used.
+    file: Option<File>,
+    loaded: Loaded,
     keys: Keys,
     blocks: u64,
     /// The first hash of each block.
@@ -38,6 +40,15 @@ pub(crate) struct SideIndex {
     /// A bit for each block: its checksum was found right. What is renamed into place is not written again, and
     /// checking takes three times as long as reading.
     checked: Vec<u64>,
+}
+
+/// What tells the file that was loaded from another one at its name.
+#[derive(Debug)]
+struct Loaded {
+    path: PathBuf,
+    stat: Stat,
+    metadata: Metadata,
+    header: Vec<u8>,
 }
 
 /// What an index covers and says of it.
@@ -90,6 +101,7 @@ impl SideIndex {
         if Sha256::new().chain_update(signed).chain_update(&meta).finalize()[..] != digest[..] {
             return None;
         }
+        let header = [signed, &digest].concat();
         let mut probe = vec![0; usize::try_from(covered.min(PROBE)).ok()?];
         let probe_at = covered - probe.len() as u64;
         read_exact_at(log, &mut probe, probe_at).ok()?;
@@ -105,7 +117,23 @@ impl SideIndex {
         let directory = (0..blocks).map(|_| fields.number()).collect::<Option<Vec<u64>>>()?;
         let frontier = Frontier::new(covered, records, tail_id, last_id, probe);
         let checked = vec![0; directory.len().div_ceil(64)];
-        Some(SideIndex { file, keys, blocks, directory, frontier, marks, checked })
+        let stat = platform::stat(&file).ok()?;
+        let loaded = Loaded { path: path.to_owned(), stat, metadata, header };
+        let file = Some(file);
+        Some(SideIndex { file, loaded, keys, blocks, directory, frontier, marks, checked })
+    }
+
+    /// Gives the descriptor up, until [`SideIndex::reopen`].
+    pub(crate) fn close(&mut self) {
+        self.file = None;
+    }
+
+    /// Says whether what was loaded is still there.
+    pub(crate) fn reopen(&mut self) -> bool {
+        if self.file.is_none() {
+            self.file = self.loaded.open();
+        }
+        self.file.is_some()
     }
 
     /// The log as it was at the end of the prefix.
@@ -147,7 +175,8 @@ impl SideIndex {
     }
 
     fn read_block(&self, at: u64, bytes: &mut [u8; BLOCK], is_checked: bool) -> io::Result<()> {
-        platform::read_exact_at(&self.file, bytes, BLOCK as u64 * (1 + at))?;
+        let file = self.file.as_ref().ok_or(io::ErrorKind::NotFound)?;
+        platform::read_exact_at(file, bytes, BLOCK as u64 * (1 + at))?;
         let (entries, trailer) = bytes.split_at(CHECKED);
         if is_checked || Fields(trailer).number() == Some(checksum(self.keys, at, entries)) {
             return Ok(());
@@ -163,6 +192,18 @@ impl SideIndex {
             slots_of(&bytes).try_for_each(&mut take)?;
         }
         Ok(())
+    }
+}
+
+impl Loaded {
+    fn open(&self) -> Option<File> {
+        let file = platform::beside().read(true).open(&self.path).ok()?;
+        let mut header = vec![0; self.header.len()];
+        platform::read_exact_at(&file, &mut header, 0).ok()?;
+        let is_it = platform::stat(&file).ok()?.is_same_file(&self.stat)
+            && platform::is_trusted(&file.metadata().ok()?, &self.metadata)
+            && header == self.header;
+        is_it.then_some(file)
     }
 }
 

@@ -154,6 +154,37 @@ fn a_new_process_learns_the_log_from_its_index_without_reading_it() {
     assert_eq!((new.seq, new.duplicate), (EVENTS + 1, false));
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_log_that_is_not_used_keeps_no_descriptor_of_its_index_either() {
+    let folder = tempfile::tempdir().unwrap();
+    let (log, _, index) = indexed_log(folder.path());
+    let is_open = || {
+        let found = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
+        found.flat_map(|entry| std::fs::read_link(entry.path())).any(|file| file == index)
+    };
+    let wait_for_close = || {
+        wait_for(|| {
+            // Nothing tells when; a busy wait would be one of seconds.
+            std::thread::sleep(Duration::from_millis(20));
+            !is_open()
+        });
+    };
+    let process = Process::new();
+    assert!(process.again(&log, 0).0.duplicate);
+    wait_for_close();
+    let (again, read) = process.again(&log, 1);
+    assert!(again.duplicate);
+    assert!(read < log_length(&log) / 4, "{read} bytes were read");
+    wait_for_close();
+    // Another file at its name is not taken for the one that was loaded.
+    let other = std::fs::read(&index).unwrap();
+    std::fs::remove_file(&index).unwrap();
+    std::fs::write(&index, &other[..other.len() / 2]).unwrap();
+    let (again, _) = process.again(&log, EVENTS - 1);
+    assert!(again.duplicate && !is_open());
+}
+
 #[test]
 fn an_index_is_extended_as_the_log_grows() {
     let folder = tempfile::tempdir().unwrap();
