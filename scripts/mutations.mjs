@@ -36,9 +36,9 @@ const storage = [
   {
     name: 'no descriptor of a log is inherited',
     file: 'src/storage.rs',
-    find: '    Ok(FileStorage(file))\n}',
+    find: '    Ok(file)\n}',
     replace:
-      '    if MUTATED { let _ = rustix::io::fcntl_setfd(&file, rustix::io::FdFlags::empty()); }\n    Ok(FileStorage(file))\n}',
+      '    if MUTATED { let _ = rustix::io::fcntl_setfd(&file, rustix::io::FdFlags::empty()); }\n    Ok(file)\n}',
     tests: ['__test__/limits.spec.ts::inherits no descriptor'],
   },
   {
