@@ -190,8 +190,8 @@ const batch = [
   {
     name: 'another file has another history',
     file: 'src/commit.rs',
-    find: 'if !same_file {\n            state.history.clear();\n        }',
-    replace: '',
+    find: '!same_file || !state.history.reopen_side()',
+    replace: '!state.history.reopen_side()',
     tests: ['tests/identity.rs::a_file_put_in_its_place'],
   },
   {
@@ -258,7 +258,7 @@ const batch = [
   {
     name: 'entries for one hash are bounded',
     file: 'src/index.rs',
-    find: 'self.places(hash).count() >= MOST_PER_HASH',
+    find: 'self.places(new.hash).count() >= MOST_PER_HASH',
     replace: 'false',
     tests: ['src/index.rs::a_repeated_id'],
   },
@@ -596,6 +596,13 @@ const sideIndex = [
     find: 'is_checked || Fields(trailer).number() == Some(checksum(self.keys, at, entries))',
     replace: 'true',
     tests: ['tests/side_index.rs::entries_that_lead_elsewhere'],
+  },
+  {
+    name: 'the descriptor of a side index is closed',
+    file: 'src/commit.rs',
+    find: 'self.history.close_side();',
+    replace: '',
+    tests: ['tests/side_index.rs::a_log_that_is_not_used'],
   },
   {
     name: 'the version of a side index',
