@@ -106,3 +106,19 @@ describe('a program in Rust', () => {
     expect(lock.paths).toHaveLength(1);
   });
 });
+
+it('the crate has the sources, an example and the pages, and nothing of whatever else lies in a clone', () => {
+  const args = ['package', '--list', '--allow-dirty', '--locked', '--offline'];
+  const options = { cwd: root, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] } as const;
+  const listed = execFileSync('cargo', args, options).trim().split('\n');
+  const sources = listed.filter((path) => path.startsWith('src/'));
+  // Only where the clone is one of git's.
+  const made = ['.cargo_vcs_info.json', 'Cargo.toml.orig'];
+  expect(sources).toContain('src/lib.rs');
+  expect(listed.filter((path) => ![...sources, ...made].includes(path)).sort()).toEqual(
+    [
+      ...['Cargo.lock', 'Cargo.toml', 'build.rs', 'examples/append.rs'],
+      ...['ARCHITECTURE.md', 'CHANGELOG.md', 'FORMAT.md', 'LICENSE', 'README.md'],
+    ].sort(),
+  );
+});
