@@ -72,7 +72,7 @@ describe('a program in Rust', () => {
       }));
       const others = [...nodes, ...pythons].flatMap((writer, n) => callsOf(`${n}`, writer));
       expect(checkHistory([...calls, ...others], readFileSync(path))).toEqual([]);
-      expect((await chronicle.verifyChronicle(path)).findings).toEqual([]);
+      expect((await chronicle.verifyChronicle(path)).ok).toBe(true);
     },
     120_000,
   );

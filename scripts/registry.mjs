@@ -27,6 +27,8 @@ export async function startRegistry(tarballs) {
     server.once('error', reject);
     server.listen(0, '127.0.0.1', resolve);
   });
+  // A step that failed before it closed its registry must not keep the process.
+  server.unref();
   return {
     url: `http://127.0.0.1:${server.address().port}/`,
     asked,
