@@ -227,7 +227,7 @@ async function main(args) {
       console.log(output);
       throw new Refusal(`without a mutation ${test} ${ran ? 'is not green' : 'runs nothing'}`);
     }
-    limits.set(test, Math.max(10, seconds * 8));
+    limits.set(test, Math.max(6, seconds * 8));
   }
   console.log(`${tests.length} tests are green without a mutation`);
   const survivors = [];
