@@ -36,9 +36,9 @@ const storage = [
   {
     name: 'no descriptor of a log is inherited',
     file: 'src/storage.rs',
-    find: '    Ok(file)\n}',
+    find: '    Ok(file)\n}\n\nfn log_of',
     replace:
-      '    if MUTATED { let _ = rustix::io::fcntl_setfd(&file, rustix::io::FdFlags::empty()); }\n    Ok(file)\n}',
+      '    if MUTATED { let _ = rustix::io::fcntl_setfd(&file, rustix::io::FdFlags::empty()); }\n    Ok(file)\n}\n\nfn log_of',
     tests: ['__test__/limits.spec.ts::inherits no descriptor'],
   },
   {
