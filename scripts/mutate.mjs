@@ -213,6 +213,9 @@ async function main(args) {
   let chosen = mutations.filter(({ name }) => names.length === 0 || names.includes(name));
   if (flags.includes('--rust')) chosen = chosen.filter(({ tests }) => tests.every(isRust));
   if (flags.includes('--list')) {
+    for (const file of new Set(chosen.map((mutation) => mutation.file))) {
+      mutated(file, readFileSync(join(root, file), 'utf8'));
+    }
     for (const { name, file, tests } of chosen) console.log(`${name} | ${file} | ${tests}`);
     return true;
   }
