@@ -35,14 +35,14 @@ case $kind in
   thread)
     source=$(rustc --print sysroot)/lib/rustlib/src/rust/library
     [[ -d $source ]] || { echo 'SKIPPED thread: rust-src not found'; exit 0; }
-    (($#)) || set -- --lib --test group_commit --test failed_sync --test lock_wait --test model --test real_files --test side_index
+    (($#)) || set -- --lib --test group_commit --test failed_sync --test lock_wait --test model \
+      --test fail_nth --test real_files --test side_index
     RUSTFLAGS='-Zsanitizer=thread' cargo test -Zbuild-std --target "$target" --target-dir target/thread --no-default-features "$@"
     ;;
   miri)
     cargo +nightly miri --version >/dev/null 2>&1 || { echo 'SKIPPED miri: miri not found'; exit 0; }
-    # It is a thousand times slower: without the tests that append hundreds of events.
-    (($#)) || set -- --test failed_sync --test group_commit -- \
-      --skip what_is_acknowledged --skip callers_that_wait --skip many_threads --skip a_panic_in_any_operation
+    # A thousand times slower: without the tests that append much.
+    (($#)) || set -- --test failed_sync -- --skip what_is_acknowledged --skip what_was_lost --skip while_syncs
     MIRIFLAGS=-Zmiri-disable-isolation cargo +nightly miri test --locked --target-dir target/miri --no-default-features "$@"
     ;;
   valgrind)
