@@ -15,7 +15,12 @@ import { chronicle, scratchFolder } from './scratch';
 
 const scratch = scratchFolder();
 const root = fileURLToPath(new URL('..', import.meta.url));
-const pages = ['README.md', ...readdirSync(join(root, 'docs')).map((name) => `docs/${name}`)];
+const pages = [
+  'README.md',
+  ...readdirSync(join(root, 'docs'))
+    .filter((name) => name.endsWith('.md'))
+    .map((name) => `docs/${name}`),
+];
 const textOf = (page: string) => readFileSync(join(root, page), 'utf8');
 
 interface Example {

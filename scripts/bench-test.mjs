@@ -111,6 +111,11 @@ try {
       /wrong outcome: read met 0 of 1 events/,
     );
   });
+  await holds('tables and chart of the documentation have the figures of the last run', () => {
+    const check = [join(root, 'bench/docs.mjs'), '--check'];
+    const child = spawnSync(process.execPath, check, { encoding: 'utf8' });
+    assert.equal(child.status, 0, child.stderr);
+  });
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }
