@@ -236,7 +236,8 @@ for (const project of source ? projects : []) {
   });
   const seconds = Math.round((Date.now() - started) / 1000);
   const date = new Date().toISOString().slice(0, 10);
-  const how = given.staged ? 'staged' : 'tarball';
+  const packed = given.staged ? 'staged' : 'tarball';
+  const how = project === 'workspace' ? 'sources' : packed;
   rows.push([
     project,
     versionOf(project),
