@@ -1,5 +1,6 @@
 //! The grammar of JSON as `JSON.parse` reads it: one pass, no values built, no recursion.
 
+use crate::stops::Stops;
 pub use crate::string::{escape_into, unescape};
 
 /// How many arrays and objects may be open at once; the outermost one counts.
@@ -76,7 +77,7 @@ pub(crate) fn walk<V: Visit>(text: &[u8], visit: &mut V) -> Result<Shape, Fault>
     if let Err(error) = std::str::from_utf8(text) {
         return Err(Fault::Invalid { at: error.valid_up_to() });
     }
-    let mut cursor = Cursor { text, at: 0 };
+    let mut cursor = Cursor { text, at: 0, stops: Stops::new() };
     let mut open = Nest::default();
     cursor.space(visit);
     let outermost = match cursor.peek() {
@@ -239,6 +240,7 @@ impl Nest {
 struct Cursor<'a> {
     text: &'a [u8],
     at: usize,
+    stops: Stops,
 }
 
 impl Cursor<'_> {
@@ -253,11 +255,11 @@ impl Cursor<'_> {
 
     #[inline]
     fn space<V: Visit>(&mut self, visit: &mut V) {
-        let from = self.at;
-        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
-            self.at += 1;
-        }
-        if self.at > from {
+        if self.peek().is_some_and(|byte| byte <= b' ') {
+            let from = self.at;
+            while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
+                self.at += 1;
+            }
             visit.space(from, self.at);
         }
     }
@@ -283,17 +285,25 @@ impl Cursor<'_> {
     /// A string from its opening quote to behind its closing one; whether nothing is escaped in it.
     #[inline]
     fn string(&mut self) -> Result<bool, Fault> {
-        self.at += 1;
-        let mut plain = true;
+        self.at = self.stops.find(self.text, self.at + 1);
+        if self.peek() == Some(b'"') {
+            self.at += 1;
+            return Ok(true);
+        }
+        self.string_with_escapes()?;
+        Ok(false)
+    }
+
+    /// A string from its first escape on.
+    #[inline(never)]
+    fn string_with_escapes(&mut self) -> Result<(), Fault> {
         loop {
-            self.at = string_stop(self.text, self.at);
             match self.peek() {
                 Some(b'"') => {
                     self.at += 1;
-                    return Ok(plain);
+                    return Ok(());
                 }
                 Some(b'\\') => {
-                    plain = false;
                     self.at += 1;
                     match self.peek() {
                         Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {
@@ -313,6 +323,7 @@ impl Cursor<'_> {
                 }
                 _ => return self.fault(),
             }
+            self.at = self.stops.find(self.text, self.at);
         }
     }
 
@@ -363,30 +374,6 @@ impl Cursor<'_> {
         }
         Ok(())
     }
-}
-
-/// The first byte at or behind `at` that ends a plain run of a string: a quote, a backslash or a
-/// control character. Eight bytes at a step: a borrow can only disturb bytes above the first hit.
-#[inline]
-fn string_stop(text: &[u8], at: usize) -> usize {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGHS: u64 = ONES * 0x80;
-    let rest = text.get(at..).unwrap_or_default();
-    let (words, tail) = rest.as_chunks::<8>();
-    for (index, word) in words.iter().enumerate() {
-        let word = u64::from_le_bytes(*word);
-        let quote = word ^ (ONES * b'"' as u64);
-        let backslash = word ^ (ONES * b'\\' as u64);
-        let hits = ((quote.wrapping_sub(ONES) & !quote)
-            | (backslash.wrapping_sub(ONES) & !backslash)
-            | (word.wrapping_sub(ONES * 0x20) & !word))
-            & HIGHS;
-        if hits != 0 {
-            return at + index * 8 + hits.trailing_zeros() as usize / 8;
-        }
-    }
-    let stop = tail.iter().position(|&byte| byte < 0x20 || byte == b'"' || byte == b'\\');
-    text.len() - tail.len() + stop.unwrap_or(tail.len())
 }
 
 #[cfg(test)]

@@ -39,6 +39,7 @@ mod lock;
 pub mod storage;
 
 mod string;
+mod stops;
 pub mod json;
 pub mod instant;
 pub mod canonical;
