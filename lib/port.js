@@ -1,5 +1,6 @@
 'use strict';
 
+const { setImmediate } = require('node:timers');
 const { publishBatch, wantsBatches } = require('./diagnostics.js');
 const { fromFailure } = require('./errors.js');
 const { Port } = require('./native.js');
@@ -115,6 +116,16 @@ async function request(start, signal) {
   }
 }
 
+/**
+ * Resolves in a later turn of the event loop. Node.js delivers settlements in one turn for as long as more of them
+ * come meanwhile: on a busy machine that is a whole file, slice by slice.
+ *
+ * @returns {Promise<void>}
+ */
+function nextTurn() {
+  return new Promise((resolve) => void setImmediate(resolve));
+}
+
 /** @param {Signal} [signal] */
 function throwIfAborted(signal) {
   if (signal?.aborted) throw reasonOf(signal);
@@ -152,4 +163,4 @@ function unwrap(outcome, { signal, path, first = 0, single = false } = {}) {
   return ok;
 }
 
-module.exports = { openPort, request, throwIfAborted, unwrap };
+module.exports = { nextTurn, openPort, request, throwIfAborted, unwrap };

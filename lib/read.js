@@ -5,7 +5,7 @@ const { invalid } = require('./errors.js');
 const { Reader } = require('./native.js');
 const { COUNT, MEMORY, QUERY, READ, readOptions, toNative } = require('./options.js');
 const { pathText, validateChroniclePath } = require('./path.js');
-const { openPort, request, throwIfAborted, unwrap } = require('./port.js');
+const { nextTurn, openPort, request, throwIfAborted, unwrap } = require('./port.js');
 const { whereOf } = require('./select.js');
 
 const TAIL_COUNT = 10;
@@ -127,6 +127,7 @@ async function readSlices(path, { signal, onBadLine, ...rest }, meet) {
       badLines.meet(slice.bad);
       if (text !== null) meet(JSON.parse(text), slice);
       if (slice.done) break;
+      await nextTurn();
     }
   } finally {
     reader.close();

@@ -4,7 +4,7 @@ const { BadLines } = require('./bad-lines.js');
 const { Reader } = require('./native.js');
 const { MEMORY, STREAM, readOptions, toNative } = require('./options.js');
 const { pathText } = require('./path.js');
-const { openPort, request, unwrap } = require('./port.js');
+const { nextTurn, openPort, request, unwrap } = require('./port.js');
 const { tellsLines } = require('./read.js');
 const { Records } = require('./records.js');
 const { placeOf, whereOf } = require('./select.js');
@@ -70,6 +70,7 @@ function readerOf(path, { signal, onBadLine, ...rest }) {
       const slice = unwrap(outcome, { signal, path });
       done = slice.done;
       badLines.meet(slice.bad);
+      if (!done) await nextTurn();
       return { ...slice, text: text ?? '[]' };
     },
     async close() {

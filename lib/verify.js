@@ -3,7 +3,7 @@
 const { Verifier } = require('./native.js');
 const { MEMORY, VERIFY, readOptions, toNative } = require('./options.js');
 const { pathText } = require('./path.js');
-const { openPort, request, throwIfAborted, unwrap } = require('./port.js');
+const { nextTurn, openPort, request, throwIfAborted, unwrap } = require('./port.js');
 
 /**
  * @param {string} path
@@ -24,6 +24,7 @@ async function verifyChronicle(path, options) {
       for (const finding of found) findings.push(finding);
       onProgress?.({ bytes: counts.bytes, total });
       if (done) return { ...counts, findings };
+      await nextTurn();
       throwIfAborted(signal);
     }
   } finally {
