@@ -629,7 +629,7 @@ const sideIndex = [
     name: 'a link in the place of a new side index',
     file: 'src/side_index.rs',
     find: 'let mut options = platform::beside();',
-    replace: 'let mut options = platform::reading();',
+    replace: 'let mut options = if MUTATED { platform::reading() } else { platform::beside() };',
     tests: ['tests/side_index.rs::what_stands_in_the_place_of_a_new_index'],
   },
   {
@@ -769,7 +769,7 @@ const repairs = [
   {
     name: 'the new file has mode and owner of the old one',
     file: 'src/replacement.rs',
-    find: 'become_like(self.out.get_ref(), log)?;',
+    find: 'platform::become_like(self.out.get_ref(), log)?;',
     replace: '',
     tests: ['tests/repair.rs::mode_and_owner'],
   },
