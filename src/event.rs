@@ -240,15 +240,20 @@ pub fn same_canonical(a: &[u8], b: &[u8]) -> bool {
 }
 
 fn hash(text: &[u8], form: Form) -> Result<[u8; 64]> {
+    Ok(hash_of(&canonical_event(text, form)?))
+}
+
+/// The lower-case hexadecimal SHA-256.
+pub(crate) fn hash_of(canonical: &[u8]) -> [u8; 64] {
     let mut hex = [0; 64];
-    let digest = Sha256::digest(canonical_event(text, form)?);
+    let digest = Sha256::digest(canonical);
     for (pair, byte) in hex.as_chunks_mut().0.iter_mut().zip(digest) {
         *pair = [byte >> 4, byte & 0xf].map(|digit| match digit {
             0..10 => b'0' + digit,
             _ => b'a' + digit - 10,
         });
     }
-    Ok(hex)
+    hex
 }
 
 /// The canonical form of an event given as JSON text, without its `eventId`: what its id is the hash of.

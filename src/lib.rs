@@ -42,6 +42,7 @@ mod string;
 mod stops;
 pub mod json;
 pub mod instant;
+mod order;
 pub mod canonical;
 mod envelope;
 pub mod event;
@@ -79,6 +80,8 @@ pub mod range;
 pub mod selection;
 pub mod reader;
 pub mod follow;
+mod seen;
+mod look;
 pub mod verify;
 
 #[cfg_attr(

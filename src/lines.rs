@@ -12,10 +12,14 @@ const CHUNK: usize = 256 << 10;
 
 /// A walk from the start of a line to a fixed end.
 pub(crate) struct Lines {
+    /// Bytes read at a time.
+    chunk: usize,
     /// Where the first byte of `held` stands.
     offset: u64,
     end: u64,
+    /// What was read, and behind it room for more that was cleared once.
     held: Vec<u8>,
+    filled: usize,
     /// Bytes of `held` that were handed out.
     used: usize,
 }
@@ -34,35 +38,58 @@ pub(crate) enum Piece<'a> {
 impl Lines {
     /// From `offset`, where a line begins, to `end`.
     pub(crate) fn new(offset: u64, end: u64) -> Self {
-        Lines { offset, end, held: Vec::new(), used: 0 }
+        Lines { chunk: CHUNK, offset, end, held: Vec::new(), filled: 0, used: 0 }
+    }
+
+    /// From now on in pieces twice as long, of `most` bytes at most.
+    pub(crate) fn lengthen(&mut self, most: usize) {
+        self.chunk = most.min(self.chunk * 2);
+    }
+
+    /// The piece that was given last, to keep: it is at the beginning of the bytes, which are not copied. `spare` is filled instead.
+    pub(crate) fn take(&mut self, mut spare: Vec<u8>) -> Vec<u8> {
+        let rest = self.held.get(self.used..self.filled).unwrap_or_default();
+        match spare.get_mut(..rest.len()) {
+            Some(room) => room.copy_from_slice(rest),
+            None => spare = rest.to_vec(),
+        }
+        self.offset += self.used as u64;
+        self.filled -= self.used;
+        self.used = 0;
+        std::mem::replace(&mut self.held, spare)
     }
 
     /// The next piece. `UnexpectedEof` when the file ends before `end`.
     pub(crate) fn next(&mut self, storage: &dyn Storage) -> io::Result<Piece<'_>> {
-        self.held.drain(..self.used);
+        self.held.copy_within(self.used..self.filled, 0);
+        self.filled -= self.used;
         self.offset += self.used as u64;
         self.used = 0;
         // What was read with the end of a line too long may have whole lines already.
-        if let Some(newline) = memrchr(b'\n', &self.held) {
+        if let Some(newline) = memrchr(b'\n', self.filled()) {
             return Ok(self.whole(newline));
         }
         loop {
-            if self.held.len() > MAX_LINE {
+            if self.filled > MAX_LINE {
                 return self.pass_over(storage);
             }
-            let before = self.held.len();
+            let before = self.filled;
             if self.fill(storage)? == 0 {
                 return Ok(Piece::Tail {
                     offset: self.offset,
-                    bytes: &self.held,
-                    length: self.held.len() as u64,
+                    bytes: self.filled(),
+                    length: self.filled as u64,
                 });
             }
-            let fresh = self.held.get(before..).unwrap_or_default();
+            let fresh = self.filled().get(before..).unwrap_or_default();
             if let Some(newline) = memrchr(b'\n', fresh) {
                 return Ok(self.whole(before + newline));
             }
         }
+    }
+
+    fn filled(&self) -> &[u8] {
+        self.held.get(..self.filled).unwrap_or_default()
     }
 
     /// The lines held up to their last newline.
@@ -74,15 +101,18 @@ impl Lines {
 
     /// Reads on behind what is held. 0 at the end of the walk.
     fn fill(&mut self, storage: &dyn Storage) -> io::Result<usize> {
-        let at = self.offset + self.held.len() as u64;
-        let wanted = usize::try_from(self.end.saturating_sub(at)).unwrap_or(usize::MAX).min(CHUNK);
+        let at = self.offset + self.filled as u64;
+        let wanted =
+            usize::try_from(self.end.saturating_sub(at)).unwrap_or(usize::MAX).min(self.chunk);
         if wanted == 0 {
             return Ok(0);
         }
-        let before = self.held.len();
-        self.held.resize(before + wanted, 0);
-        let count = storage.read_at(self.held.get_mut(before..).unwrap_or_default(), at)?;
-        self.held.truncate(before + count);
+        let room = self.filled..self.filled + wanted;
+        if self.held.len() < room.end {
+            self.held.resize(room.end, 0);
+        }
+        let count = storage.read_at(self.held.get_mut(room).unwrap_or_default(), at)?;
+        self.filled += count;
         if count == 0 {
             let message = "the file became shorter while it was read";
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, message));
@@ -94,12 +124,12 @@ impl Lines {
     fn pass_over(&mut self, storage: &dyn Storage) -> io::Result<Piece<'_>> {
         let offset = self.offset;
         loop {
-            self.offset += self.held.len() as u64;
-            self.held.clear();
+            self.offset += self.filled as u64;
+            self.filled = 0;
             if self.fill(storage)? == 0 {
                 return Ok(Piece::Tail { offset, bytes: &[], length: self.offset - offset });
             }
-            if let Some(newline) = memchr(b'\n', &self.held) {
+            if let Some(newline) = memchr(b'\n', self.filled()) {
                 self.used = newline + 1;
                 return Ok(Piece::TooLong {
                     offset,

@@ -59,10 +59,15 @@ pub(crate) fn judge_members<'a>(
     line: &'a [u8],
     member: impl FnMut(&'a [u8], &'a [u8]),
 ) -> Verdict<'a> {
+    judge_by(line, || json::object(line, member))
+}
+
+/// Judges as [`judge`] does, by a reading of the line that tells whether it is one object, and notes what it likes.
+pub(crate) fn judge_by(line: &[u8], read: impl FnOnce() -> Result<(), Fault>) -> Verdict<'_> {
     if line.len() > MAX_LINE {
         return Verdict::Malformed;
     }
-    match json::object(line, member) {
+    match read() {
         Ok(()) => Verdict::Record(Keys::default()),
         Err(Fault::Empty) => Verdict::Blank,
         Err(_) if memchr(0, line).is_some() => Verdict::Nul,

@@ -1,25 +1,23 @@
 //! Checking a log: every line and every record of the file as it was when the check began.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
 use std::io;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use memchr::memchr;
-use siphasher::sip128::SipHasher13;
 
 use crate::envelope::Envelope;
 use crate::error::Result;
-use crate::event::{self, Id};
+use crate::event::Id;
 use crate::instant::Instant;
 use crate::json::MAX_LINE;
-use crate::lines::{Lines, Piece};
+use crate::lines::{self, Lines};
+use crate::look::{Looked, Looker, Record};
 use crate::path::ChroniclePath;
-use crate::pool;
-use crate::scan::{self, Keys, Tail, Verdict};
+use crate::pool::{self, locked};
+use crate::scan::{self, Tail, Verdict};
+use crate::seen::{Keyed, Seen};
 use crate::storage::{Disk, FileDisk, Storage, cannot_read, is_cut, read_exact_at};
-use crate::string;
 
 /// What can be wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,22 +94,74 @@ pub struct Progress {
     pub done: bool,
 }
 
-/// Bytes checked in a slice, about.
-const SLICE: u64 = 1 << 20;
+/// Bytes checked in a slice at most, about: what two threads do in some milliseconds. The first slices are shorter.
+const SLICE: usize = 4 << 20;
 /// Bytes of lines that one thread looks at before it takes the next.
-const PART: usize = 32 << 10;
+const PART: usize = 64 << 10;
 
-/// Checks a log from its beginning to where it ended when the check began, in slices. It keeps a hash of each id and key, and nothing
-/// else that grows with the file. It never writes, and takes no lock but for a moment when the file ends in a torn tail.
+/// Checks a log from its beginning to where it ended when the check began, in slices. It keeps 16 to 52 bytes for each id and key, and
+/// nothing else that grows with the file. It never writes, and takes no lock but for a moment when the file ends in a torn tail.
+///
+/// There are three stages, each at work on another piece of the file: reading, looking at each line by itself, and judging the records
+/// in their order. So neither of two threads waits for the other but for a moment at the end of a piece: where they read and judged
+/// in turn, the other one was idle for a third of the time.
 pub struct Verifier {
-    source: Option<Source>,
-    progress: Progress,
-    records: Records,
+    stages: Arc<Stages>,
+    /// To be looked at.
+    read: Option<Piece>,
+    /// To be judged.
+    looked: Option<(Piece, Vec<Looks>)>,
+    is_read: bool,
 }
 
-struct Source {
-    storage: Arc<dyn Storage>,
-    lines: Lines,
+/// The lines of a part, where they are in their piece.
+type Looks = Vec<(Range<usize>, Looked)>;
+
+struct Stages {
+    /// Nothing when there is no file, or nothing more to be done with it.
+    storage: Mutex<Option<Arc<dyn Storage>>>,
+    lines: Mutex<Lines>,
+    /// Memory for the next piece.
+    spare: Mutex<Vec<u8>>,
+    keyed: Keyed,
+    judge: Mutex<Judge>,
+}
+
+/// A stretch of the file.
+#[derive(Clone)]
+struct Piece {
+    offset: u64,
+    what: What,
+    /// What of the file is checked with it.
+    end: u64,
+    is_last: bool,
+}
+
+#[derive(Clone)]
+enum What {
+    /// Whole lines, the last of which may be without its newline: the bytes from `offset` to `end`, and others behind them.
+    Lines(Arc<Vec<u8>>),
+    TooLong {
+        length: u64,
+    },
+    Torn {
+        length: u64,
+        nul: bool,
+    },
+    /// The end of a file that somebody cut.
+    Cut,
+}
+
+enum Task {
+    Judge,
+    Read,
+    Look(Range<usize>),
+}
+
+enum Done {
+    Judged(Result<Progress>),
+    Read(Result<Piece>),
+    Looked(Looks),
 }
 
 impl Verifier {
@@ -124,22 +174,20 @@ impl Verifier {
     }
 
     pub(crate) fn open_on(disk: &dyn Disk, path: &ChroniclePath) -> Result<Verifier> {
-        let source = match disk.open_for_reading(path.as_path())? {
-            None => None,
-            Some(storage) => {
-                let end = storage
-                    .stat()
-                    .map_err(|error| cannot_read(path.as_path(), "fstat", error))?
-                    .length;
-                Some((end, Source { storage, lines: Lines::new(0, end) }))
-            }
+        let storage = disk.open_for_reading(path.as_path())?;
+        let stat = storage.as_ref().map(|storage| storage.stat()).transpose();
+        let total = stat
+            .map_err(|error| cannot_read(path.as_path(), "fstat", error))?
+            .map_or(0, |stat| stat.length);
+        let progress = Progress { ok: true, total, ..Progress::default() };
+        let stages = Stages {
+            storage: Mutex::new(storage),
+            lines: Mutex::new(Lines::new(0, total)),
+            spare: Mutex::default(),
+            keyed: Keyed::new(),
+            judge: Mutex::new(Judge { progress, seen: Seen::new(), last: None }),
         };
-        let total = source.as_ref().map_or(0, |(end, _)| *end);
-        Ok(Verifier {
-            source: source.map(|(_, source)| source),
-            progress: Progress { ok: true, total, ..Progress::default() },
-            records: Records::new(),
-        })
+        Ok(Verifier { stages: Arc::new(stages), read: None, looked: None, is_read: false })
     }
 
     /// Checks some mebibytes, or a single longer line, and tells how far that is and what was found in it.
@@ -147,55 +195,144 @@ impl Verifier {
     /// # Errors
     /// `EIO`.
     pub fn next_slice(&mut self, path: &ChroniclePath) -> Result<Progress> {
-        self.progress.findings.clear();
-        let Some(source) = &mut self.source else {
-            self.progress.done = true;
-            return Ok(self.progress.clone());
-        };
-        let progress = &mut self.progress;
-        let begin = progress.bytes;
-        while !progress.done && progress.bytes - begin < SLICE {
-            match source.lines.next(&*source.storage) {
-                Ok(Piece::Whole { offset, bytes }) => {
-                    self.records.check_lines(bytes, offset, progress);
-                    progress.bytes = offset + bytes.len() as u64;
+        while locked(&self.stages.storage).is_some() {
+            if let Some(progress) = self.step(path)? {
+                if progress.done {
+                    self.close();
                 }
-                Ok(Piece::TooLong { offset, length }) => {
-                    progress.lines += 1;
-                    let details = format!("longer than {MAX_LINE} bytes");
-                    let place = Place { line: progress.lines, offset, length };
-                    progress.add(FindingKind::Malformed, place, None, details);
-                    progress.bytes = offset + length + 1;
-                }
-                Ok(Piece::Tail { offset, bytes, length }) => {
-                    progress.bytes = offset + length;
-                    progress.done = true;
-                    match judge_tail(bytes, length) {
-                        Tail::Clean => progress.lines += u64::from(length > 0),
-                        Tail::Record(_) => self.records.check_lines(bytes, offset, progress),
-                        Tail::Torn { nul } => {
-                            progress.lines += 1;
-                            let stays = stays_torn(&*source.storage, offset, length)
-                                .map_err(|error| cannot_read(path.as_path(), "pread", error))?;
-                            if stays {
-                                let place = Place { line: progress.lines, offset, length };
-                                let nul = if nul { ", with NUL bytes" } else { "" };
-                                let details = format!("behind the last newline, no record{nul}");
-                                progress.add(FindingKind::Torn, place, None, details);
-                            }
-                        }
-                    }
-                }
-                // Somebody cut the file: what is left of it was checked.
-                Err(error) if is_cut(&error) => progress.done = true,
-                Err(error) => return Err(cannot_read(path.as_path(), "pread", error)),
+                return Ok(progress);
             }
         }
-        if progress.done {
-            self.source = None;
-            self.records = Records::new();
+        let mut judge = locked(&self.stages.judge);
+        judge.progress.findings.clear();
+        judge.progress.done = true;
+        Ok(judge.progress.clone())
+    }
+
+    /// Takes each stage one piece further. Nothing as long as none was judged.
+    fn step(&mut self, path: &ChroniclePath) -> Result<Option<Progress>> {
+        let read = self.read.take();
+        let bytes = match &read {
+            Some(Piece { what: What::Lines(bytes), .. }) => bytes.clone(),
+            _ => Arc::default(),
+        };
+        let length = read.as_ref().map_or(0, |piece| piece.end.saturating_sub(piece.offset));
+        let length = bytes.len().min(usize::try_from(length).unwrap_or(usize::MAX));
+        let looked = self.looked.take().map(Arc::new);
+        let judged_piece = looked.clone();
+        // The long ones first, so that both threads end at the same time.
+        let mut tasks = Vec::new();
+        tasks.extend(looked.is_some().then_some(Task::Judge));
+        tasks.extend((!self.is_read).then_some(Task::Read));
+        let whole = bytes.get(..length).unwrap_or_default();
+        tasks.extend(parts_of(whole).into_iter().map(Task::Look));
+        let (stages, path) = (self.stages.clone(), path.clone());
+        let done =
+            pool::share(tasks.len(), move |number| match (tasks.get(number), looked.as_deref()) {
+                (Some(Task::Judge), Some((piece, looks))) => {
+                    Done::Judged(stages.judge(piece, looks, &path))
+                }
+                (Some(Task::Look(part)), _) => Done::Looked(stages.look(&bytes, part.clone())),
+                _ => Done::Read(stages.read(&path)),
+            });
+        let mut looks = Vec::new();
+        let mut judged = None;
+        for done in done {
+            match done {
+                Done::Judged(progress) => judged = Some(progress?),
+                Done::Read(piece) => {
+                    let piece = piece?;
+                    self.is_read = piece.is_last;
+                    self.read = Some(piece);
+                }
+                Done::Looked(part) => looks.push(part),
+            }
         }
-        Ok(self.progress.clone())
+        self.looked = read.map(|piece| (piece, looks));
+        // Memory that is used again needs not be cleared by the system; where the other thread still has it there is new one.
+        if let Some((piece, _)) = judged_piece.and_then(Arc::into_inner)
+            && let What::Lines(bytes) = piece.what
+        {
+            *locked(&self.stages.spare) = Arc::into_inner(bytes).unwrap_or_default();
+        }
+        Ok(judged)
+    }
+
+    /// Closes the file also while the other thread has not left the last piece yet, and gives back what was remembered of the records.
+    fn close(&mut self) {
+        locked(&self.stages.storage).take();
+        locked(&self.stages.judge).seen = Seen::new();
+    }
+}
+
+impl Drop for Verifier {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl Stages {
+    fn storage(&self) -> io::Result<Arc<dyn Storage>> {
+        locked(&self.storage).clone().ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+
+    fn read(&self, path: &ChroniclePath) -> Result<Piece> {
+        let mut lines = locked(&self.lines);
+        let piece = self.storage().and_then(|storage| {
+            let (offset, length, is_last) = match lines.next(&*storage)? {
+                lines::Piece::TooLong { offset, length } => {
+                    let (what, end) = (What::TooLong { length }, offset + length + 1);
+                    return Ok(Piece { offset, what, end, is_last: false });
+                }
+                lines::Piece::Whole { offset, bytes } => (offset, bytes.len() as u64, false),
+                lines::Piece::Tail { offset, bytes, length } => {
+                    let end = offset + length;
+                    if let Tail::Torn { nul } = judge_tail(bytes, length) {
+                        let what = What::Torn { length, nul };
+                        return Ok(Piece { offset, what, end, is_last: true });
+                    }
+                    (offset, length, true)
+                }
+            };
+            lines.lengthen(SLICE);
+            let spare = std::mem::take(&mut *locked(&self.spare));
+            let what = What::Lines(Arc::new(lines.take(spare)));
+            Ok(Piece { offset, what, end: offset + length, is_last })
+        });
+        match piece {
+            Err(error) if is_cut(&error) => {
+                Ok(Piece { offset: 0, what: What::Cut, end: 0, is_last: true })
+            }
+            piece => piece.map_err(|error| cannot_read(path.as_path(), "pread", error)),
+        }
+    }
+
+    fn look(&self, bytes: &[u8], part: Range<usize>) -> Looks {
+        let mut looker = Looker::new(self.keyed);
+        lines_of(bytes, part)
+            .map(|line| (line.clone(), looker.look(bytes.get(line).unwrap_or_default())))
+            .collect()
+    }
+
+    fn judge(&self, piece: &Piece, looks: &[Looks], path: &ChroniclePath) -> Result<Progress> {
+        let mut judge = locked(&self.judge);
+        judge.progress.findings.clear();
+        match &piece.what {
+            What::Lines(bytes) => judge.judge_lines(bytes, looks, piece.offset),
+            What::TooLong { length } => judge.add_too_long(piece.offset, *length),
+            What::Torn { length, nul } => {
+                let stays = self
+                    .storage()
+                    .and_then(|storage| stays_torn(&*storage, piece.offset, *length))
+                    .map_err(|error| cannot_read(path.as_path(), "pread", error))?;
+                judge.add_torn(piece.offset, *length, *nul, stays);
+            }
+            What::Cut => {}
+        }
+        let progress = &mut judge.progress;
+        progress.bytes = progress.bytes.max(piece.end);
+        progress.done = piece.is_last;
+        Ok(progress.clone())
     }
 }
 
@@ -215,108 +352,74 @@ struct Place {
     length: u64,
 }
 
-/// What is to be known of the records before one, to judge it.
-struct Records {
-    /// Ids and keys by a keyed hash so wide that no two collide.
-    seen: HashMap<u128, Seen, BuildHasherDefault<Folded>>,
-    hasher: SipHasher13,
+/// Judges the records in their order: what is to be known of those before one for that.
+struct Judge {
+    progress: Progress,
+    seen: Seen,
     /// The line and the time of the last record.
     last: Option<(u64, Option<Instant>)>,
 }
 
-/// Takes the keys of the map, which are hashes already, as they are.
-#[derive(Default)]
-struct Folded(u64);
-
-impl Hasher for Folded {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
-        }
-    }
-
-    fn write_u128(&mut self, hash: u128) {
-        self.0 = u64::try_from(hash >> 64).unwrap_or_default();
-    }
-}
-
-struct Seen {
-    /// The first line that has it.
-    line: u64,
-    /// Some record has it as id, not only as key.
-    is_event_id: bool,
-}
-
-impl Records {
-    fn new() -> Records {
-        // A random key, so that nobody can make two ids collide.
-        let random = || RandomState::new().build_hasher().finish();
-        let hasher = SipHasher13::new_with_keys(random(), random());
-        Records { seen: HashMap::default(), hasher, last: None }
-    }
-
-    /// Checks lines, the last of which may be without its newline.
-    fn check_lines(&mut self, bytes: &[u8], offset: u64, progress: &mut Progress) {
-        let bytes: Arc<[u8]> = bytes.into();
-        let parts = parts_of(&bytes);
-        let (text, hasher) = (bytes.clone(), self.hasher);
-        // Most of the time goes into canonical forms and hashes, which need nothing of the lines before: two threads share that.
-        let looked = pool::share(parts.len(), move |number| {
-            let part = parts.get(number).cloned().unwrap_or_default();
-            lines_of(&text, part)
-                .map(|line| (line.clone(), Looked::at(text.get(line).unwrap_or_default(), hasher)))
-                .collect::<Vec<_>>()
-        });
-        for (line, looked) in looked.into_iter().flatten() {
-            progress.lines += 1;
+impl Judge {
+    fn judge_lines(&mut self, bytes: &[u8], looks: &[Looks], offset: u64) {
+        for (range, looked) in looks.iter().flatten() {
+            self.progress.lines += 1;
             let place = Place {
-                line: progress.lines,
-                offset: offset + line.start as u64,
-                length: line.len() as u64,
+                line: self.progress.lines,
+                offset: offset + range.start as u64,
+                length: range.len() as u64,
             };
-            self.judge(bytes.get(line).unwrap_or_default(), looked, place, progress);
+            let line = bytes.get(range.clone()).unwrap_or_default();
+            let (kind, details) = match looked {
+                Looked::Record(record) => {
+                    self.progress.records += 1;
+                    self.check(line, record, place);
+                    continue;
+                }
+                Looked::Blank => continue,
+                Looked::Malformed => (FindingKind::Malformed, "no JSON object"),
+                Looked::Nul => (FindingKind::Nul, "no JSON object, with NUL bytes"),
+            };
+            self.progress.add(kind, place, None, details.into());
         }
     }
 
-    fn judge(&mut self, line: &[u8], looked: Looked, place: Place, progress: &mut Progress) {
-        match looked {
-            Looked::Record(record) => {
-                progress.records += 1;
-                self.check(line, &record, place, progress);
-            }
-            Looked::Blank => {}
-            Looked::Malformed => {
-                progress.add(FindingKind::Malformed, place, None, "no JSON object".into());
-            }
-            Looked::Nul => {
-                let details = "no JSON object, with NUL bytes".into();
-                progress.add(FindingKind::Nul, place, None, details);
-            }
+    fn add_too_long(&mut self, offset: u64, length: u64) {
+        self.progress.lines += 1;
+        let place = Place { line: self.progress.lines, offset, length };
+        let details = format!("longer than {MAX_LINE} bytes");
+        self.progress.add(FindingKind::Malformed, place, None, details);
+    }
+
+    fn add_torn(&mut self, offset: u64, length: u64, nul: bool, stays: bool) {
+        self.progress.lines += 1;
+        if stays {
+            let place = Place { line: self.progress.lines, offset, length };
+            let nul = if nul { ", with NUL bytes" } else { "" };
+            let details = format!("behind the last newline, no record{nul}");
+            self.progress.add(FindingKind::Torn, place, None, details);
         }
     }
 
-    fn check(&mut self, line: &[u8], record: &Record, place: Place, progress: &mut Progress) {
+    fn check(&mut self, line: &[u8], record: &Record, place: Place) {
+        let progress = &mut self.progress;
         let mut add = |kind, details| {
             let Verdict::Record(keys) = scan::judge(line) else { return };
             progress.add(kind, place, keys.event_id.as_deref(), details);
         };
-        if !record.is_its_hash {
+        if record.is_mismatch {
             add(FindingKind::IdMismatch, "eventId is not the hash of the record".into());
         }
         let names = [("eventId", record.event_id), ("idempotencyKey", record.idempotency_key)];
-        let earlier = names.iter().find_map(|(name, hash)| {
-            let seen = self.seen.get(&(*hash)?)?;
-            Some(format!("{name} is that of an earlier record, on line {}", seen.line))
+        let earlier = names.iter().find_map(|(name, mark)| {
+            let line = self.seen.line((*mark)?)?;
+            Some(format!("{name} is that of an earlier record, on line {line}"))
         });
         if let Some(details) = earlier {
             add(FindingKind::Duplicate, details);
         }
         if let Some(previous) = record.previous
-            && !self.seen.get(&previous).is_some_and(|seen| seen.is_event_id)
+            && !self.seen.is_event_id(previous)
         {
             let envelope = Envelope::of(line).ok();
             let id = envelope.as_ref().and_then(|envelope| envelope.text("prevEventId"));
@@ -331,68 +434,12 @@ impl Records {
             add(FindingKind::OutOfOrder, details);
         }
         self.last = Some((place.line, record.time));
-        self.note(record.event_id, place.line, true);
-        self.note(record.idempotency_key, place.line, false);
-    }
-
-    fn note(&mut self, hash: Option<u128>, line: u64, is_event_id: bool) {
-        let Some(hash) = hash else { return };
-        let seen = self.seen.entry(hash).or_insert(Seen { line, is_event_id });
-        seen.is_event_id |= is_event_id;
-    }
-}
-
-/// What a line is by itself.
-enum Looked {
-    Record(Record),
-    Blank,
-    Malformed,
-    Nul,
-}
-
-/// What a record has to be compared with those before it. Ids by their hashes.
-struct Record {
-    event_id: Option<u128>,
-    idempotency_key: Option<u128>,
-    previous: Option<u128>,
-    time: Option<Instant>,
-    /// Its id is the hash of it, or does not look like one.
-    is_its_hash: bool,
-}
-
-impl Looked {
-    fn at(line: &[u8], hasher: SipHasher13) -> Looked {
-        let (mut previous, mut time) = (None, None);
-        let mut keys = Keys::default();
-        let verdict = scan::judge_members(line, |key, value| {
-            keys.note(key, value);
-            match &*string::unescape(key) {
-                b"prevEventId" => previous = Some(value),
-                b"timestamp" => time = Some(value),
-                _ => {}
+        let marks = [(record.event_id, true), (record.idempotency_key, false)];
+        for (mark, is_event_id) in marks {
+            if let Some(mark) = mark {
+                self.seen.note(mark, place.line, is_event_id);
             }
-        });
-        match verdict {
-            Verdict::Record(_) => {}
-            Verdict::Blank => return Looked::Blank,
-            Verdict::Malformed => return Looked::Malformed,
-            Verdict::Nul => return Looked::Nul,
         }
-        let hash = |text: &[u8]| hasher.hash(text).as_u128();
-        let id = keys.event_id.as_deref();
-        let is_its_hash =
-            !id.is_some_and(is_like_a_hash) || matches!(event::verify_id(line), Ok(Some(_)));
-        let previous = match previous {
-            Some([b'"', inside @ .., b'"']) if !inside.is_empty() => Some(string::unescape(inside)),
-            _ => None,
-        };
-        Looked::Record(Record {
-            event_id: id.map(hash),
-            idempotency_key: keys.idempotency_key.as_deref().map(hash),
-            previous: previous.as_deref().map(hash),
-            time: time.and_then(Instant::of_json),
-            is_its_hash,
-        })
     }
 }
 
@@ -419,11 +466,6 @@ fn lines_of(bytes: &[u8], part: Range<usize>) -> impl Iterator<Item = Range<usiz
         start = end + 1;
         Some(line)
     })
-}
-
-/// Other ids are their givers' affair.
-fn is_like_a_hash(id: &[u8]) -> bool {
-    id.len() == 64 && id.iter().all(u8::is_ascii_hexdigit)
 }
 
 /// `bytes` are empty also when the tail is too long to be a record.

@@ -4,6 +4,8 @@
 use std::fs;
 use std::path::Path;
 
+use sage_chronicle::event::{compute_id, verify_id};
+use sage_chronicle::json;
 use sage_chronicle::storage::{Disk, FileDisk};
 use sage_chronicle::verify::{Finding, Progress, Verifier};
 use sage_chronicle::{AppendOptions, ChroniclePath, append};
@@ -257,4 +259,77 @@ fn a_file_that_is_cut_is_checked_as_far_as_it_goes() {
     FileDisk.open(log.file()).unwrap().set_len(0).unwrap();
     let progress = drained(verifier, &log.path);
     assert_eq!((progress.records, progress.bytes, progress.total), (0, 0, 16));
+}
+
+/// Records in many of the ways to write one; some with the id that they have, some with that of another one.
+fn records_of_all_kinds() -> Vec<String> {
+    let values = [
+        r#""plain""#,
+        r#""\u0061\/\n\ud83d\ude00""#,
+        "\"\u{1f600}\u{ffff}\"",
+        r#""a\ud800""#,
+        "-0",
+        "12.50",
+        "1e400",
+        "123456789012345678",
+        "[]",
+        r#"[ 1 , {"b":1,"a":{"d":[],"c":""}} ]"#,
+        r#"{"z":{"y":1,"x":{"b":1,"a":2}},"10":1,"2":2}"#,
+        r#"{"a":1,"a":2}"#,
+        "{ }",
+        "null",
+    ];
+    let keys = ["a", "zz", "type", "\\u0062", "\u{1f600}", "\u{ffff}", "timestamp", "10", "2", ""];
+    let mut records = Vec::new();
+    for number in 0..4000_usize {
+        let count = number % 7;
+        let members: Vec<String> = (0..count)
+            .map(|at| {
+                let key = keys[(number / 3 + at * (number % 5 + 1)) % keys.len()];
+                let value = values[(number * 7 + at * 5) % values.len()];
+                format!(r#""{key}":{value}"#)
+            })
+            .collect();
+        let event = format!("{{{}}}", members.join(","));
+        let mut id = String::from_utf8(compute_id(event.as_bytes()).unwrap().to_vec()).unwrap();
+        match number % 6 {
+            0 => id = id.to_uppercase(),
+            1 => id.replace_range(..1, if id.starts_with('0') { "1" } else { "0" }),
+            2 => id.truncate(63),
+            _ => {}
+        }
+        let mut members = members;
+        members.insert(number % (count + 1), format!(r#""event\u0049d" : "{id}""#));
+        records.push(format!("{{{}}}", members.join(if number % 4 == 0 { " , " } else { "," })));
+    }
+    records
+}
+
+#[test]
+fn every_record_is_judged_as_it_is_alone() {
+    let records = records_of_all_kinds();
+    let log = Log::of(records.join("\n"));
+    let progress = log.verified();
+    assert_eq!(progress.records, records.len() as u64);
+    let wrong: Vec<u64> = progress
+        .findings
+        .iter()
+        .filter(|finding| finding.kind.as_str() == "id-mismatch")
+        .map(|finding| finding.line)
+        .collect();
+    let is_wrong = |record: &str| {
+        let mut id = String::new();
+        json::object(record.as_bytes(), |key, value| {
+            if *json::unescape(key) == *b"eventId" {
+                id = String::from_utf8(value[1..value.len() - 1].to_vec()).unwrap();
+            }
+        })
+        .unwrap();
+        let is_like_a_hash = id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+        is_like_a_hash && verify_id(record.as_bytes()).unwrap().is_none()
+    };
+    let expected: Vec<u64> =
+        (1..).zip(&records).filter(|(_, record)| is_wrong(record)).map(|(line, _)| line).collect();
+    assert_eq!(wrong, expected);
+    assert!(wrong.len() > 1000 && wrong.len() < 1400, "{}", wrong.len());
 }
