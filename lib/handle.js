@@ -67,6 +67,7 @@ class Chronicle {
   #schema;
   #rules;
   #closing;
+  /** @type {EventCache | undefined} made by the first read: ten thousand handles may only append */
   #cache;
 
   /**
@@ -81,7 +82,6 @@ class Chronicle {
     this.#schema = typeof validate === 'string' ? undefined : validate;
     this.#rules = { lenient: validate !== 'contract' };
     this.#closing = new Closing(file);
-    this.#cache = new EventCache(file, { ...place, signal: this.#closing.signal });
   }
 
   /** @param {unknown} event @param {unknown} [options] */
@@ -110,6 +110,10 @@ class Chronicle {
     return this.#reading(options, READ, (known) => {
       const { onBadLine = 'skip', positions = false, signal } = known;
       if (onBadLine !== 'skip') return readChronicle(this.#file, known);
+      this.#cache ??= new EventCache(this.#file, {
+        ...this.#place,
+        signal: this.#closing.signal,
+      });
       return unlessAborted(this.#cache.read(positions), signal);
     });
   }
@@ -146,7 +150,7 @@ class Chronicle {
 
   async close() {
     await this.#closing.close();
-    this.#cache.clear();
+    this.#cache?.clear();
   }
 
   /** Whether what is appended may be other than what was given. */

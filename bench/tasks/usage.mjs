@@ -29,8 +29,8 @@ export async function writing(open, { path, from, count }) {
   return used;
 }
 
-/** Opens many chronicles, appends to all of them at once, keeps them open, and tells the most that it took meanwhile. */
-export async function many(_open, { folder, count }) {
+/** Opens many chronicles and appends to each, `wave` of them at once, keeps them open, and tells the most that it took meanwhile. */
+export async function many(_open, { folder, count, wave = count }) {
   const { openChronicle } = await import('../../index.mjs');
   const most = { threads: 0, descriptors: 0 };
   const look = () => {
@@ -38,15 +38,17 @@ export async function many(_open, { folder, count }) {
     most.descriptors = Math.max(most.descriptors, descriptors());
   };
   const timer = setInterval(look, 5);
-  let logs;
+  const logs = [];
+  const one = async (n) => {
+    const log = await openChronicle(join(folder, String(n % 100), `log${n}.sage`));
+    await log.append(event(n), { lockTimeoutMs: 600_000 });
+    logs.push(log);
+  };
   const block = await longestBlock(async () => {
-    logs = await Promise.all(
-      Array.from({ length: count }, async (_, n) => {
-        const log = await openChronicle(join(folder, String(n % 100), `log${n}.sage`));
-        await log.append(event(n), { lockTimeoutMs: 600_000 });
-        return log;
-      }),
-    );
+    for (let from = 0; from < count; from += wave) {
+      const size = Math.min(wave, count - from);
+      await Promise.all(Array.from({ length: size }, (_, n) => one(from + n)));
+    }
   });
   clearInterval(timer);
   look();
