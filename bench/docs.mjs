@@ -18,12 +18,19 @@ const markdown = ([head, ...rows]) =>
 const bound = ({ most, least, unit }) =>
   `${most === undefined ? 'at least' : 'at most'} ${most ?? least}${unit && ` ${unit}`}`;
 
+/** A median alone says little when the rounds do not agree. */
+function verdict(goal, { median, least, most }) {
+  const good = reached(goal, median);
+  const agreed = reached(goal, least) === good && reached(goal, most) === good;
+  if (agreed) return good ? 'reached' : '**not reached**';
+  return good ? 'reached, not in every round' : '**not reached**, but in some rounds';
+}
+
 function goalTable(measures) {
   const rows = goals.map((goal) => {
     const measure = measures[goal.id];
     if (!measure) return [goal.what, bound(goal), 'not measured', '', ''];
-    const verdict = reached(goal, measure.median) ? 'reached' : '**not reached**';
-    return [goal.what, bound(goal), short(measure.median), spread(measure), verdict];
+    return [goal.what, bound(goal), short(measure.median), spread(measure), verdict(goal, measure)];
   });
   return markdown([['', 'goal', 'here', 'spread', ''], ...rows]);
 }

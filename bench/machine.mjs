@@ -1,6 +1,6 @@
 // What a report has to say of where it was made.
 import { existsSync, readFileSync, statfsSync } from 'node:fs';
-import { cpus, release, totalmem } from 'node:os';
+import { cpus, loadavg, release, totalmem } from 'node:os';
 import { versionOf } from './setup.mjs';
 
 const fileSystems = {
@@ -29,9 +29,15 @@ export function machine(folder, peers) {
     fileSystem: fileSystems[type] ?? `0x${type.toString(16)}`,
     node: process.version,
     realTime: isRealTime(),
+    load: loadavg()[0],
     peers: Object.fromEntries(peers.map((name) => [name, versionOf(name)])),
   };
 }
 
-export const sentence = ({ processor, memory, kernel, fileSystem, node, realTime }) =>
-  `${processor}, ${memory}, ${kernel}, ${fileSystem}, Node.js ${node}${realTime ? ', at real-time priority' : ''}`;
+export function sentence({ processor, memory, kernel, fileSystem, node, realTime, load }) {
+  const parts = [processor, memory, kernel, fileSystem, `Node.js ${node}`];
+  if (realTime) parts.push('at real-time priority');
+  // What others do meanwhile is the first thing to know of a figure.
+  if (load !== undefined) parts.push(`load ${load.toFixed(1)} before it began`);
+  return parts.join(', ');
+}
