@@ -5,7 +5,7 @@ const { basename, dirname, resolve } = require('node:path');
 const { BadLines } = require('./bad-lines.js');
 const { Follower } = require('./native.js');
 const { FOLLOW, MEMORY, toNative } = require('./options.js');
-const { openPort, request, unwrap } = require('./port.js');
+const { nextTurn, openPort, request, unwrap } = require('./port.js');
 const { iterate } = require('./stream.js');
 
 /** Milliseconds between two looks when nothing happens: the first, and the longest. */
@@ -47,6 +47,7 @@ function followerOf(path, { signal, onBadLine, ...rest }) {
       if (look.idle) badLines.end();
       delay = look.idle ? Math.min(LONGEST, Math.max(SHORTEST, delay * 2)) : 0;
       if (look.count > 0) delay = Math.min(delay, SHORTEST);
+      if (!look.idle) await nextTurn();
       return { ...look, text: text ?? '[]' };
     },
     async close() {
