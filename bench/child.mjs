@@ -6,12 +6,15 @@ import { fileURLToPath } from 'node:url';
 const program = fileURLToPath(new URL('contestant.mjs', import.meta.url));
 
 export class Child {
+  static #all = new Set();
   #process;
   #answer = resolvers();
 
   static async start(nodeOptions = []) {
     const child = new Child();
     child.#process = fork(program, { execArgv: nodeOptions });
+    Child.#all.add(child.#process);
+    child.#process.once('exit', () => Child.#all.delete(child.#process));
     child.#process.on('message', (message) => child.#settle(message));
     child.#process.once('exit', (code, signal) =>
       child.#settle({ error: `a contestant ended with ${signal ?? code}` }),
@@ -20,8 +23,15 @@ export class Child {
     return child;
   }
 
-  get pid() {
-    return this.#process.pid;
+  /** Ends all at once, whatever they do. */
+  static async killAll() {
+    await Promise.all(
+      [...Child.#all].map((process) => {
+        const ended = once(process, 'exit');
+        process.kill('SIGKILL');
+        return ended;
+      }),
+    );
   }
 
   #settle({ value, error, code }) {

@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Bench } from './bench.mjs';
+import { Child } from './child.mjs';
 import { goals, reached } from './goals.mjs';
 import { Library } from './library.mjs';
 import { machine, sentence } from './machine.mjs';
@@ -64,9 +65,10 @@ if (chosen.help) {
   console.log(usage);
 } else {
   const bench = new Bench({ options: chosen, ...contestants(chosen), say: console.log });
-  // What was written may be gigabytes.
+  // What was written may be gigabytes, and a contestant that goes on makes its folder again.
   for (const signal of ['SIGINT', 'SIGTERM']) {
-    process.once(signal, () => {
+    process.once(signal, async () => {
+      await Child.killAll();
       bench.end();
       process.exit(1);
     });
