@@ -224,14 +224,12 @@ impl Writer {
     /// Scans up to a length that was seen under the lock, without it: what lies before cannot change, because a failed write is
     /// taken back under the lock under which it was made.
     fn scan_ahead(&self, state: &mut State, length: u64) -> Next {
-        let begun = Instant::now();
         state.looked_to = length;
         let State { open, history, .. } = state;
-        let scanned = match open {
+        let scanned = self.scanning(|| match open {
             Some(open) => history.catch_up(&*open.storage, length),
             None => Ok(CaughtUp::default()),
-        };
-        self.extend_deadlines(begun.elapsed());
+        });
         match scanned {
             Ok(caught) => {
                 if caught.restarted {

@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
@@ -33,6 +33,8 @@ pub(crate) struct Writer {
     pub(crate) ledger: Mutex<Ledger>,
     /// At most one sync of this file at a time: a failed one marks the pages of both clean.
     pub(crate) gate: Mutex<()>,
+    /// The write job scans without the lock, which the deadlines do not cover.
+    scanning: AtomicBool,
     started: Instant,
     used_at: AtomicU64,
 }
@@ -63,6 +65,7 @@ impl Writer {
             state: Mutex::new(State::new()),
             ledger: Mutex::new(Ledger::new()),
             gate: Mutex::default(),
+            scanning: AtomicBool::new(false),
             started: Instant::now(),
             used_at: AtomicU64::new(0),
         })
@@ -227,11 +230,20 @@ impl Writer {
         self.expire();
     }
 
-    /// Gives queued requests the time back that was spent scanning.
-    pub(crate) fn extend_deadlines(&self, by: Duration) {
-        for request in &locked(&self.queue).requests {
-            request.extend(by);
+    /// Scans; no deadline ends meanwhile, and queued requests get the time back that it took.
+    pub(crate) fn scanning<T>(&self, scan: impl FnOnce() -> T) -> T {
+        struct End<'a>(&'a Writer, Instant);
+        impl Drop for End<'_> {
+            fn drop(&mut self) {
+                for request in &locked(&self.0.queue).requests {
+                    request.extend(self.1.elapsed());
+                }
+                self.0.scanning.store(false, Ordering::Release);
+            }
         }
+        self.scanning.store(true, Ordering::Release);
+        let _end = End(self, Instant::now());
+        scan()
     }
 
     /// Rejects everything queued.
@@ -256,17 +268,20 @@ impl Writer {
 
     /// Tells those whose deadline is over that the lock was not free.
     fn expire(&self) {
+        const LOOK_AGAIN: Duration = Duration::from_millis(50);
         let now = Instant::now();
         let mut expired = Vec::new();
         let mut queue = locked(&self.queue);
+        let scanning = self.scanning.load(Ordering::Acquire);
         queue.requests.retain(|request| {
-            let over = request.is_queued() && request.expires_at() <= now;
+            let over = !scanning && request.is_queued() && request.expires_at() <= now;
             if over {
                 expired.push(request.clone());
             }
             request.is_queued() && !over
         });
         let next = queue.requests.iter().map(|request| request.expires_at()).min();
+        let next = next.map(|at| if scanning { at.max(now + LOOK_AGAIN) } else { at });
         if queue.alarm_at.is_some_and(|at| at <= now) {
             queue.alarm_at = None;
         }

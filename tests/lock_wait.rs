@@ -98,6 +98,26 @@ fn a_timeout_of_zero_tries_once() {
 }
 
 #[test]
+fn a_long_scan_before_the_first_append_is_not_taken_for_a_lock_that_is_held() {
+    let _alone = alone();
+    let mut log = vec![b' '; 5 << 20];
+    log.push(b'\n');
+    let machine = Machine::holding(&log);
+    let process = machine.start();
+    let scan = machine.hold(When::next(Kind::Read));
+    let pending = process.submit_to(PATH, &[&event(1)], within(50));
+    scan.arrived();
+    // The clock goes on: somebody else's deadline, which is later, is over.
+    machine.put("/machine/other.sage", b"");
+    let lock = machine.stranger_locks("/machine/other.sage");
+    let other = process.submit_to("/machine/other.sage", &[&event(2)], within(400));
+    assert_eq!(settle(other).unwrap_err().code(), Code::LockTimeout);
+    scan.release(Verdict::Go);
+    assert_eq!(settle(pending).unwrap()[0].seq, 1);
+    drop(lock);
+}
+
+#[test]
 fn each_caller_has_its_own_deadline() {
     let _alone = alone();
     let machine = Machine::holding(b"");
