@@ -230,7 +230,7 @@ async function main(args) {
       console.log(output);
       throw new Refusal(`without a mutation ${test} ${ran ? 'is not green' : 'runs nothing'}`);
     }
-    limits.set(test, Math.max(6, seconds * 8));
+    limits.set(test, Math.max(6, Math.min(seconds * 8, 10 + seconds * 2)));
   }
   console.log(`${tests.length} tests are green without a mutation`);
   const survivors = [];
