@@ -228,6 +228,13 @@ const batch = [
     tests: ['tests/model.rs::every_sequence'],
   },
   {
+    name: 'a number that was counted is forgotten on the way back',
+    file: 'src/history.rs',
+    find: 'self.marks.retain(|mark| mark.offset <= to.offset);\n        self.counted = Mark::default();',
+    replace: 'self.marks.retain(|mark| mark.offset <= to.offset);',
+    tests: ['src/history.rs::numbers_are_right'],
+  },
+  {
     name: 'the bytes before the scanned offset',
     file: 'src/history.rs',
     find: 'Ok(there == self.frontier.probe)',
@@ -486,6 +493,13 @@ const durability = [
 ];
 
 const settling = [
+  {
+    name: 'a scan is not taken for a lock that is held',
+    file: 'src/writer.rs',
+    find: 'let over = !scanning &&',
+    replace: 'let over = (MUTATED || !scanning) &&',
+    tests: ['tests/lock_wait.rs::a_long_scan'],
+  },
   {
     name: 'a request that is dropped settles',
     file: 'src/request.rs',
