@@ -19,7 +19,7 @@ const wanted = {
   'in-flight': ['ours'],
   batches: ['ours', ...c('C batch')],
   processes: ['ours', ...c('C crowd')],
-  many: ['ours'],
+  many: ['ours, 100 appends at a time', 'ours, all appends at once'],
   sizes: ['ours, 8,000', 'ours, empty'],
   cold: ['ours', 'ours, no side index', ...c('C newlines')],
   memory: ['ours', 'ours, no side index'],
