@@ -1,6 +1,8 @@
 'use strict';
 
-const { setImmediate } = require('node:timers');
+// A later turn of the event loop. Node.js delivers settlements in one turn for as long as more of them come
+// meanwhile: on a busy machine that is a whole file, slice by slice.
+const { setImmediate: nextTurn } = require('node:timers/promises');
 const { publishBatch, wantsBatches } = require('./diagnostics.js');
 const { fromFailure } = require('./errors.js');
 const { Port } = require('./native.js');
@@ -114,16 +116,6 @@ async function request(start, signal) {
     waiting.delete(id);
     if (signal) unfollow(signal, id);
   }
-}
-
-/**
- * Resolves in a later turn of the event loop. Node.js delivers settlements in one turn for as long as more of them
- * come meanwhile: on a busy machine that is a whole file, slice by slice.
- *
- * @returns {Promise<void>}
- */
-function nextTurn() {
-  return new Promise((resolve) => void setImmediate(resolve));
 }
 
 /** @param {Signal} [signal] */

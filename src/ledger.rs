@@ -8,7 +8,6 @@ use crate::batch::{Decision, Place};
 use crate::error::{Error, Written};
 use crate::history::{self, Frontier};
 use crate::indexing;
-use crate::permit::INDEXING;
 use crate::pool::{self, locked};
 use crate::proof::Proof;
 use crate::request::{BatchFacts, Durability, Outcome, Request, Warning};
@@ -262,18 +261,15 @@ impl Writer {
         }
         drop(ledger);
         let Some(me) = self.me.upgrade() else { return };
-        INDEXING.acquire(Box::new(move |permit| {
-            let making = EndIndexing(me);
-            let job = move || {
-                let me = &making.0;
-                if let Some(side) = indexing::make(&me.path, &stat, proved) {
-                    locked(&me.state).adopt(side, &stat);
-                }
-                drop(permit);
-            };
-            // Without a thread it is made another time.
-            let _ = pool::apart(Box::new(job));
-        }));
+        let making = EndIndexing(me);
+        let job = move || {
+            let me = &making.0;
+            if let Some(side) = indexing::make(&me.path, &stat, proved) {
+                locked(&me.state).adopt(side, &stat);
+            }
+        };
+        // Without a thread it is made another time.
+        let _ = pool::apart(Box::new(job));
     }
 
     /// After a panic in the sync job: what was to be synced counts as lost.

@@ -62,6 +62,7 @@ mod proof;
 mod pool;
 mod held;
 pub mod stats;
+#[cfg(feature = "node")]
 mod permit;
 pub mod request;
 mod batch;

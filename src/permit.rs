@@ -6,13 +6,9 @@ use std::sync::Mutex;
 use crate::pool::locked;
 
 /// Readers with an open file. With the writers' descriptors this stays below 256.
-#[cfg(feature = "node")]
 pub(crate) static READING: Permits = Permits::new(40);
 /// Logs being rewritten, with three descriptors each.
-#[cfg(feature = "node")]
 pub(crate) static MENDING: Permits = Permits::new(6);
-/// Side indexes being made.
-pub(crate) static INDEXING: Permits = Permits::new(1);
 
 type Waiter = Box<dyn FnOnce(Permit) + Send>;
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -43,16 +43,28 @@ pub(crate) fn alarm(at: Instant, job: Job) -> io::Result<()> {
     CLOCK.get_or_init(Clock::default).add(at, job)
 }
 
-/// Runs `job`, which takes long and much memory, on a thread of its own that ends with it: what the workers' allocators keep for the next time
-/// would be kept once for each. The caller sees to it that there is one such job at a time.
+/// Runs `job`, which takes long and much memory, on the one thread for such jobs, one after the other: what the workers' allocators keep for the
+/// next time would be kept once for each.
 ///
 /// # Errors
 /// When the system makes no thread; the job is dropped.
 pub(crate) fn apart(job: Job) -> io::Result<()> {
-    let work = move || {
-        let _ = catch_unwind(AssertUnwindSafe(job));
+    static JOBS: Mutex<Option<mpsc::Sender<Job>>> = Mutex::new(None);
+    let mut jobs = locked(&JOBS);
+    let sender = match &mut *jobs {
+        Some(sender) => sender,
+        none => {
+            let (sender, given) = mpsc::channel::<Job>();
+            let work = move || {
+                for job in given {
+                    let _ = catch_unwind(AssertUnwindSafe(job));
+                }
+            };
+            thread::Builder::new().name("chronicle-index".into()).spawn(work)?;
+            none.insert(sender)
+        }
     };
-    thread::Builder::new().name("chronicle-index".into()).spawn(work).map(drop)
+    sender.send(job).map_err(|_| io::Error::other("the thread for long jobs has ended"))
 }
 
 /// Does the parts of a work, by their numbers from 0, on this thread and on one more if a worker is idle, and gives what came of each.
@@ -312,7 +324,6 @@ impl Clock {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
-    use std::sync::mpsc;
 
     #[test]
     fn delayed_jobs_run_in_the_order_of_their_times() {
@@ -341,6 +352,20 @@ mod tests {
         for _ in 0..WORKERS * 3 {
             assert_eq!(receiver.recv_timeout(Duration::from_secs(30)).unwrap(), 50);
         }
+    }
+
+    #[test]
+    fn jobs_apart_run_one_after_the_other_on_one_thread() {
+        let (sender, receiver) = mpsc::channel();
+        apart(Box::new(|| panic!("on purpose"))).unwrap();
+        for number in 0..20 {
+            let sender = sender.clone();
+            apart(Box::new(move || sender.send((number, thread::current().id())).unwrap()))
+                .unwrap();
+        }
+        let done: Vec<_> = receiver.iter().take(20).collect();
+        assert!(done.iter().enumerate().all(|(at, (number, _))| at == *number));
+        assert!(done.iter().all(|(_, thread)| *thread == done[0].1));
     }
 
     #[test]
