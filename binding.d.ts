@@ -41,7 +41,10 @@ export declare class Port {
   panic(id: number): void
   /** Settles a request as cancelled unless its batch is being written. */
   cancel(id: number): void
-  /** Takes what is settled: id, outcome and text of each, one after the other. */
+  /**
+   * Takes what is settled: first the appends, number and outcome of each as one JSON array; then number, outcome and text of
+   * each other request.
+   */
   drain(): Array<number | string | null>
 }
 

@@ -70,7 +70,7 @@ describe('ChronicleError', () => {
 describe('a panic in the native part', () => {
   it('is an outcome like others, and the process lives on', async () => {
     const outcome = await new Promise<string>((resolve) => {
-      const port = new binding.Port(() => resolve(port.drain()[1]));
+      const port = new binding.Port(() => resolve(port.drain()[2]));
       port.panic(1);
     });
     expect(JSON.parse(outcome).error).toMatchObject({ code: 'EIO' });

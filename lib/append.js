@@ -24,7 +24,7 @@ const MOST_PENDING = 256 * 1024 * 1024;
  * @param {unknown} [options]
  * @returns {Promise<Receipt>}
  */
-async function append(path, event, options) {
+function append(path, event, options) {
   return appendOne(path, event, options);
 }
 
@@ -44,7 +44,7 @@ async function appendEvent(path, event, options) {
  * @param {unknown} [options] or the lock timeout in milliseconds
  * @returns {Promise<Receipt>}
  */
-async function appendEventWithId(path, event, options) {
+function appendEventWithId(path, event, options) {
   return appendOne(path, event, timeoutOrOptions(options), { requireId: true });
 }
 

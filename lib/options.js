@@ -178,6 +178,23 @@ const FLUSH = { timeoutMs: milliseconds };
 // 49 days: more than any wait, and it fits 32 bits.
 const LONGEST_MS = 2 ** 32 - 1;
 
+/** @type {WeakMap<Record<string, Kind>, [string, Kind][]>} */
+const listed = new WeakMap();
+
+/**
+ * The options a function knows, listed once: listing them for each append took a tenth of its time.
+ *
+ * @param {Record<string, Kind>} known
+ */
+function entriesOf(known) {
+  let entries = listed.get(known);
+  if (entries === undefined) {
+    entries = Object.entries(known);
+    listed.set(known, entries);
+  }
+  return entries;
+}
+
 /**
  * Reads the options a function knows out of what its caller gave. What is undefined is absent.
  *
@@ -200,7 +217,7 @@ function readOptions(given, known) {
     }
     const memory = /** @type {Record<symbol, unknown>} */ (given)[MEMORY];
     if (memory !== undefined) options[MEMORY] = memory;
-    for (const [key, kind] of Object.entries(known)) {
+    for (const [key, kind] of entriesOf(known)) {
       const value = /** @type {Record<string, unknown>} */ (given)[key];
       if (value === undefined) continue;
       if (!kind.test(value)) wrong ??= `option ${key} must be ${kind.must}`;

@@ -10,7 +10,7 @@ const { warn } = require('./warnings.js');
 
 /**
  * @typedef {import('../index.d.ts').AbortSignalLike} Signal
- * @typedef {{ outcome: string, text: string | null }} Settlement
+ * @typedef {{ outcome: string | object, text: string | null }} Settlement
  */
 
 /** @type {Map<number, (settlement: Settlement) => void>} */
@@ -45,18 +45,29 @@ function openPort() {
 /** Called by the binding when settlements wait. */
 function deliver() {
   const settled = openPort().drain();
-  for (let i = 0; i < settled.length; i += 3) {
-    if (settled[i] === 0) {
-      publishBatch(JSON.parse(String(settled[i + 1])));
-      continue;
-    }
-    const resolve = waiting.get(Number(settled[i]));
-    const text = settled[i + 2];
-    resolve?.({
-      outcome: String(settled[i + 1]),
-      text: typeof text === 'string' ? text : null,
-    });
+  const [appends] = settled;
+  if (appends !== null) {
+    const ended = JSON.parse(String(appends));
+    for (let i = 0; i < ended.length; i += 2)
+      settle(ended[i], { outcome: ended[i + 1], text: null });
   }
+  for (let i = 1; i < settled.length; i += 3) {
+    const id = Number(settled[i]);
+    const outcome = String(settled[i + 1]);
+    const text = settled[i + 2];
+    if (id === 0) publishBatch(JSON.parse(outcome));
+    else settle(id, { outcome, text: typeof text === 'string' ? text : null });
+  }
+}
+
+/**
+ * @param {number} id
+ * @param {Settlement} settlement
+ */
+function settle(id, settlement) {
+  const resolve = waiting.get(id);
+  waiting.delete(id);
+  resolve?.(settlement);
 }
 
 /** An id that no request under way has; it fits a 32-bit integer. */
@@ -102,20 +113,28 @@ function unfollow(signal, id) {
  * @param {Signal} [signal]
  * @returns {Promise<Settlement>}
  */
-async function request(start, signal) {
-  const opened = openPort();
-  const id = nextId();
-  try {
-    if (signal) follow(signal, id);
-    throwIfAborted(signal);
-    return await new Promise((resolve) => {
+function request(start, signal) {
+  return new Promise((resolve) => {
+    const opened = openPort();
+    const id = nextId();
+    if (signal) {
+      follow(signal, id);
+      waiting.set(id, (settlement) => {
+        unfollow(signal, id);
+        resolve(settlement);
+      });
+    } else {
       waiting.set(id, resolve);
+    }
+    try {
+      throwIfAborted(signal);
       start(opened, id);
-    });
-  } finally {
-    waiting.delete(id);
-    if (signal) unfollow(signal, id);
-  }
+    } catch (error) {
+      waiting.delete(id);
+      if (signal) unfollow(signal, id);
+      throw error;
+    }
+  });
 }
 
 /** @param {Signal} [signal] */
@@ -139,14 +158,15 @@ function reasonOf(signal) {
  * What an outcome holds. To be called after the await, in the function whose caller is to be seen
  * in the error's stack.
  *
- * @param {string} outcome
+ * @param {string | object} outcome its JSON text, or what that says
  * @param {{ signal?: Signal, path?: string, first?: number, single?: boolean }} [of] `path`: of an
  *   error that names none; `first`: the place of the request's first event in the caller's batch;
  *   `single`: of one event, which has no place
  */
 function unwrap(outcome, { signal, path, first = 0, single = false } = {}) {
-  const { ok, error, cancelled, warnings } = JSON.parse(outcome);
-  for (const { code, message } of warnings ?? []) warn(code, message);
+  const said = typeof outcome === 'string' ? JSON.parse(outcome) : outcome;
+  const { ok, error, cancelled, warnings } = said;
+  if (warnings) for (const { code, message } of warnings) warn(code, message);
   if (cancelled) throw reasonOf(signal);
   if (error) {
     const index = single || error.index === undefined ? undefined : first + error.index;

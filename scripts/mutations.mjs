@@ -554,21 +554,28 @@ const bounds = [
   },
   {
     name: 'what is pending is bounded',
-    file: 'src/shared.rs',
-    find: 'pending.bytes.saturating_add(bytes) > MOST_PENDING',
-    replace: 'false',
+    file: 'src/pending.rs',
+    find: '.filter(|sum| *sum <= most)',
+    replace: '',
     tests: ['__test__/limits.spec.ts::ENOBUFS'],
   },
   {
     name: 'what is settled is pending no more',
-    file: 'src/shared.rs',
-    find: 'pending.requests -= 1;',
-    replace: '',
+    file: 'src/pending.rs',
+    find: 'self.requests.fetch_sub(1, Ordering::SeqCst) == 1',
+    replace: 'self.requests.load(Ordering::SeqCst) == 1',
     tests: ['tests/lock_wait.rs::a_flush_waits'],
   },
 ];
 
 const sideIndex = [
+  {
+    name: 'who waits for what is pending is woken by the last',
+    file: 'src/pending.rs',
+    find: 'was_last && self.waiting.load(Ordering::SeqCst) > 0',
+    replace: 'was_last && self.waiting.load(Ordering::SeqCst) > 1',
+    tests: ['src/pending.rs::whoever_waits_is_woken_by_the_last_one'],
+  },
   {
     name: 'the owner of a side index',
     file: 'src/side_index.rs',

@@ -129,9 +129,9 @@ impl Batch {
     ///
     /// # Errors
     /// `ECONFLICT`, `EVALIDATION` for a chained event that became too long, and what a look-up met.
-    pub(crate) fn decide(
+    pub(crate) fn decide<'a>(
         &mut self,
-        events: &[Event],
+        events: impl Iterator<Item = &'a Event>,
         single: bool,
         options: &AppendOptions,
         past: &mut dyn Past,
@@ -142,7 +142,7 @@ impl Batch {
             let decision = self.decide_one(event, options, &mut asked, past);
             decision.map_err(|error| if single { error } else { error.with_index(index) })
         };
-        let decisions: Result<Vec<Decision>> = events.iter().enumerate().map(decide).collect();
+        let decisions: Result<Vec<Decision>> = events.enumerate().map(decide).collect();
         if decisions.is_err() {
             self.buffer.truncate(mark.0);
             self.new.truncate(mark.1);

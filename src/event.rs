@@ -1,26 +1,36 @@
 //! An event as it goes into a log: checked, on one line, with its id.
 
-use std::borrow::Cow;
+use std::cell::RefCell;
 use std::fmt;
 use std::sync::Arc;
 
 use memchr::memchr2;
 use sha2::{Digest, Sha256};
 
-use crate::canonical::{Form, canonicalize};
+use crate::canonical::{Draft, Form, canonicalize};
 use crate::envelope::{Envelope, invalid};
 use crate::error::{Error, Result};
-use crate::json::{self, Fault, Visit};
+use crate::json::{self, Fault, Shape, Visit};
 use crate::string;
 
 pub use crate::json::MAX_LINE;
 
 /// What an id and a chain add to a line.
-const ROOM: usize = 192;
+pub(crate) const ROOM: usize = 192;
 
 /// An event id or idempotency key: any string that is not empty, as WTF-8. Cheap to clone.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct Id(Arc<[u8]>);
+#[derive(Clone)]
+pub struct Id(Bytes);
+
+/// Those of a computed id stand in the value itself: memory of its own would be made by one thread and freed by another, both waiting for the
+/// allocator's lock.
+#[derive(Clone)]
+enum Bytes {
+    Short { bytes: [u8; SHORT], length: u8 },
+    Long(Arc<[u8]>),
+}
+
+const SHORT: usize = 64;
 
 impl Id {
     /// The id made of these WTF-8 bytes; none if there are none, or if no JSON string could hold
@@ -31,28 +41,62 @@ impl Id {
         string::escape_into(wtf8, &mut token);
         let inside = token.get(1..token.len() - 1).unwrap_or_default();
         let holds = std::str::from_utf8(inside).is_ok() && *string::unescape(inside) == *wtf8;
-        (holds && !wtf8.is_empty()).then(|| Id(wtf8.into()))
+        (holds && !wtf8.is_empty()).then(|| Id::of(wtf8))
+    }
+
+    fn of(wtf8: &[u8]) -> Id {
+        let mut bytes = [0; SHORT];
+        match (bytes.get_mut(..wtf8.len()), u8::try_from(wtf8.len())) {
+            (Some(room), Ok(length)) => {
+                room.copy_from_slice(wtf8);
+                Id(Bytes::Short { bytes, length })
+            }
+            _ => Id(Bytes::Long(wtf8.into())),
+        }
     }
 
     /// The id that is the value of a member of valid JSON, unescaped; none if it is empty.
     pub(crate) fn of_member(value: &[u8]) -> Option<Id> {
-        (!value.is_empty()).then(|| Id(value.into()))
+        (!value.is_empty()).then(|| Id::of(value))
     }
 
     /// Its WTF-8 bytes.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        match &self.0 {
+            Bytes::Short { bytes, length } => bytes.get(..usize::from(*length)).unwrap_or_default(),
+            Bytes::Long(bytes) => bytes,
+        }
     }
 
     /// Appends it as a JSON string.
     pub fn to_json(&self, out: &mut Vec<u8>) {
-        string::escape_into(&self.0, out);
+        string::escape_into(self.as_bytes(), out);
+    }
+}
+
+impl PartialEq for Id {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for Id {}
+
+impl std::hash::Hash for Id {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.as_bytes().hash(state);
+    }
+}
+
+impl fmt::Debug for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Id({:?})", self.to_string())
     }
 }
 
 impl fmt::Display for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&String::from_utf8_lossy(&self.0))
+        f.write_str(&String::from_utf8_lossy(self.as_bytes()))
     }
 }
 
@@ -101,8 +145,13 @@ impl Event {
     /// its tokens where there is a line break, is dropped. A computed `eventId` is put right behind
     /// `type`, the key of the rules is put last.
     pub fn parse(text: &[u8], rules: &Rules) -> Result<Event> {
-        let text = one_line(text)?;
-        let envelope = Envelope::of(&text)?;
+        Event::made_of(text.to_vec(), rules)
+    }
+
+    /// [`Event::parse`], of a text that becomes the line.
+    pub fn made_of(text: Vec<u8>, rules: &Rules) -> Result<Event> {
+        let mut line = one_line(text)?;
+        let envelope = Envelope::of(&line)?;
         envelope.check(rules.lenient)?;
         let id = envelope.text("eventId");
         if id.is_none() && rules.require_id {
@@ -110,7 +159,7 @@ impl Event {
         }
         let own_key = envelope.text("idempotencyKey");
         if let (Some(own), Some(option)) = (&own_key, &rules.idempotency_key)
-            && **own != *option.0
+            && **own != *option.as_bytes()
         {
             return Err(envelope.fault("has another idempotencyKey than the option says"));
         }
@@ -118,15 +167,10 @@ impl Event {
             check_chain(&envelope, rules)?;
         }
 
-        let mut line = Vec::with_capacity(text.len() + ROOM);
-        line.extend_from_slice(&text);
-        let mut event = Event {
-            line,
-            id: id.map(|id| Id(id.as_ref().into())),
-            key: own_key.map(|key| Id(key.as_ref().into())),
-            type_end: envelope.end_of("type").unwrap_or_default(),
-            chained_later: rules.chain,
-        };
+        let [id, key] = [id, own_key].map(|name| name.map(|name| Id::of(&name)));
+        let type_end = envelope.end_of("type").unwrap_or_default();
+        line.reserve(ROOM);
+        let mut event = Event { line, id, key, type_end, chained_later: rules.chain };
         if event.key.is_none()
             && let Some(key) = &rules.idempotency_key
         {
@@ -134,7 +178,7 @@ impl Event {
         }
         if rules.chain {
             if event.key.is_none() {
-                event.add_key(Id(compute_id(&event.line)?.into()));
+                event.add_key(Id::of(&compute_id(&event.line)?));
             }
         } else if event.id.is_none() && rules.compute_id {
             event.add_id()?;
@@ -199,7 +243,7 @@ impl Event {
         if let Some(behind_type) = self.line.get_mut(self.type_end..) {
             behind_type.rotate_right(added);
         }
-        self.id = Some(Id(id.into()));
+        self.id = Some(Id::of(&id));
         Ok(())
     }
 
@@ -240,7 +284,24 @@ pub fn same_canonical(a: &[u8], b: &[u8]) -> bool {
 }
 
 fn hash(text: &[u8], form: Form) -> Result<[u8; 64]> {
-    Ok(hash_of(&canonical_event(text, form)?))
+    /// A longer one would leave its memory with the thread.
+    const LONG: usize = 1 << 20;
+    thread_local! {
+        static USED: RefCell<(Draft, Vec<u8>)> = RefCell::default();
+    }
+    if text.len() > LONG {
+        return Ok(hash_of(&canonical_event(text, form)?));
+    }
+    USED.with_borrow_mut(|(draft, canonical)| {
+        match draft.read(text, form, Some("eventId")).map_err(invalid)? {
+            Shape::Object => {
+                canonical.clear();
+                draft.write(text, canonical);
+                Ok(hash_of(canonical))
+            }
+            Shape::Array | Shape::Scalar => Err(invalid(Fault::NotAnObject)),
+        }
+    })
 }
 
 /// The lower-case hexadecimal SHA-256.
@@ -288,15 +349,17 @@ fn check_chain(envelope: &Envelope, rules: &Rules) -> Result<()> {
 
 /// The text without whitespace around it, and without any between its tokens if a line break is
 /// there: a line break inside a string would be no JSON.
-fn one_line(text: &[u8]) -> Result<Cow<'_, [u8]>> {
+fn one_line(mut text: Vec<u8>) -> Result<Vec<u8>> {
     let solid = |byte: &u8| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
-    let from = text.iter().position(solid).unwrap_or(text.len());
-    let to = text.iter().rposition(solid).map_or(from, |last| last + 1);
-    let trimmed = text.get(from..to).unwrap_or_default();
-    let text = match memchr2(b'\n', b'\r', trimmed) {
-        Some(_) => Cow::Owned(compact(trimmed)?),
-        None => Cow::Borrowed(trimmed),
-    };
+    let to = text.iter().rposition(solid).map_or(0, |last| last + 1);
+    text.truncate(to);
+    let from = text.iter().position(solid).unwrap_or_default();
+    if from > 0 {
+        text.drain(..from);
+    }
+    if memchr2(b'\n', b'\r', &text).is_some() {
+        text = compact(&text)?;
+    }
     if text.len() > MAX_LINE {
         return Err(too_long(text.len()));
     }

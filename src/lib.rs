@@ -60,6 +60,7 @@ mod indexing;
 mod proof;
 
 mod pool;
+mod pending;
 mod held;
 pub mod stats;
 #[cfg(feature = "node")]

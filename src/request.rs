@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result, Written};
 use crate::event::{Event, Id, Rules};
+use crate::pending::Pending;
 use crate::pool::{self, locked};
 
 /// What is done about an id that is in the log with another content.
@@ -147,8 +148,61 @@ pub struct Warning {
     pub message: String,
 }
 
-/// Called once with the outcome, on a thread of the pool.
-pub type Completion = Box<dyn FnOnce(Outcome) + Send>;
+/// Who is told how an append ended: once, on a thread of the pool or on the one that submits.
+pub enum Completion {
+    /// A call.
+    Once(Box<dyn FnOnce(Outcome) + Send>),
+    /// Somebody who is told of many, and the number of this one: it takes no memory that one thread makes and another frees.
+    Of(Arc<dyn Settles>, u32),
+}
+
+/// Is told how appends ended.
+pub trait Settles: Send + Sync {
+    /// The append with this number ended.
+    fn settle(&self, number: u32, outcome: Outcome);
+}
+
+impl Completion {
+    /// A call.
+    pub fn once(told: impl FnOnce(Outcome) + Send + 'static) -> Self {
+        Completion::Once(Box::new(told))
+    }
+
+    pub(crate) fn tell(self, outcome: Outcome) {
+        match self {
+            Completion::Once(told) => told(outcome),
+            Completion::Of(told, number) => told.settle(number, outcome),
+        }
+    }
+}
+
+/// The events of an append, in memory that is freed by whoever has it last: best the thread that made it.
+pub(crate) struct Items(Vec<Item>);
+
+struct Item {
+    /// Until it is checked.
+    text: Mutex<Vec<u8>>,
+    event: OnceLock<Event>,
+}
+
+impl Items {
+    pub(crate) fn new(texts: impl IntoIterator<Item = Vec<u8>>) -> Arc<Items> {
+        let item = |text| Item { text: Mutex::new(text), event: OnceLock::new() };
+        Arc::new(Items(texts.into_iter().map(item).collect()))
+    }
+
+    /// Bytes that count as pending.
+    pub(crate) fn bytes(&self) -> usize {
+        self.0.iter().map(|item| locked(&item.text).len() + 256).sum()
+    }
+
+    fn prepare(&self, index: usize, rules: &Rules) -> Result<()> {
+        let Some(item) = self.0.get(index) else { return Err(abandoned()) };
+        let text = std::mem::take(&mut *locked(&item.text));
+        let _ = item.event.set(Event::made_of(text, rules)?);
+        Ok(())
+    }
+}
 
 const QUEUED: u8 = 0;
 const TAKEN: u8 = 1;
@@ -157,9 +211,9 @@ const SETTLED: u8 = 2;
 /// One append under way: one event or the events of a batch that succeed or fail together. Whatever becomes of it, its
 /// completion is called exactly once; a request that is dropped unsettled says that something went wrong.
 pub(crate) struct Request {
-    texts: Mutex<Vec<Vec<u8>>>,
-    events: std::sync::OnceLock<Vec<Event>>,
-    pub(crate) options: AppendOptions,
+    items: Arc<Items>,
+    is_prepared: AtomicBool,
+    pub(crate) options: Arc<AppendOptions>,
     /// One event given alone: errors do not name an index.
     single: bool,
     pub(crate) bytes: usize,
@@ -169,20 +223,24 @@ pub(crate) struct Request {
     tried: AtomicBool,
     preparing: AtomicBool,
     completion: Mutex<Option<Completion>>,
+    /// Where it was counted in.
+    pending: Arc<Pending>,
 }
 
 impl Request {
+    /// One that was counted in with its bytes.
     pub(crate) fn new(
-        texts: Vec<Vec<u8>>,
+        items: Arc<Items>,
         single: bool,
-        options: AppendOptions,
+        options: Arc<AppendOptions>,
         completion: Completion,
+        (pending, bytes): (Arc<Pending>, usize),
     ) -> Self {
         let now = Instant::now();
         Request {
-            bytes: texts.iter().map(|text| text.len() + 256).sum(),
-            texts: Mutex::new(texts),
-            events: std::sync::OnceLock::new(),
+            bytes,
+            items,
+            is_prepared: AtomicBool::new(false),
             deadline: Mutex::new(later(now, options.lock_timeout)),
             options,
             single,
@@ -191,41 +249,37 @@ impl Request {
             tried: AtomicBool::new(false),
             preparing: AtomicBool::new(false),
             completion: Mutex::new(Some(completion)),
+            pending,
         }
     }
 
     /// Checks the events and computes their ids, once.
     pub(crate) fn prepare(&self) -> Result<()> {
-        if self.events.get().is_some() {
+        if self.is_prepared() {
             return Ok(());
         }
         let begun = Instant::now();
         self.preparing.store(true, Ordering::Relaxed);
-        let texts = std::mem::take(&mut *locked(&self.texts));
-        if texts.is_empty() {
-            return Err(abandoned());
-        }
-        let rules = self.options.rules.clone();
-        let single = self.single;
-        let events = in_parts(texts, move |index, text| {
-            Event::parse(text, &rules)
-                .map_err(|error| if single { error } else { error.with_index(index) })
+        let (items, options, single) = (self.items.clone(), self.options.clone(), self.single);
+        let prepared = in_parts(items.0.len(), move |index| {
+            let prepared = items.prepare(index, &options.rules);
+            prepared.map_err(|error| if single { error } else { error.with_index(index) })
         });
-        let events = events.into_iter().collect::<Result<Vec<_>>>();
         // The deadline covers the queue and the lock, not the hashing of a long event.
         self.extend(begun.elapsed());
         self.preparing.store(false, Ordering::Relaxed);
-        let _ = self.events.set(events?);
+        prepared.into_iter().collect::<Result<()>>()?;
+        self.is_prepared.store(true, Ordering::Release);
         Ok(())
     }
 
     /// The checked events; none before [`Request::prepare`].
-    pub(crate) fn events(&self) -> &[Event] {
-        self.events.get().map_or(&[], Vec::as_slice)
+    pub(crate) fn events(&self) -> impl Iterator<Item = &Event> {
+        self.items.0.iter().filter_map(|item| item.event.get())
     }
 
     pub(crate) fn is_prepared(&self) -> bool {
-        self.events.get().is_some()
+        self.is_prepared.load(Ordering::Acquire)
     }
 
     pub(crate) fn is_single(&self) -> bool {
@@ -300,8 +354,18 @@ impl Request {
     fn complete(&self, outcome: Outcome) {
         let completion = locked(&self.completion).take();
         if let Some(completion) = completion {
-            completion(outcome);
+            let _counted = Counted(self);
+            completion.tell(outcome);
         }
+    }
+}
+
+/// A pending request: counted out after its completion was called, also when that panics.
+struct Counted<'a>(&'a Request);
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.pending.discharge(self.0.bytes);
     }
 }
 
@@ -315,21 +379,21 @@ impl Drop for Request {
     }
 }
 
-/// What `work` makes of each item and its index, in their order; many are shared with another thread. This and what [`crate::history::History::absorb_written`] saves took 40 % off a batch of 1,000.
-pub(crate) fn in_parts<T: Send + Sync + 'static, R: Send + 'static>(
-    items: Vec<T>,
-    work: impl Fn(usize, &T) -> R + Send + Sync + 'static,
+/// What `work` makes of each index below `count`, in their order; many are shared with another thread. This and what
+/// [`crate::history::History::absorb_written`] saves took 40 % off a batch of 1,000.
+pub(crate) fn in_parts<R: Send + 'static>(
+    count: usize,
+    work: impl Fn(usize) -> R + Send + Sync + 'static,
 ) -> Vec<R> {
     const PART: usize = 64;
-    if items.len() < 2 * PART {
-        return items.iter().enumerate().map(|(index, item)| work(index, item)).collect();
+    if count < 2 * PART {
+        return (0..count).map(work).collect();
     }
-    let parts = items.len().div_ceil(PART);
     let part = move |number: usize| {
-        let numbered = items.iter().enumerate().skip(number * PART).take(PART);
-        numbered.map(|(index, item)| work(index, item)).collect::<Vec<R>>()
+        let from = number * PART;
+        (from..count.min(from + PART)).map(&work).collect::<Vec<R>>()
     };
-    pool::share(parts, part).into_iter().flatten().collect()
+    pool::share(count.div_ceil(PART), part).into_iter().flatten().collect()
 }
 
 /// The error of a request whose thread ended before it was settled.

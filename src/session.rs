@@ -133,15 +133,15 @@ impl Session {
         path: &ChroniclePath,
         texts: Vec<Vec<u8>>,
         single: bool,
-        options: AppendOptions,
+        options: impl Into<Arc<AppendOptions>>,
         completion: Completion,
     ) -> Result<Ticket> {
         let accepted = self
             .accept(path)
             .map_err(|error| error.with_path(path.as_path()).with_written(Written::No))?;
-        let completion = Box::new(move |outcome| {
+        let completion = Completion::once(move |outcome| {
             let _accepted = accepted;
-            completion(outcome);
+            completion.tell(outcome);
         });
         Ok(self.0.registry.submit(path, texts, single, options, completion))
     }
@@ -157,7 +157,7 @@ impl Session {
         options: AppendOptions,
     ) -> Result<Vec<Receipt>> {
         let (sender, receiver) = mpsc::channel();
-        let completion = Box::new(move |outcome| {
+        let completion = Completion::once(move |outcome| {
             let _ = sender.send(outcome);
         });
         let single = texts.len() == 1;

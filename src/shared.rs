@@ -3,10 +3,11 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
 
 use crate::error::{Error, Written};
+use crate::pending::Pending;
 use crate::platform;
 use crate::pool::locked;
 use crate::stats::{Counters, Stats};
@@ -31,8 +32,7 @@ pub(crate) struct Shared {
 /// What the registries of a process share.
 struct Common {
     counters: Counters,
-    pending: Mutex<Pending>,
-    drained: Condvar,
+    pending: Arc<Pending>,
     /// Files whose lock is waited for: the more, the less often each is tried.
     waiting: AtomicUsize,
     /// The next pause's spread, another one in each process.
@@ -42,21 +42,12 @@ struct Common {
     warned: Mutex<HashMap<u64, ()>>,
 }
 
-#[derive(Default)]
-struct Pending {
-    requests: usize,
-    bytes: usize,
-    /// Threads that wait until nothing is pending: telling nobody costs a system call.
-    flushing: usize,
-}
-
 impl Shared {
     pub(crate) fn new(disk: Arc<dyn Disk>) -> Self {
         let seed = u64::from(std::process::id()).wrapping_mul(0x2545_f491_4f6c);
         let common = Arc::new(Common {
             counters: Counters::default(),
-            pending: Mutex::default(),
-            drained: Condvar::new(),
+            pending: Arc::default(),
             waiting: AtomicUsize::new(0),
             spread: AtomicU64::new(seed),
             honoured: Mutex::default(),
@@ -75,8 +66,8 @@ impl Shared {
     }
 
     pub(crate) fn stats(&self) -> Stats {
-        let pending = locked(&self.common.pending);
-        self.common.counters.read(pending.requests, pending.bytes)
+        let (requests, bytes) = self.common.pending.now();
+        self.common.counters.read(requests, bytes)
     }
 
     /// Counts a file whose lock is waited for in, or out.
@@ -89,47 +80,18 @@ impl Shared {
     }
 
     /// Counts a request in, unless too much is pending.
-    pub(crate) fn admit(&self, bytes: usize) -> Result<(), Error> {
-        let mut pending = locked(&self.common.pending);
-        if pending.bytes.saturating_add(bytes) > MOST_PENDING {
-            let cause = platform::no_buffers();
-            let message = format!("more than {} MiB of events are pending", MOST_PENDING >> 20);
-            return Err(Error::io(message, "append", cause).with_written(Written::No));
+    pub(crate) fn admit(&self, bytes: usize) -> Result<Arc<Pending>, Error> {
+        if self.common.pending.admit(bytes, MOST_PENDING) {
+            return Ok(self.common.pending.clone());
         }
-        pending.requests += 1;
-        pending.bytes += bytes;
-        Ok(())
-    }
-
-    /// Counts a settled request out.
-    pub(crate) fn discharge(&self, bytes: usize) {
-        let mut pending = locked(&self.common.pending);
-        pending.requests -= 1;
-        pending.bytes -= bytes;
-        if pending.requests == 0 && pending.flushing > 0 {
-            self.common.drained.notify_all();
-        }
+        let cause = platform::no_buffers();
+        let message = format!("more than {} MiB of events are pending", MOST_PENDING >> 20);
+        Err(Error::io(message, "append", cause).with_written(Written::No))
     }
 
     /// Waits until nothing is pending; false when something still is after `timeout`.
     pub(crate) fn flush(&self, timeout: Duration) -> bool {
-        let deadline = Instant::now().checked_add(timeout);
-        let mut pending = locked(&self.common.pending);
-        pending.flushing += 1;
-        while pending.requests > 0 {
-            let left = deadline.map_or(timeout, |at| at.saturating_duration_since(Instant::now()));
-            if left.is_zero() {
-                break;
-            }
-            pending = self
-                .common
-                .drained
-                .wait_timeout(pending, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
-        }
-        pending.flushing -= 1;
-        pending.requests == 0
+        self.common.pending.wait(timeout)
     }
 
     /// Makes room for one more descriptor and counts it to `writer`.

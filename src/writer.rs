@@ -39,12 +39,24 @@ pub(crate) struct Writer {
     used_at: AtomicU64,
 }
 
+/// Requests in their order: those that are ready for a batch, then the others. Who is checking some has taken them out.
 #[derive(Default)]
 struct Queue {
-    requests: VecDeque<Arc<Request>>,
+    ready: VecDeque<Arc<Request>>,
+    fresh: VecDeque<Arc<Request>>,
     /// A write job is running, ready to run or waiting for its next try.
     writing: bool,
     alarm_at: Option<Instant>,
+}
+
+impl Queue {
+    fn is_empty(&self) -> bool {
+        self.ready.is_empty() && self.fresh.is_empty()
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Arc<Request>> {
+        self.ready.iter().chain(&self.fresh)
+    }
 }
 
 /// When the write job has to run again.
@@ -76,7 +88,7 @@ impl Writer {
         self.touch();
         let expires_at = request.expires_at();
         let mut queue = locked(&self.queue);
-        queue.requests.push_back(request);
+        queue.fresh.push_back(request);
         let start = !std::mem::replace(&mut queue.writing, true);
         let armed = self.arm(&mut queue, expires_at);
         drop(queue);
@@ -103,7 +115,7 @@ impl Writer {
     pub(crate) fn is_forgettable(&self, idle: Duration) -> bool {
         let quiet = {
             let queue = locked(&self.queue);
-            !queue.writing && queue.requests.is_empty()
+            !queue.writing && queue.is_empty()
         };
         quiet
             && self.last_used().elapsed() >= idle
@@ -145,8 +157,7 @@ impl Writer {
     /// Whether the write job is needed again. Clears its mark in the same step as it looks, so that nothing submitted is left lying.
     pub(crate) fn after_write(&self) -> Next {
         let mut queue = locked(&self.queue);
-        queue.requests.retain(|request| request.is_queued());
-        if queue.requests.is_empty() {
+        if queue.is_empty() {
             queue.writing = false;
             Next::Done
         } else {
@@ -156,26 +167,44 @@ impl Writer {
 
     /// Checks queued events and computes their ids, before the lock is asked for. Says whether any is ready for a batch.
     pub(crate) fn prepare(&self) -> bool {
-        let fresh: Vec<Arc<Request>> = {
-            let queue = locked(&self.queue);
-            let unprepared = queue.requests.iter().filter(|request| !request.is_prepared());
+        let fresh: Arc<[Arc<Request>]> = {
+            let mut queue = locked(&self.queue);
             let mut bytes = 0;
-            unprepared
-                .take_while(|request| {
-                    bytes += request.bytes;
-                    bytes - request.bytes < BATCH
-                })
-                .cloned()
-                .collect()
+            let within = |request: &&Arc<Request>| {
+                bytes += request.bytes;
+                bytes - request.bytes < BATCH
+            };
+            let count = queue.fresh.iter().take_while(within).count();
+            queue.fresh.drain(..count).collect()
         };
-        let prepared =
-            in_parts(fresh, |_, request| request.prepare().map_err(|e| (e, request.clone())));
-        for (error, request) in prepared.into_iter().filter_map(Result::err) {
-            request.settle_queued(Outcome::Failed(self.about(error.with_written(Written::No))));
+        let unprepared = fresh.clone();
+        let prepared = in_parts(fresh.len(), move |index| {
+            unprepared.get(index).map_or(Ok(()), |request| request.prepare())
+        });
+        for (request, prepared) in fresh.iter().zip(prepared) {
+            if let Err(error) = prepared {
+                request.settle_queued(Outcome::Failed(self.about(error.with_written(Written::No))));
+            }
         }
         let mut queue = locked(&self.queue);
-        queue.requests.retain(|request| request.is_queued());
-        queue.requests.iter().any(|request| request.is_prepared())
+        let mut armed = Ok(());
+        for request in fresh.iter().filter(|request| request.is_queued()) {
+            // The alarm may have rung while nobody saw them.
+            armed = armed.and(self.arm(&mut queue, request.expires_at()));
+            queue.ready.push_back(request.clone());
+        }
+        while queue.ready.front().is_some_and(|request| !request.is_queued()) {
+            queue.ready.pop_front();
+        }
+        let is_ready = !queue.ready.is_empty();
+        drop(queue);
+        if let Err(error) = armed {
+            self.reject_queued(
+                &Error::io("cannot start a thread", "clone", error).with_written(Written::No),
+            );
+            return false;
+        }
+        is_ready
     }
 
     /// Takes prepared requests out of the queue for one batch, in their order.
@@ -183,14 +212,8 @@ impl Writer {
         let mut queue = locked(&self.queue);
         let mut batch = Vec::new();
         let mut bytes = 0;
-        while bytes < BATCH
-            && (batch.is_empty() || !only_one)
-            && queue
-                .requests
-                .front()
-                .is_some_and(|request| request.is_prepared() || !request.is_queued())
-        {
-            let Some(request) = queue.requests.pop_front() else {
+        while bytes < BATCH && (batch.is_empty() || !only_one) {
+            let Some(request) = queue.ready.pop_front() else {
                 break;
             };
             if request.take() {
@@ -208,7 +231,7 @@ impl Writer {
         for request in requests.into_iter().rev() {
             request.put_back();
             let expires_at = request.expires_at();
-            queue.requests.push_front(request);
+            queue.ready.push_front(request);
             armed = armed.and(self.arm(&mut queue, expires_at));
         }
         let start = !std::mem::replace(&mut queue.writing, true);
@@ -223,9 +246,7 @@ impl Writer {
     /// The lock was tried for all that is queued and prepared. Those whose time is over are told at once.
     pub(crate) fn tried_in_vain(&self) {
         let queue = locked(&self.queue);
-        for request in queue.requests.iter().filter(|request| request.is_prepared()) {
-            request.mark_tried();
-        }
+        queue.ready.iter().for_each(|request| request.mark_tried());
         drop(queue);
         self.expire();
     }
@@ -235,7 +256,7 @@ impl Writer {
         struct End<'a>(&'a Writer, Instant);
         impl Drop for End<'_> {
             fn drop(&mut self) {
-                for request in &locked(&self.0.queue).requests {
+                for request in locked(&self.0.queue).all() {
                     request.extend(self.1.elapsed());
                 }
                 self.0.scanning.store(false, Ordering::Release);
@@ -248,8 +269,11 @@ impl Writer {
 
     /// Rejects everything queued.
     pub(crate) fn reject_queued(&self, error: &Error) {
-        let requests: Vec<_> = locked(&self.queue).requests.drain(..).collect();
-        for request in requests {
+        let (ready, fresh) = {
+            let mut queue = locked(&self.queue);
+            (std::mem::take(&mut queue.ready), std::mem::take(&mut queue.fresh))
+        };
+        for request in ready.into_iter().chain(fresh) {
             request.settle_queued(Outcome::Failed(self.about(error.clone())));
         }
     }
@@ -273,14 +297,16 @@ impl Writer {
         let mut expired = Vec::new();
         let mut queue = locked(&self.queue);
         let scanning = self.scanning.load(Ordering::Acquire);
-        queue.requests.retain(|request| {
+        let mut stays = |request: &Arc<Request>| {
             let over = !scanning && request.is_queued() && request.expires_at() <= now;
             if over {
                 expired.push(request.clone());
             }
             request.is_queued() && !over
-        });
-        let next = queue.requests.iter().map(|request| request.expires_at()).min();
+        };
+        queue.ready.retain(&mut stays);
+        queue.fresh.retain(stays);
+        let next = queue.all().map(|request| request.expires_at()).min();
         let next = next.map(|at| if scanning { at.max(now + LOOK_AGAIN) } else { at });
         if queue.alarm_at.is_some_and(|at| at <= now) {
             queue.alarm_at = None;

@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use common::{HANG, alone, event, line_of, named, options, seqs, within};
 use sage_chronicle::registry::Registry;
+use sage_chronicle::request::Completion;
 use sage_chronicle::storage::{Disk, FileDisk, Stat, Storage};
 use sage_chronicle::{
     AppendOptions, ChroniclePath, Code, LockMode, Outcome, Receipt, Result, Session, Written,
@@ -55,7 +56,7 @@ impl Log {
     fn append_all(&self, events: &[&str], options: AppendOptions) -> Result<Vec<Receipt>> {
         let texts = events.iter().map(|text| text.as_bytes().to_vec()).collect();
         let (sender, outcome) = channel();
-        let completion = Box::new(move |outcome| sender.send(outcome).unwrap());
+        let completion = Completion::once(move |outcome| sender.send(outcome).unwrap());
         self.registry.submit(&self.path, texts, events.len() == 1, options, completion);
         match outcome.recv_timeout(HANG).expect("it hangs") {
             Outcome::Done(receipts, _) => Ok(receipts),

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use common::{
     EIO, ENOSPC, Kind, Machine, PATH, Process, Verdict, When, count_of, event, options, os,
 };
+use sage_chronicle::request::Completion;
 use sage_chronicle::{AppendOptions, ChroniclePath, Outcome};
 use shuttle::sync::mpsc::{Receiver, channel};
 use shuttle::thread;
@@ -23,7 +24,7 @@ const SCHEDULES: usize = 1000;
 
 fn submit(process: &Process, n: usize, options: AppendOptions) -> Receiver<Outcome> {
     let (sender, outcome) = channel();
-    let completion = Box::new(move |outcome| sender.send(outcome).unwrap());
+    let completion = Completion::once(move |outcome| sender.send(outcome).unwrap());
     let path = ChroniclePath::parse(PATH).unwrap();
     process.registry.submit(&path, vec![event(n).into_bytes()], true, options, completion);
     outcome

@@ -34,11 +34,10 @@ fn append_now(
     options: Option<&str>,
     observer: Option<Observer>,
 ) -> String {
-    let appended =
-        port::prepare(path, events, options, false).and_then(|(path, texts, options)| {
-            let options = AppendOptions { observer, ..options };
-            Registry::global().append(&path, texts, false, options)
-        });
+    let appended = port::check(path, options, false).and_then(|(path, options)| {
+        let options = AppendOptions { observer, ..options };
+        Registry::global().append(&path, texts(events), false, options)
+    });
     outcome::append(&match appended {
         Ok((receipts, warnings)) => Outcome::Done(receipts, warnings),
         Err(error) => Outcome::Failed(error),
@@ -70,7 +69,7 @@ pub fn check_events(events: String, options: Option<String>) -> String {
     let lines = || {
         let rules = options::Append::parse(options.as_deref())?.into_core()?.rules;
         let line = |text: Vec<u8>| {
-            let event = Event::parse(&text, &rules)?;
+            let event = Event::made_of(text, &rules)?;
             Ok(String::from_utf8_lossy(event.line()).into_owned())
         };
         texts(events).into_iter().map(line).collect::<Result<Vec<String>>>()
@@ -124,11 +123,19 @@ pub fn cursor_of(line: String, place: String) -> String {
     settle(options::Met::parse(&place).map(|met| met.cursor(line.as_bytes()).to_string()))
 }
 
+/// Texts with room for what an id adds: this thread allocates them, and frees them in the end.
 fn texts(events: String) -> Vec<Vec<u8>> {
     if !events.contains('\n') {
-        return vec![events.into_bytes()];
+        let mut text = events.into_bytes();
+        text.reserve_exact(event::ROOM);
+        return vec![text];
     }
-    events.split('\n').map(|text| text.as_bytes().to_vec()).collect()
+    let text = |text: &str| {
+        let mut room = Vec::with_capacity(text.len() + event::ROOM);
+        room.extend_from_slice(text.as_bytes());
+        room
+    };
+    events.split('\n').map(text).collect()
 }
 
 fn settle<T: serde::Serialize>(result: Result<T>) -> String {

@@ -75,10 +75,23 @@ pub(super) fn ok(value: &impl Serialize) -> String {
 
 /// The outcome of an append.
 pub(super) fn append(outcome: &Outcome) -> String {
+    let mut out = Vec::new();
+    write_append(outcome, &mut out);
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// The number of an append and its outcome, as two elements of a JSON array.
+pub(super) fn append_into(number: u32, outcome: &Outcome, out: &mut Vec<u8>) {
+    write(out, &number);
+    out.push(b',');
+    write_append(outcome, out);
+}
+
+fn write_append(outcome: &Outcome, out: &mut Vec<u8>) {
     match outcome {
-        Outcome::Done(receipts, warnings) => done(receipts, warnings),
-        Outcome::Failed(failed) => error(failed),
-        Outcome::Cancelled => CANCELLED.into(),
+        Outcome::Done(receipts, warnings) => done(receipts, warnings, out),
+        Outcome::Failed(failed) => out.extend_from_slice(error(failed).as_bytes()),
+        Outcome::Cancelled => out.extend_from_slice(CANCELLED.as_bytes()),
     }
 }
 
@@ -342,21 +355,32 @@ fn times(out: &mut Vec<u8>, range: &TimeRange) {
     }
 }
 
-fn done(receipts: &[Receipt], warnings: &[Warning]) -> String {
-    let mut out = Vec::from(&b"{\"ok\":["[..]);
+fn done(receipts: &[Receipt], warnings: &[Warning], out: &mut Vec<u8>) {
+    #[derive(Serialize)]
+    struct Rest {
+        seq: u64,
+        offset: u64,
+        length: u64,
+        duplicate: bool,
+        identical: bool,
+        durable: bool,
+    }
+    out.extend_from_slice(b"{\"ok\":[");
     for (at, receipt) in receipts.iter().enumerate() {
-        out.extend_from_slice(if at == 0 { b"{" } else { b",{" });
-        if let Some(id) = &receipt.event_id {
-            // An id may have lone surrogates, which no Rust string holds: its JSON form escapes them.
-            out.extend_from_slice(b"\"eventId\":");
-            id.to_json(&mut out);
+        if at > 0 {
             out.push(b',');
         }
-        let Receipt { seq, offset, length, duplicate, identical, durable, .. } = receipt;
-        let rest = format!(
-            "\"seq\":{seq},\"offset\":{offset},\"length\":{length},\"duplicate\":{duplicate},\"identical\":{identical},\"durable\":{durable}}}"
-        );
-        out.extend_from_slice(rest.as_bytes());
+        let Receipt { seq, offset, length, duplicate, identical, durable, .. } = *receipt;
+        if let Some(id) = &receipt.event_id {
+            // An id may have lone surrogates, which no Rust string holds: its JSON form escapes them.
+            out.extend_from_slice(b"{\"eventId\":");
+            id.to_json(out);
+        }
+        let rest = out.len();
+        write(out, &Rest { seq, offset, length, duplicate, identical, durable });
+        if let Some(brace) = out.get_mut(rest).filter(|_| receipt.event_id.is_some()) {
+            *brace = b',';
+        }
     }
     out.push(b']');
     if !warnings.is_empty() {
@@ -370,10 +394,9 @@ fn done(receipts: &[Receipt], warnings: &[Warning]) -> String {
             .map(|warning| Told { code: warning.code, message: &warning.message })
             .collect();
         out.extend_from_slice(b",\"warnings\":");
-        out.extend_from_slice(json(&told).as_bytes());
+        write(out, &told);
     }
     out.push(b'}');
-    String::from_utf8_lossy(&out).into_owned()
 }
 
 fn cause(cause: &Cause) -> FailureCause<'_> {
@@ -383,6 +406,11 @@ fn cause(cause: &Cause) -> FailureCause<'_> {
         syscall: cause.operation,
         message: cause.error.to_string(),
     }
+}
+
+fn write(out: &mut Vec<u8>, value: &impl Serialize) {
+    // These types have string keys and no failing parts, and a vector takes all that is written.
+    let _ = serde_json::to_writer(out, value);
 }
 
 fn json(value: &impl Serialize) -> String {

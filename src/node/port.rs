@@ -2,9 +2,11 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use napi::bindgen_prelude::{Either3, Env, Function, Null};
@@ -15,16 +17,26 @@ use super::options::Append;
 use super::outcome;
 use super::wake::{Hold, Waker, waker};
 use crate::error::{Error, Result, Written};
+use crate::pending::Pending;
 use crate::pool::{self, locked};
 use crate::registry::Ticket;
-use crate::request::{BatchFacts, Completion, Observer};
+use crate::request::{BatchFacts, Completion, Observer, Outcome, Settles};
 use crate::session::Search;
 use crate::{AppendOptions, ChroniclePath};
 
 /// Where settlements are collected until the JavaScript thread takes them.
 pub(super) struct Inbox {
-    settled: Mutex<Vec<Settlement>>,
+    settled: Mutex<Settled>,
     waker: Waker,
+}
+
+#[derive(Default)]
+struct Settled {
+    /// Of appends: number and outcome of each, the inside of a JSON array. One text for all, because a text for each is made by one thread and
+    /// freed by another, crosses by itself and is parsed by itself.
+    appends: Vec<u8>,
+    numbers: Vec<u32>,
+    others: Vec<Settlement>,
 }
 
 struct Settlement {
@@ -70,7 +82,34 @@ pub(super) struct Desk {
     hold: Hold,
     appends: Arc<Appends>,
     observer: Option<Observer>,
-    pending: HashMap<u32, Option<Cancel>>,
+    pending: HashMap<u32, Option<Cancel>, BuildHasherDefault<Number>>,
+    last: Option<Last>,
+}
+
+/// Hashes a request's number, which nobody chooses.
+#[derive(Default)]
+struct Number(u64);
+
+impl Hasher for Number {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u32(u32::from(*byte)));
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        self.0 = (self.0 ^ u64::from(number)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32);
+    }
+}
+
+/// The path and the options of the append before: mostly the next one has the same, and reading them costs as much as all else of handing it over.
+struct Last {
+    path: String,
+    any_extension: bool,
+    options: Option<String>,
+    checked: (ChroniclePath, Arc<AppendOptions>),
 }
 
 /// The outcome of a request that was given up.
@@ -79,46 +118,25 @@ pub(super) const CANCELLED: &str = "{\"cancelled\":true}";
 /// How long the end of a worker thread waits for the appends that it had accepted: nothing else keeps the process alive for them.
 const AT_END: Duration = Duration::from_secs(5);
 
-/// Appends of one environment that are not settled.
-#[derive(Default)]
+/// Appends of one environment, and who hears of their outcomes.
 struct Appends {
-    count: Mutex<Count>,
-    none: Condvar,
+    inbox: Arc<Inbox>,
+    pending: Arc<Pending>,
 }
 
-#[derive(Default)]
-struct Count {
-    appends: usize,
-    /// The environment ends and waits for them: telling nobody costs a system call.
-    ending: bool,
-}
-
-impl Appends {
-    fn wait(&self, timeout: Duration) {
-        let mut count = locked(&self.count);
-        count.ending = true;
-        let waited = self.none.wait_timeout_while(count, timeout, |count| count.appends > 0);
-        drop(waited);
+impl Settles for Appends {
+    fn settle(&self, number: u32, outcome: Outcome) {
+        let _accepted = Accepted(&self.pending);
+        self.inbox.push_append(number, &outcome);
     }
 }
 
-/// One of them.
-struct Accepted(Arc<Appends>);
+/// One of them, counted out also when it panics.
+struct Accepted<'a>(&'a Pending);
 
-impl Accepted {
-    fn new(appends: &Arc<Appends>) -> Self {
-        locked(&appends.count).appends += 1;
-        Accepted(appends.clone())
-    }
-}
-
-impl Drop for Accepted {
+impl Drop for Accepted<'_> {
     fn drop(&mut self) {
-        let mut count = locked(&self.0.count);
-        count.appends -= 1;
-        if count.appends == 0 && count.ending {
-            self.0.none.notify_all();
-        }
+        self.0.discharge(0);
     }
 }
 
@@ -135,12 +153,16 @@ impl Port {
     /// `onSettled` is called on this thread when settlements wait.
     #[napi(constructor, catch_unwind)]
     pub fn new(env: Env, on_settled: Function<'_, (), ()>) -> napi::Result<Port> {
-        let appends = Arc::new(Appends::default());
-        let pending = appends.clone();
-        let at_end = Box::new(move || pending.wait(AT_END));
+        let pending = Arc::new(Pending::default());
+        let accepted = pending.clone();
+        let at_end = Box::new(move || {
+            accepted.wait(AT_END);
+        });
         let (waker, hold) = waker(&env, napi::JsValue::raw(&on_settled), at_end)?;
         let inbox = Arc::new(Inbox { settled: Mutex::default(), waker });
-        let desk = Desk { inbox, hold, appends, observer: None, pending: HashMap::new() };
+        let appends = Arc::new(Appends { inbox: inbox.clone(), pending });
+        let pending = HashMap::default();
+        let desk = Desk { inbox, hold, appends, observer: None, pending, last: None };
         Ok(Port { desk: Rc::new(RefCell::new(desk)) })
     }
 
@@ -154,9 +176,9 @@ impl Port {
         options: Option<String>,
         memory: Option<&Memory>,
     ) {
-        let prepared = prepare(&path, events, options.as_deref(), false);
         let registry = registry_of(memory);
-        self.desk.borrow_mut().append(id, prepared, |path, texts, options, completion| {
+        let asked = Asked { path, events, options, any_extension: false };
+        self.desk.borrow_mut().append(id, asked, |path, texts, options, completion| {
             Ok(registry.submit(path, texts, false, options, completion))
         });
     }
@@ -177,6 +199,7 @@ impl Port {
             inbox.push(Settlement { id: 0, outcome: outcome::facts(facts), text: None });
         };
         desk.observer = wanted.then(|| Observer::new(hear));
+        desk.last = None;
     }
 
     /// Panics on a worker thread: shows that a panic becomes a rejected promise.
@@ -205,13 +228,19 @@ impl Port {
         }
     }
 
-    /// Takes what is settled: id, outcome and text of each, one after the other.
+    /// Takes what is settled: first the appends, number and outcome of each as one JSON array; then number, outcome and text of
+    /// each other request.
     #[napi(catch_unwind, ts_return_type = "Array<number | string | null>")]
     pub fn drain(&self) -> Drained {
         let mut desk = self.desk.borrow_mut();
-        let settled = std::mem::take(&mut *locked(&desk.inbox.settled));
-        let mut flat = Vec::with_capacity(settled.len() * 3);
-        for Settlement { id, outcome, text } in settled {
+        let Settled { appends, numbers, others } =
+            std::mem::take(&mut *locked(&desk.inbox.settled));
+        let mut flat = Vec::with_capacity(1 + others.len() * 3);
+        flat.push(array(appends).map_or(Either3::C(Null), Either3::B));
+        for number in numbers {
+            desk.pending.remove(&number);
+        }
+        for Settlement { id, outcome, text } in others {
             desk.pending.remove(&id);
             flat.push(Either3::A(id));
             flat.push(Either3::B(outcome));
@@ -223,31 +252,67 @@ impl Port {
     }
 }
 
+/// The JSON array of these elements, if there are any.
+fn array(mut elements: Vec<u8>) -> Option<String> {
+    if elements.is_empty() {
+        return None;
+    }
+    elements.push(b']');
+    // They were made of texts, and of ids with whatever is no text escaped.
+    Some(
+        String::from_utf8(elements)
+            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()),
+    )
+}
+
 impl Desk {
-    /// Hands a checked append over to `submit`.
+    /// Checks an append and hands it over to `submit`.
     pub(super) fn append(
         &mut self,
         id: u32,
-        prepared: Result<Prepared>,
-        submit: impl FnOnce(&ChroniclePath, Texts, AppendOptions, Completion) -> Result<Ticket>,
+        asked: Asked,
+        submit: impl FnOnce(&ChroniclePath, Texts, Arc<AppendOptions>, Completion) -> Result<Ticket>,
     ) {
-        let slot = Arc::new(self.slot(id));
-        let accepted = Accepted::new(&self.appends);
-        let told = slot.clone();
-        let completion = Box::new(move |done| {
-            let _accepted = accepted;
-            told.settle(outcome::append(&done), None);
-        });
-        let submitted = prepared.and_then(|(path, texts, mut options)| {
-            options.observer = self.observer.clone();
-            submit(&path, texts, options, completion)
-        });
-        match submitted {
-            Ok(ticket) => {
-                self.pending.insert(id, Some(Cancel::Append(ticket)));
+        self.hold.set(true);
+        self.appends.pending.admit(0, usize::MAX);
+        let completion = Completion::Of(self.appends.clone(), id);
+        let texts = super::texts(asked.events);
+        let submitted = match self.checked(asked.path, asked.any_extension, asked.options) {
+            Ok((path, options)) => submit(path, texts, options.clone(), completion),
+            Err(error) => Err(error.with_written(Written::No)),
+        };
+        let cancel = match submitted {
+            Ok(ticket) => Some(Cancel::Append(ticket)),
+            Err(error) => {
+                self.appends.settle(id, Outcome::Failed(error));
+                None
             }
-            Err(error) => slot.settle(outcome::error(&error), None),
-        }
+        };
+        self.pending.insert(id, cancel);
+    }
+
+    fn checked(
+        &mut self,
+        path: String,
+        any_extension: bool,
+        options: Option<String>,
+    ) -> Result<&(ChroniclePath, Arc<AppendOptions>)> {
+        // A relative path names another file when the current directory changes.
+        let is_last = |last: &Last| {
+            let is_path = last.path == path && Path::new(&path).is_absolute();
+            is_path && last.any_extension == any_extension && last.options == options
+        };
+        let known = self.last.take_if(|last| is_last(last));
+        let last = match known {
+            Some(last) => last,
+            None => {
+                let (checked, mut asked) = check(&path, options.as_deref(), any_extension)?;
+                asked.observer = self.observer.clone();
+                let checked = (checked, Arc::new(asked));
+                Last { path, any_extension, options, checked }
+            }
+        };
+        Ok(&self.last.insert(last).checked)
     }
 
     /// Waits for locks that `seek` looks for.
@@ -288,11 +353,23 @@ impl Desk {
 
 impl Inbox {
     fn push(&self, settlement: Settlement) {
+        self.add(|settled| settled.others.push(settlement));
+    }
+
+    fn push_append(&self, number: u32, outcome: &Outcome) {
+        self.add(|settled| {
+            settled.appends.push(if settled.numbers.is_empty() { b'[' } else { b',' });
+            outcome::append_into(number, outcome, &mut settled.appends);
+            settled.numbers.push(number);
+        });
+    }
+
+    fn add(&self, add: impl FnOnce(&mut Settled)) {
         let mut settled = locked(&self.settled);
-        settled.push(settlement);
-        let first = settled.len() == 1;
+        let is_first = settled.numbers.is_empty() && settled.others.is_empty();
+        add(&mut settled);
         drop(settled);
-        if first {
+        if is_first {
             self.waker.wake();
         }
     }
@@ -350,19 +427,24 @@ fn abandoned() -> Error {
 
 type Texts = Vec<Vec<u8>>;
 
-/// A checked append: path, the JSON texts of its events, options.
-type Prepared = (ChroniclePath, Texts, AppendOptions);
+/// An append as JavaScript hands it over.
+pub(super) struct Asked {
+    pub(super) path: String,
+    pub(super) events: String,
+    pub(super) options: Option<String>,
+    pub(super) any_extension: bool,
+}
 
-pub(super) fn prepare(
+/// Path and options of an append.
+pub(super) fn check(
     path: &str,
-    events: String,
     options: Option<&str>,
     any_extension: bool,
-) -> Result<Prepared> {
+) -> Result<(ChroniclePath, AppendOptions)> {
     let parse = || {
         let options = Append::parse(options)?;
         let path = options.path(path, any_extension)?;
-        Ok((path, super::texts(events), options.into_core()?))
+        Ok((path, options.into_core()?))
     };
     parse().map_err(|error: Error| error.with_written(Written::No))
 }

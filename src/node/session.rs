@@ -8,7 +8,7 @@ use napi_derive::napi;
 
 use super::options::{self, Lock};
 use super::outcome;
-use super::port::{Desk, Port, prepare};
+use super::port::{Asked, Desk, Port};
 use crate::ChroniclePath;
 use crate::error::{Code, Error, Result, Written};
 use crate::pool::locked;
@@ -68,9 +68,9 @@ impl Session {
     /// Appends events, JSON texts joined by newlines, to one of the files.
     #[napi(catch_unwind)]
     pub fn append(&self, id: u32, path: String, events: String, options: Option<String>) {
-        let prepared = prepare(&path, events, options.as_deref(), true);
         let session = self.session();
-        self.desk.borrow_mut().append(id, prepared, |path, texts, options, completion| {
+        let asked = Asked { path, events, options, any_extension: true };
+        self.desk.borrow_mut().append(id, asked, |path, texts, options, completion| {
             session?.submit(path, texts, false, options, completion)
         });
     }

@@ -109,12 +109,12 @@ impl Waker {
 impl Hold {
     /// Keeps the process alive and the callback reachable, or lets both go. Only on the JavaScript thread.
     pub(super) fn set(&mut self, held: bool) {
-        let Some(Function(raw)) = *locked(&self.function) else {
-            return;
-        };
         if held == self.held {
             return;
         }
+        let Some(Function(raw)) = *locked(&self.function) else {
+            return;
+        };
         self.held = held;
         // SAFETY: on the thread of the environment, which has not ended: the function is still there.
         unsafe {

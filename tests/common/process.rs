@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sage_chronicle::registry::{Registry, Ticket};
+use sage_chronicle::request::Completion;
 use sage_chronicle::{
     AppendOptions, ChroniclePath, Durability, Error, Event, Outcome, Receipt, Result, Rules,
     Written,
@@ -37,7 +38,7 @@ impl Process {
     pub fn submit_to(&self, path: &str, events: &[&str], options: AppendOptions) -> Pending {
         let (sender, outcome) = channel();
         let texts = events.iter().map(|text| text.as_bytes().to_vec());
-        let completion = Box::new(move |outcome| {
+        let completion = Completion::once(move |outcome| {
             let _ = sender.send(outcome);
         });
         let ticket = self.registry.submit(
