@@ -209,7 +209,9 @@ describe('the channel', () => {
     // Facts of batches are settlements with the number 0; those of requests begin at 1.
     binding.Port.prototype.drain = function watched(this: object) {
       const settled = drain.call(this);
-      for (let i = 0; i < settled.length; i += 3) told.push(settled[i]);
+      for (let i = 1; i < settled.length; i += 3) told.push(settled[i]);
+      const appends = JSON.parse(settled[0] ?? '[]');
+      for (let i = 0; i < appends.length; i += 2) told.push(appends[i]);
       return settled;
     };
     const toldBy = async (mark: string) => {

@@ -45,19 +45,18 @@ function openPort() {
 /** Called by the binding when settlements wait. */
 function deliver() {
   const settled = openPort().drain();
-  const [appends] = settled;
-  if (appends !== null) {
-    const ended = JSON.parse(String(appends));
-    for (let i = 0; i < ended.length; i += 2)
-      settle(ended[i], { outcome: ended[i + 1], text: null });
-  }
   for (let i = 1; i < settled.length; i += 3) {
     const id = Number(settled[i]);
     const outcome = String(settled[i + 1]);
     const text = settled[i + 2];
+    // Of a batch is told before its appends.
     if (id === 0) publishBatch(JSON.parse(outcome));
     else settle(id, { outcome, text: typeof text === 'string' ? text : null });
   }
+  const [appends] = settled;
+  if (appends === null) return;
+  const ended = JSON.parse(String(appends));
+  for (let i = 0; i < ended.length; i += 2) settle(ended[i], { outcome: ended[i + 1], text: null });
 }
 
 /**

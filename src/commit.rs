@@ -142,6 +142,7 @@ impl State {
 impl Writer {
     /// Writes one batch, if the lock is free.
     pub(crate) fn write(&self) -> Next {
+        self.gather();
         let is_ready = self.prepare();
         let mut state = locked(&self.state);
         if !is_ready {

@@ -237,6 +237,7 @@ impl Writer {
                 .extract_if(.., |batch| Some(batch.generation) == generation)
                 .collect();
             drop(ledger);
+            self.syncing(batches.iter().map(|batch| batch.groups.len()).sum());
             let unfinished = EndSync(self);
             self.sync_batches(batches);
             drop(unfinished);
@@ -489,6 +490,7 @@ struct EndSync<'a>(&'a Writer);
 
 impl Drop for EndSync<'_> {
     fn drop(&mut self) {
+        self.0.syncing(0);
         locked(&self.0.ledger).syncing = false;
     }
 }

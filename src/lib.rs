@@ -142,6 +142,6 @@ pub fn append_all(
     events: &[&str],
     options: AppendOptions,
 ) -> Result<Vec<Receipt>> {
-    let texts = events.iter().map(|event| event.as_bytes().to_vec()).collect();
+    let texts: Vec<Vec<u8>> = events.iter().map(|event| event.as_bytes().to_vec()).collect();
     Ok(Registry::global().append(path, texts, false, options)?.0)
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, Result, Written};
 use crate::path::ChroniclePath;
 use crate::pool::{self, locked};
-use crate::request::{AppendOptions, Completion, Items, Outcome, Receipt, Request};
+use crate::request::{AppendOptions, Completion, Outcome, Receipt, Request, Texts};
 use crate::shared::Shared;
 use crate::stats::Stats;
 use crate::storage::{Disk, FileDisk};
@@ -32,13 +32,13 @@ pub struct Registry {
 /// that was a fifth of all processor time.
 pub struct Ticket {
     request: Weak<Request>,
-    _items: Option<Arc<Items>>,
+    _texts: Option<Texts>,
 }
 
 impl Ticket {
     /// Of an append that is settled.
     fn none() -> Ticket {
-        Ticket { request: Weak::new(), _items: None }
+        Ticket { request: Weak::new(), _texts: None }
     }
 
     /// Settles the append with [`Outcome::Cancelled`] unless its batch is being written or it is settled already.
@@ -80,17 +80,17 @@ impl Registry {
     pub fn submit(
         &self,
         path: &ChroniclePath,
-        texts: Vec<Vec<u8>>,
+        texts: impl Into<Texts>,
         single: bool,
         options: impl Into<Arc<AppendOptions>>,
         completion: Completion,
     ) -> Ticket {
+        let texts = texts.into();
         if texts.is_empty() {
             completion.tell(Outcome::Done(Vec::new(), Vec::new()));
             return Ticket::none();
         }
-        let items = Items::new(texts);
-        let bytes = items.bytes();
+        let bytes = texts.bytes();
         let pending = match self.shared.admit(bytes) {
             Ok(pending) => pending,
             Err(error) => {
@@ -99,9 +99,9 @@ impl Registry {
             }
         };
         let counted = (pending, bytes);
-        let request = Request::new(items.clone(), single, options.into(), completion, counted);
+        let request = Request::new(texts.clone(), single, options.into(), completion, counted);
         let request = Arc::new(request);
-        let ticket = Ticket { request: Arc::downgrade(&request), _items: Some(items) };
+        let ticket = Ticket { request: Arc::downgrade(&request), _texts: Some(texts) };
         self.writer(path).submit(request);
         self.keep_sweeping();
         ticket
@@ -114,7 +114,7 @@ impl Registry {
     pub fn append(
         &self,
         path: &ChroniclePath,
-        texts: Vec<Vec<u8>>,
+        texts: impl Into<Texts>,
         single: bool,
         options: AppendOptions,
     ) -> Result<(Vec<Receipt>, Vec<crate::request::Warning>)> {

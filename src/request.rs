@@ -176,8 +176,9 @@ impl Completion {
     }
 }
 
-/// The events of an append, in memory that is freed by whoever has it last: best the thread that made it.
-pub(crate) struct Items(Vec<Item>);
+/// The JSON texts of an append, which become its events, in memory that is freed by whoever has it last: best the thread that made it.
+#[derive(Clone)]
+pub struct Texts(Arc<[Item]>);
 
 struct Item {
     /// Until it is checked.
@@ -185,10 +186,14 @@ struct Item {
     event: OnceLock<Event>,
 }
 
-impl Items {
-    pub(crate) fn new(texts: impl IntoIterator<Item = Vec<u8>>) -> Arc<Items> {
+impl Texts {
+    fn of(texts: impl Iterator<Item = Vec<u8>>) -> Texts {
         let item = |text| Item { text: Mutex::new(text), event: OnceLock::new() };
-        Arc::new(Items(texts.into_iter().map(item).collect()))
+        Texts(texts.map(item).collect())
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Bytes that count as pending.
@@ -208,10 +213,22 @@ const QUEUED: u8 = 0;
 const TAKEN: u8 = 1;
 const SETTLED: u8 = 2;
 
+impl From<Vec<u8>> for Texts {
+    fn from(text: Vec<u8>) -> Self {
+        Texts::of(std::iter::once(text))
+    }
+}
+
+impl From<Vec<Vec<u8>>> for Texts {
+    fn from(texts: Vec<Vec<u8>>) -> Self {
+        Texts::of(texts.into_iter())
+    }
+}
+
 /// One append under way: one event or the events of a batch that succeed or fail together. Whatever becomes of it, its
 /// completion is called exactly once; a request that is dropped unsettled says that something went wrong.
 pub(crate) struct Request {
-    items: Arc<Items>,
+    texts: Texts,
     is_prepared: AtomicBool,
     pub(crate) options: Arc<AppendOptions>,
     /// One event given alone: errors do not name an index.
@@ -230,7 +247,7 @@ pub(crate) struct Request {
 impl Request {
     /// One that was counted in with its bytes.
     pub(crate) fn new(
-        items: Arc<Items>,
+        texts: Texts,
         single: bool,
         options: Arc<AppendOptions>,
         completion: Completion,
@@ -239,7 +256,7 @@ impl Request {
         let now = Instant::now();
         Request {
             bytes,
-            items,
+            texts,
             is_prepared: AtomicBool::new(false),
             deadline: Mutex::new(later(now, options.lock_timeout)),
             options,
@@ -260,9 +277,9 @@ impl Request {
         }
         let begun = Instant::now();
         self.preparing.store(true, Ordering::Relaxed);
-        let (items, options, single) = (self.items.clone(), self.options.clone(), self.single);
-        let prepared = in_parts(items.0.len(), move |index| {
-            let prepared = items.prepare(index, &options.rules);
+        let (texts, options, single) = (self.texts.clone(), self.options.clone(), self.single);
+        let prepared = in_parts(texts.0.len(), move |index| {
+            let prepared = texts.prepare(index, &options.rules);
             prepared.map_err(|error| if single { error } else { error.with_index(index) })
         });
         // The deadline covers the queue and the lock, not the hashing of a long event.
@@ -275,7 +292,7 @@ impl Request {
 
     /// The checked events; none before [`Request::prepare`].
     pub(crate) fn events(&self) -> impl Iterator<Item = &Event> {
-        self.items.0.iter().filter_map(|item| item.event.get())
+        self.texts.0.iter().filter_map(|item| item.event.get())
     }
 
     pub(crate) fn is_prepared(&self) -> bool {

@@ -17,7 +17,7 @@ use crate::held::{self, Held, LockMode};
 use crate::path::{ChroniclePath, lock_file_of};
 use crate::pool::{self, locked};
 use crate::registry::{Registry, Ticket};
-use crate::request::{AppendOptions, Completion, Outcome, Receipt, later};
+use crate::request::{AppendOptions, Completion, Outcome, Receipt, Texts, later};
 use crate::shared::Shared;
 use crate::storage::{self, Stat};
 
@@ -131,7 +131,7 @@ impl Session {
     pub fn submit(
         &self,
         path: &ChroniclePath,
-        texts: Vec<Vec<u8>>,
+        texts: impl Into<Texts>,
         single: bool,
         options: impl Into<Arc<AppendOptions>>,
         completion: Completion,

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use crate::commit::State;
@@ -19,6 +19,10 @@ use crate::pool::{self, locked};
 use crate::request::{Outcome, Request, in_parts};
 use crate::shared::Shared;
 
+/// Requests that a batch is held back for, how long, and how many have to be in flight for that.
+const ENOUGH: usize = 64;
+const GATHER: Duration = Duration::from_micros(200);
+const FEW: usize = 4;
 /// A batch takes in whole requests until it has so many bytes.
 const BATCH: usize = 8 << 20;
 
@@ -28,6 +32,7 @@ pub(crate) struct Writer {
     pub(crate) shared: Arc<Shared>,
     pub(crate) me: Weak<Writer>,
     queue: Mutex<Queue>,
+    gathered: Condvar,
     /// The write job's own; held while it runs.
     pub(crate) state: Mutex<State>,
     pub(crate) ledger: Mutex<Ledger>,
@@ -44,6 +49,10 @@ pub(crate) struct Writer {
 struct Queue {
     ready: VecDeque<Arc<Request>>,
     fresh: VecDeque<Arc<Request>>,
+    /// So many requests wait for a sync that is under way.
+    syncing: usize,
+    /// The write job waits for more.
+    gathering: bool,
     /// A write job is running, ready to run or waiting for its next try.
     writing: bool,
     alarm_at: Option<Instant>,
@@ -74,6 +83,7 @@ impl Writer {
             shared,
             me: me.clone(),
             queue: Mutex::default(),
+            gathered: Condvar::new(),
             state: Mutex::new(State::new()),
             ledger: Mutex::new(Ledger::new()),
             gate: Mutex::default(),
@@ -89,6 +99,10 @@ impl Writer {
         let expires_at = request.expires_at();
         let mut queue = locked(&self.queue);
         queue.fresh.push_back(request);
+        if queue.gathering && queue.fresh.len() >= ENOUGH {
+            queue.gathering = false;
+            self.gathered.notify_all();
+        }
         let start = !std::mem::replace(&mut queue.writing, true);
         let armed = self.arm(&mut queue, expires_at);
         drop(queue);
@@ -162,6 +176,25 @@ impl Writer {
             Next::Done
         } else {
             Next::Now
+        }
+    }
+
+    /// Lets the queue grow while the disk works for others: a batch costs the same for one event as for many. For a moment only, because a
+    /// disk may take long, and not where few are in flight, who would write later for no gain.
+    pub(crate) fn gather(&self) {
+        let mut queue = locked(&self.queue);
+        queue.gathering = queue.syncing >= FEW && queue.fresh.len() < ENOUGH;
+        let gathered = self.gathered.wait_timeout_while(queue, GATHER, |queue| queue.gathering);
+        gathered.unwrap_or_else(PoisonError::into_inner).0.gathering = false;
+    }
+
+    /// So many requests wait for a sync that is under way.
+    pub(crate) fn syncing(&self, requests: usize) {
+        let mut queue = locked(&self.queue);
+        queue.syncing = requests;
+        if requests == 0 && queue.gathering {
+            queue.gathering = false;
+            self.gathered.notify_all();
         }
     }
 

@@ -104,11 +104,12 @@ fn only_one_module_knows_each_of_the_outer_worlds() {
 }
 
 #[test]
-fn unsafe_code_stands_in_one_file_of_the_binding() {
+fn unsafe_code_stands_in_two_files_of_the_binding() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/node");
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
-        let is_allowed = path.file_name().is_some_and(|name| name == "wake.rs");
+        let is_allowed =
+            path.file_name().is_some_and(|name| name == "wake.rs" || name == "text.rs");
         let text = fs::read_to_string(&path).unwrap();
         assert!(is_allowed || !text.contains("unsafe"), "{} has unsafe code", path.display());
     }

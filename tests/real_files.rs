@@ -54,7 +54,7 @@ impl Log {
     }
 
     fn append_all(&self, events: &[&str], options: AppendOptions) -> Result<Vec<Receipt>> {
-        let texts = events.iter().map(|text| text.as_bytes().to_vec()).collect();
+        let texts: Vec<_> = events.iter().map(|text| text.as_bytes().to_vec()).collect();
         let (sender, outcome) = channel();
         let completion = Completion::once(move |outcome| sender.send(outcome).unwrap());
         self.registry.submit(&self.path, texts, events.len() == 1, options, completion);
@@ -264,7 +264,7 @@ fn pages_are_dropped_and_read_again_without_losing_a_byte() {
     log.append_all(&events, options()).unwrap();
     // A registry that knows nothing reads each duplicate from the disk.
     let other = Registry::new(Arc::new(FileDisk));
-    let again = texts.iter().map(|text| text.clone().into_bytes()).collect();
+    let again: Vec<_> = texts.iter().map(|text| text.clone().into_bytes()).collect();
     let (receipts, _) = other.append(&log.path, again, false, options()).unwrap();
     assert!(receipts.iter().all(|receipt| receipt.duplicate && receipt.identical));
     assert_eq!(seqs(&receipts), (1..51).collect::<Vec<u64>>());

@@ -96,7 +96,7 @@ impl Process {
     }
 
     fn append(&self, log: &ChroniclePath, events: Range<u64>) -> Vec<Receipt> {
-        let texts = events.map(event).collect();
+        let texts: Vec<_> = events.map(event).collect();
         self.registry.append(log, texts, false, AppendOptions::default()).unwrap().0
     }
 

@@ -9,6 +9,7 @@ mod port;
 mod reader;
 mod slices;
 mod session;
+mod text;
 mod verifier;
 mod wake;
 
@@ -18,9 +19,9 @@ use napi_derive::napi;
 
 use crate::canonical::{self, Form};
 use crate::error::{Error, Result};
-use crate::event::{self, Event};
+use crate::event::{self, Event, ROOM};
 use crate::registry::Registry;
-use crate::request::{AppendOptions, Observer, Outcome};
+use crate::request::{AppendOptions, Observer, Outcome, Texts};
 
 /// Appends and waits.
 #[napi(catch_unwind)]
@@ -36,7 +37,7 @@ fn append_now(
 ) -> String {
     let appended = port::check(path, options, false).and_then(|(path, options)| {
         let options = AppendOptions { observer, ..options };
-        Registry::global().append(&path, texts(events), false, options)
+        Registry::global().append(&path, texts(events.into_bytes()), false, options)
     });
     outcome::append(&match appended {
         Ok((receipts, warnings)) => Outcome::Done(receipts, warnings),
@@ -72,7 +73,7 @@ pub fn check_events(events: String, options: Option<String>) -> String {
             let event = Event::made_of(text, &rules)?;
             Ok(String::from_utf8_lossy(event.line()).into_owned())
         };
-        texts(events).into_iter().map(line).collect::<Result<Vec<String>>>()
+        lines(events.as_bytes()).map(line).collect::<Result<Vec<String>>>()
     };
     settle(lines())
 }
@@ -84,7 +85,7 @@ pub fn compute_ids(events: String) -> String {
         let id = event::compute_id(&text).map_err(|error| error.with_index(index))?;
         Ok(String::from_utf8_lossy(&id).into_owned())
     };
-    settle(texts(events).into_iter().enumerate().map(id).collect::<Result<Vec<String>>>())
+    settle(lines(events.as_bytes()).enumerate().map(id).collect::<Result<Vec<String>>>())
 }
 
 /// The canonical forms of events without their ids: what the ids are hashes of.
@@ -94,7 +95,7 @@ pub fn canonical_forms(events: String) -> String {
         let form = event::canonical_form(&text).map_err(|error| error.with_index(index))?;
         Ok(String::from_utf8_lossy(&form).into_owned())
     };
-    settle(texts(events).into_iter().enumerate().map(form).collect::<Result<Vec<String>>>())
+    settle(lines(events.as_bytes()).enumerate().map(form).collect::<Result<Vec<String>>>())
 }
 
 /// Which canonical form the event's own id is the hash of.
@@ -123,19 +124,20 @@ pub fn cursor_of(line: String, place: String) -> String {
     settle(options::Met::parse(&place).map(|met| met.cursor(line.as_bytes()).to_string()))
 }
 
-/// Texts with room for what an id adds: this thread allocates them, and frees them in the end.
-fn texts(events: String) -> Vec<Vec<u8>> {
-    if !events.contains('\n') {
-        let mut text = events.into_bytes();
-        text.reserve_exact(event::ROOM);
-        return vec![text];
+/// The texts of an append, with room for what an id adds.
+fn texts(events: Vec<u8>) -> Texts {
+    if memchr::memchr(b'\n', &events).is_none() {
+        return events.into();
     }
-    let text = |text: &str| {
-        let mut room = Vec::with_capacity(text.len() + event::ROOM);
-        room.extend_from_slice(text.as_bytes());
+    lines(&events).collect::<Vec<_>>().into()
+}
+
+fn lines(events: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+    events.split(|byte| *byte == b'\n').map(|text| {
+        let mut room = Vec::with_capacity(text.len() + ROOM);
+        room.extend_from_slice(text);
         room
-    };
-    events.split('\n').map(text).collect()
+    })
 }
 
 fn settle<T: serde::Serialize>(result: Result<T>) -> String {

@@ -15,12 +15,14 @@ use napi_derive::napi;
 use super::memory::{Memory, registry_of};
 use super::options::Append;
 use super::outcome;
+use super::text::Text;
 use super::wake::{Hold, Waker, waker};
 use crate::error::{Error, Result, Written};
+use crate::event::ROOM;
 use crate::pending::Pending;
 use crate::pool::{self, locked};
 use crate::registry::Ticket;
-use crate::request::{BatchFacts, Completion, Observer, Outcome, Settles};
+use crate::request::{BatchFacts, Completion, Observer, Outcome, Settles, Texts};
 use crate::session::Search;
 use crate::{AppendOptions, ChroniclePath};
 
@@ -106,10 +108,15 @@ impl Hasher for Number {
 
 /// The path and the options of the append before: mostly the next one has the same, and reading them costs as much as all else of handing it over.
 struct Last {
+    named: Named,
+    checked: (ChroniclePath, Arc<AppendOptions>),
+}
+
+#[derive(Default)]
+struct Named {
     path: String,
     any_extension: bool,
     options: Option<String>,
-    checked: (ChroniclePath, Arc<AppendOptions>),
 }
 
 /// The outcome of a request that was given up.
@@ -171,16 +178,16 @@ impl Port {
     pub fn append(
         &self,
         id: u32,
-        path: String,
-        events: String,
-        options: Option<String>,
+        #[napi(ts_arg_type = "string")] path: Text,
+        #[napi(ts_arg_type = "string")] events: Text,
+        #[napi(ts_arg_type = "string | undefined | null")] options: Option<Text>,
         memory: Option<&Memory>,
-    ) {
+    ) -> napi::Result<()> {
         let registry = registry_of(memory);
         let asked = Asked { path, events, options, any_extension: false };
         self.desk.borrow_mut().append(id, asked, |path, texts, options, completion| {
             Ok(registry.submit(path, texts, false, options, completion))
-        });
+        })
     }
 
     /// [`super::append_sync`], of which this port is told while it listens.
@@ -272,12 +279,14 @@ impl Desk {
         id: u32,
         asked: Asked,
         submit: impl FnOnce(&ChroniclePath, Texts, Arc<AppendOptions>, Completion) -> Result<Ticket>,
-    ) {
+    ) -> napi::Result<()> {
+        let texts = super::texts(asked.events.to_vec(ROOM)?);
+        let asked_before = self.is_last(&asked)?;
+        let named = if asked_before { None } else { Some(asked.named()?) };
         self.hold.set(true);
         self.appends.pending.admit(0, usize::MAX);
         let completion = Completion::Of(self.appends.clone(), id);
-        let texts = super::texts(asked.events);
-        let submitted = match self.checked(asked.path, asked.any_extension, asked.options) {
+        let submitted = match self.checked(named) {
             Ok((path, options)) => submit(path, texts, options.clone(), completion),
             Err(error) => Err(error.with_written(Written::No)),
         };
@@ -289,27 +298,34 @@ impl Desk {
             }
         };
         self.pending.insert(id, cancel);
+        Ok(())
     }
 
-    fn checked(
-        &mut self,
-        path: String,
-        any_extension: bool,
-        options: Option<String>,
-    ) -> Result<&(ChroniclePath, Arc<AppendOptions>)> {
+    fn is_last(&self, asked: &Asked) -> napi::Result<bool> {
+        let Some(last) = &self.last else { return Ok(false) };
         // A relative path names another file when the current directory changes.
-        let is_last = |last: &Last| {
-            let is_path = last.path == path && Path::new(&path).is_absolute();
-            is_path && last.any_extension == any_extension && last.options == options
+        let is_path = Path::new(&last.named.path).is_absolute()
+            && last.named.any_extension == asked.any_extension
+            && asked.path.is(&last.named.path)?;
+        let are_options = match (&asked.options, &last.named.options) {
+            (Some(options), Some(known)) => options.is(known)?,
+            (None, None) => true,
+            _ => false,
         };
-        let known = self.last.take_if(|last| is_last(last));
-        let last = match known {
-            Some(last) => last,
-            None => {
-                let (checked, mut asked) = check(&path, options.as_deref(), any_extension)?;
-                asked.observer = self.observer.clone();
-                let checked = (checked, Arc::new(asked));
-                Last { path, any_extension, options, checked }
+        Ok(is_path && are_options)
+    }
+
+    /// Path and options, or those of the append before.
+    fn checked(&mut self, named: Option<Named>) -> Result<&(ChroniclePath, Arc<AppendOptions>)> {
+        let known = self.last.take();
+        let last = match (named, known) {
+            (None, Some(last)) => last,
+            (named, _) => {
+                let named = named.unwrap_or_default();
+                let (path, mut options) =
+                    check(&named.path, named.options.as_deref(), named.any_extension)?;
+                options.observer = self.observer.clone();
+                Last { named, checked: (path, Arc::new(options)) }
             }
         };
         Ok(&self.last.insert(last).checked)
@@ -425,14 +441,22 @@ fn abandoned() -> Error {
     Error::io("request was abandoned", "panic", cause)
 }
 
-type Texts = Vec<Vec<u8>>;
-
 /// An append as JavaScript hands it over.
 pub(super) struct Asked {
-    pub(super) path: String,
-    pub(super) events: String,
-    pub(super) options: Option<String>,
+    pub(super) path: Text,
+    pub(super) events: Text,
+    pub(super) options: Option<Text>,
     pub(super) any_extension: bool,
+}
+
+impl Asked {
+    fn named(&self) -> napi::Result<Named> {
+        Ok(Named {
+            path: self.path.to_text()?,
+            any_extension: self.any_extension,
+            options: self.options.as_ref().map(Text::to_text).transpose()?,
+        })
+    }
 }
 
 /// Path and options of an append.

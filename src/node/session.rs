@@ -9,6 +9,7 @@ use napi_derive::napi;
 use super::options::{self, Lock};
 use super::outcome;
 use super::port::{Asked, Desk, Port};
+use super::text::Text;
 use crate::ChroniclePath;
 use crate::error::{Code, Error, Result, Written};
 use crate::pool::locked;
@@ -67,12 +68,18 @@ impl Session {
 
     /// Appends events, JSON texts joined by newlines, to one of the files.
     #[napi(catch_unwind)]
-    pub fn append(&self, id: u32, path: String, events: String, options: Option<String>) {
+    pub fn append(
+        &self,
+        id: u32,
+        #[napi(ts_arg_type = "string")] path: Text,
+        #[napi(ts_arg_type = "string")] events: Text,
+        #[napi(ts_arg_type = "string | undefined | null")] options: Option<Text>,
+    ) -> napi::Result<()> {
         let session = self.session();
         let asked = Asked { path, events, options, any_extension: true };
         self.desk.borrow_mut().append(id, asked, |path, texts, options, completion| {
             session?.submit(path, texts, false, options, completion)
-        });
+        })
     }
 
     /// Releases all, once the appends that were accepted are settled.

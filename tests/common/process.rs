@@ -43,7 +43,7 @@ impl Process {
         });
         let ticket = self.registry.submit(
             &ChroniclePath::parse(path).unwrap(),
-            texts.collect(),
+            texts.collect::<Vec<_>>(),
             events.len() == 1,
             options,
             completion,

@@ -1,0 +1,86 @@
+//! String arguments that are read when it is known where to: napi's own come in memory made for each.
+
+#![expect(unsafe_code, reason = "the plain Node-API calls that read a string into memory of ours")]
+
+use std::ptr;
+
+use napi::bindgen_prelude::{Error, FromNapiValue, Result, Status, TypeName, ValidateNapiValue};
+use napi::{ValueType, sys};
+
+/// A string of JavaScript. Only within the call that it is an argument of.
+pub struct Text {
+    env: sys::napi_env,
+    value: sys::napi_value,
+}
+
+impl TypeName for Text {
+    fn type_name() -> &'static str {
+        "string"
+    }
+
+    fn value_type() -> ValueType {
+        ValueType::String
+    }
+}
+
+impl ValidateNapiValue for Text {}
+
+impl FromNapiValue for Text {
+    unsafe fn from_napi_value(env: sys::napi_env, value: sys::napi_value) -> Result<Self> {
+        let mut kind = 0;
+        // SAFETY: both are those of the call under way.
+        check(unsafe { sys::napi_typeof(env, value, &raw mut kind) })?;
+        if kind == sys::ValueType::napi_string {
+            Ok(Text { env, value })
+        } else {
+            Err(Error::new(Status::StringExpected, "a string was expected"))
+        }
+    }
+}
+
+impl Text {
+    /// Reads it as UTF-8 into memory that has room for `more` bytes behind it; lone surrogates become U+FFFD.
+    pub(super) fn to_vec(&self, more: usize) -> Result<Vec<u8>> {
+        let mut length = 0;
+        self.read(ptr::null_mut(), 0, &mut length)?;
+        // One more, because Node-API ends it with a zero.
+        let mut bytes: Vec<u8> = Vec::with_capacity(length + more.max(1));
+        let room = bytes.capacity();
+        self.read(bytes.as_mut_ptr().cast(), room, &mut length)?;
+        // SAFETY: that many bytes were written.
+        unsafe { bytes.set_len(length) };
+        Ok(bytes)
+    }
+
+    /// Whether it is this text.
+    pub(super) fn is(&self, known: &str) -> Result<bool> {
+        const MOST: usize = 512;
+        // Node-API writes whole characters and a zero: with room for one of each behind what is known, a longer one is seen to be longer.
+        const BEHIND: usize = 4 + 1;
+        if known.len() + BEHIND > MOST {
+            return Ok(self.to_vec(0)? == known.as_bytes());
+        }
+        let mut bytes = [0_u8; MOST];
+        let mut length = 0;
+        self.read(bytes.as_mut_ptr().cast(), known.len() + BEHIND, &mut length)?;
+        Ok(bytes.get(..length) == Some(known.as_bytes()))
+    }
+
+    pub(super) fn to_text(&self) -> Result<String> {
+        let bytes = self.to_vec(0)?;
+        String::from_utf8(bytes).map_err(|error| Error::new(Status::InvalidArg, error.to_string()))
+    }
+
+    fn read(&self, room: *mut std::ffi::c_char, size: usize, length: &mut usize) -> Result<()> {
+        // SAFETY: `room` is null or has `size` bytes; environment and value are those of the call under way.
+        check(unsafe { sys::napi_get_value_string_utf8(self.env, self.value, room, size, length) })
+    }
+}
+
+fn check(status: sys::napi_status) -> Result<()> {
+    if status == sys::Status::napi_ok {
+        Ok(())
+    } else {
+        Err(Error::new(Status::from(status), "a string argument could not be read"))
+    }
+}
