@@ -182,6 +182,60 @@ describe('paths', () => {
     expect(out.trim()).toBe('1 0');
     expect(linesOf(join(dir, 'log.sage'))).toHaveLength(1);
   });
+
+  it('that begin alike name files of their own, whichever was appended to before', async () => {
+    const path = freshPath();
+    const behind = ['', 'x', 'é', '\u20ac', '\u{1f600}', 'xyzab', 'y'.repeat(30)];
+    const paths = behind.map((more) => path + more);
+    for (const before of paths) {
+      for (const other of paths) {
+        const options = { anyExtension: true };
+        const value = event({ before, other });
+        await append(before, value, options);
+        await append(other, value, options);
+        expect((await append(before, value, options)).duplicate).toBe(true);
+      }
+    }
+    for (const each of paths) {
+      const mine = linesOf(each).map((line) => JSON.parse(line) as Record<string, unknown>);
+      expect(mine.every(({ before, other }) => before === each || other === each)).toBe(true);
+      expect(mine).toHaveLength(2 * paths.length - 1);
+    }
+  });
+
+  it('that are relative name another file when the current directory is another one', () => {
+    const dirs = [realpathSync(folder()), realpathSync(folder())];
+    const script = `
+      const { append } = require(${JSON.stringify(root)});
+      const turns = process.argv.slice(1).concat(process.argv.slice(1));
+      const appended = turns.map((dir, n) => {
+        process.chdir(dir);
+        return append('log.sage', { ...${JSON.stringify(event())}, n });
+      });
+      Promise.all(appended).then((all) => console.log(all.map(({ seq }) => seq).join(' ')));`;
+    const out = execFileSync(process.execPath, ['-e', script, ...dirs], { encoding: 'utf8' });
+    expect(out.trim()).toBe('1 1 2 2');
+    for (const dir of dirs) expect(linesOf(join(dir, 'log.sage'))).toHaveLength(2);
+  });
+});
+
+describe('options', () => {
+  it('count for their own append, whichever the one before had', async () => {
+    const path = freshPath();
+    const kinds = [undefined, { computeId: false }, { idempotencyKey: 'k' }, { computeId: true }];
+    const values = [0, 1, 2].flatMap((n) => kinds.map((options, m) => ({ n, m, options })));
+    const appended = values.map(({ n, m, options }) => {
+      const key = options?.idempotencyKey;
+      const own = key === undefined ? options : { idempotencyKey: `${key}${n}` };
+      return append(path, event({ n, m }), own);
+    });
+    const receipts = await Promise.all(appended);
+    expect(receipts.map(({ eventId }) => eventId !== undefined)).toEqual(
+      values.map(({ m }) => m !== 1),
+    );
+    const keys = linesOf(path).map((line) => JSON.parse(line).idempotencyKey);
+    expect(keys).toEqual(values.map(({ n, m }) => (m === 2 ? `k${n}` : undefined)));
+  });
 });
 
 describe('appendEvent', () => {

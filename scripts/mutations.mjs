@@ -570,6 +570,27 @@ const bounds = [
 
 const sideIndex = [
   {
+    name: 'a path is that of the append before only if it is the whole of it',
+    file: 'src/node/text.rs',
+    find: 'const BEHIND: usize = 4 + 1;',
+    replace: 'const BEHIND: usize = 1 + 1;',
+    tests: ['__test__/append.spec.ts::that begin alike'],
+  },
+  {
+    name: 'a relative path is resolved for each append',
+    file: 'src/node/port.rs',
+    find: 'let is_path = Path::new(&last.named.path).is_absolute()',
+    replace: 'let is_path = true',
+    tests: ['__test__/append.spec.ts::that are relative name another file'],
+  },
+  {
+    name: 'options are those of the append before only if they are the same',
+    file: 'src/node/port.rs',
+    find: '(Some(options), Some(known)) => options.is(known)?',
+    replace: '(Some(_), Some(_)) => true',
+    tests: ['__test__/append.spec.ts::count for their own append'],
+  },
+  {
     name: 'who waits for what is pending is woken by the last',
     file: 'src/pending.rs',
     find: 'was_last && self.waiting.load(Ordering::SeqCst) > 0',
