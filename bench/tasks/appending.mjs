@@ -31,7 +31,7 @@ export async function sequential(open, { path, warmUp, count, watch }, state) {
   await eachAwaited(store, first);
   let took = [];
   const call = async () => (took = await eachAwaited(store, made));
-  const block = watch ? await longestBlock(call) : await call().then(() => undefined);
+  const block = watch ? (await longestBlock(call)).longest : await call().then(() => undefined);
   const held = await store.keys();
   await store.close();
   mustHold(held, keysOf([...first, ...made]), path);
@@ -49,7 +49,7 @@ export async function inFlight(open, { path, waves, width, watch }, state) {
   };
   let micros;
   const all = async () => (micros = await timed(call));
-  const block = watch ? await longestBlock(all) : await all().then(() => undefined);
+  const block = watch ? (await longestBlock(all)).longest : await all().then(() => undefined);
   const held = await store.keys();
   await store.close();
   mustHold(held, keysOf([...first, ...made.flat()]), path);
@@ -66,7 +66,7 @@ export async function batches(open, { path, count, size, watch }, state) {
   const call = async () => {
     for (const batch of made) took.push(await timed(() => store.appendMany(batch)));
   };
-  const block = watch ? await longestBlock(call) : await call().then(() => undefined);
+  const block = watch ? (await longestBlock(call)).longest : await call().then(() => undefined);
   const held = await store.keys();
   await store.close();
   mustHold(held, keysOf([...first, ...made.flat()]), path);
@@ -120,7 +120,7 @@ export async function appendKept(_open, { path, from, count, watch }, state) {
   const made = fresh(count, state);
   let took = [];
   const call = async () => (took = await eachAwaited(store, made));
-  const block = watch ? await longestBlock(call) : await call().then(() => undefined);
+  const block = watch ? (await longestBlock(call)).longest : await call().then(() => undefined);
   return { ...figures(took), block };
 }
 

@@ -9,14 +9,18 @@ export async function timed(call) {
 
 /**
  * Runs `call` beside a timer of one millisecond and gives the longest time, in milliseconds, that the timer came late: so
- * long was the event loop held. Rounds with this timer are not timed.
+ * long was the event loop held. `own` is the longest without what V8's collections of garbage took of it. Rounds with this timer are not timed.
  */
 export async function longestBlock(call) {
-  let longest = 0;
+  const blocks = [];
+  const collections = [];
+  const collected = (list) => collections.push(...list);
+  const observer = new PerformanceObserver((list) => collected(list.getEntries()));
+  observer.observe({ entryTypes: ['gc'] });
   let last = performance.now();
   const look = () => {
     const now = performance.now();
-    longest = Math.max(longest, now - last - 1);
+    blocks.push({ from: last, to: now });
     last = now;
   };
   const timer = setInterval(look, 1);
@@ -27,6 +31,16 @@ export async function longestBlock(call) {
     look();
   } finally {
     clearInterval(timer);
+    collected(observer.takeRecords());
+    observer.disconnect();
   }
-  return longest;
+  const held = ({ from, to }) => Math.max(0, to - from - 1);
+  const longest = Math.max(...blocks.map(held));
+  const collecting = new Map(blocks.map((block) => [block, 0]));
+  for (const { startTime, duration } of collections) {
+    const block = blocks.find(({ from, to }) => from <= startTime && startTime < to);
+    if (block) collecting.set(block, collecting.get(block) + duration);
+  }
+  const own = Math.max(...blocks.map((block) => held(block) - collecting.get(block)), 0);
+  return { longest, own };
 }

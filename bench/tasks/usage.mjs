@@ -44,7 +44,7 @@ export async function many(_open, { folder, count, wave = count }) {
     await log.append(event(n), { lockTimeoutMs: 600_000 });
     logs.push(log);
   };
-  const block = await longestBlock(async () => {
+  const { longest: block } = await longestBlock(async () => {
     for (let from = 0; from < count; from += wave) {
       const size = Math.min(wave, count - from);
       await Promise.all(Array.from({ length: size }, (_, n) => one(from + n)));

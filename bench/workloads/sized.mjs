@@ -237,8 +237,8 @@ export const reading = {
         for (const [title, call] of Object.entries(tried)) {
           const held = [];
           for (let n = 0; n < (title === 'readChronicle' ? 3 : 1); n += 1)
-            held.push((await call(true)).block);
-          rows[title].block = summary(held).median;
+            held.push(await call(true));
+          rows[title].block = summary(held.map(({ block }) => block)).median;
           if (title === 'readChronicle') blocks.push(...held);
         }
         for (const row of Object.values(rows)) row.millis = scaled(row);
@@ -248,7 +248,10 @@ export const reading = {
           [`reading/${size}/query`, 'readChronicle', 'queryChronicle, 1 % hits'],
           [`reading/${size}/verify`, 'SHA-256 on two threads', 'verifyChronicle'],
         ]);
-        if (blocks.length > 0) measures[`reading/${size}/block`] = summary(blocks);
+        if (blocks.length > 0) {
+          measures[`reading/${size}/block`] = summary(blocks.map(({ block }) => block));
+          measures[`reading/${size}/block/own`] = summary(blocks.map(({ own }) => own));
+        }
         return { title: `reading ${named(size)} events`, rows, measures };
       },
       heap,
