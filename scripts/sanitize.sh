@@ -36,7 +36,7 @@ case $kind in
     source=$(rustc --print sysroot)/lib/rustlib/src/rust/library
     [[ -d $source ]] || { echo 'SKIPPED thread: rust-src not found'; exit 0; }
     (($#)) || set -- --lib --test group_commit --test failed_sync --test lock_wait --test model \
-      --test fail_nth --test real_files --test side_index
+      --test fail_nth --test real_files --test side_index --test index_runs
     RUSTFLAGS='-Zsanitizer=thread' cargo test -Zbuild-std --target "$target" --target-dir target/thread --no-default-features "$@"
     ;;
   miri)

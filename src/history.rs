@@ -16,6 +16,9 @@ use crate::storage::{Storage, read_exact_at};
 const PROBE: usize = 4096;
 /// A record number is remembered about every so many bytes; those between are counted when asked for.
 const MARK_EVERY: u64 = 32 * 1024;
+/// After so many look-ups the runs of the side index are taken into memory. Each look-up reads a block of every run, together as long as a
+/// hundred entries are taken in; a process that appends a few events never takes in any.
+const FEW_LOOKUPS: u32 = 32;
 
 /// How far the log was scanned, and what the last records were.
 #[derive(Debug, Clone, Default)]
@@ -83,9 +86,13 @@ pub(crate) struct NewRecord<'a> {
 /// The writer's knowledge of one log.
 #[derive(Debug)]
 pub(crate) struct History {
-    /// The records after what the side index covers.
+    /// The records from `kept_from` on.
     index: DedupIndex,
+    /// What stands before is asked of the side index.
+    kept_from: u64,
     side: Option<SideIndex>,
+    /// Look-ups for which runs of the side index were asked.
+    lookups: u32,
     side_failed: bool,
     frontier: Frontier,
     marks: Vec<Mark>,
@@ -113,7 +120,9 @@ impl History {
     pub(crate) fn new() -> Self {
         History {
             index: DedupIndex::new(),
+            kept_from: 0,
             side: None,
+            lookups: 0,
             side_failed: false,
             frontier: Frontier::default(),
             marks: Vec::new(),
@@ -125,6 +134,8 @@ impl History {
     pub(crate) fn from_side(side: SideIndex) -> Self {
         History {
             index: DedupIndex::with_keys(side.keys()),
+            kept_from: side.frontier().offset,
+            lookups: 0,
             frontier: side.frontier().clone(),
             marks: side.marks().to_vec(),
             side: Some(side),
@@ -134,16 +145,39 @@ impl History {
     }
 
     /// Leaves the prefix that `side` covers to it. False, and nothing changes, when both do not agree.
-    pub(crate) fn adopt(&mut self, storage: &dyn Storage, side: SideIndex) -> io::Result<bool> {
+    /// What is in memory stays there but for what its table covers.
+    pub(crate) fn adopt(&mut self, storage: &dyn Storage, mut side: SideIndex) -> io::Result<bool> {
         let covered = side.frontier();
         if covered.offset > self.frontier.offset
+            || covered.offset < self.kept_from
             || self.seq_of(storage, covered.offset)? != covered.records + 1
         {
             return Ok(false);
         }
-        self.index.forget_before(covered.offset);
+        if let Some(before) = &mut self.side {
+            side.checked_like(before);
+        }
+        if side.table_end() > self.kept_from {
+            self.kept_from = side.table_end();
+            self.index.forget_before(self.kept_from);
+        }
         self.side = Some(side);
         Ok(true)
+    }
+
+    /// Takes the runs of the side index into memory.
+    fn keep_runs(&mut self) -> io::Result<()> {
+        let Some(side) = &self.side else { return Ok(()) };
+        let mut later = Vec::new();
+        self.index.drain_into(&mut later);
+        later.sort_unstable_by_key(|slot| slot.place);
+        side.each_of_runs(self.kept_from, |slot| {
+            self.index.put(slot);
+            Ok(())
+        })?;
+        later.into_iter().for_each(|slot| self.index.put(slot));
+        self.kept_from = side.table_end();
+        Ok(())
     }
 
     /// Gives the descriptor of the side index up.
@@ -173,6 +207,11 @@ impl History {
         self.index.drain_into(slots);
     }
 
+    /// The side index it began with.
+    pub(crate) fn into_side(self) -> Option<SideIndex> {
+        self.side
+    }
+
     /// The side index it began with, the key of the hashes, how far it reaches, and the marks.
     pub(crate) fn parts(&self) -> (Option<&SideIndex>, Keys, &Frontier, &[Mark]) {
         (self.side.as_ref(), self.index.keys(), &self.frontier, &self.marks)
@@ -185,7 +224,9 @@ impl History {
     /// Forgets everything: another file is at the path, or this one was rewritten.
     pub(crate) fn clear(&mut self) {
         self.index.clear();
+        self.kept_from = 0;
         self.side = None;
+        self.lookups = 0;
         self.side_failed = false;
         self.frontier = Frontier::default();
         self.marks.clear();
@@ -269,10 +310,7 @@ impl History {
 
     /// The first record in file order that carries `id` as its id or key, read from the log.
     pub(crate) fn find(&mut self, storage: &dyn Storage, id: &Id) -> io::Result<Option<Found>> {
-        let covered = match &mut self.side {
-            Some(side) => side.candidates(id.as_bytes()),
-            None => Ok(Vec::new()),
-        };
+        let covered = self.ask_side(id);
         self.side_failed |= covered.is_err();
         let mut offsets = covered?;
         offsets.extend(self.index.candidates(id.as_bytes()));
@@ -283,6 +321,19 @@ impl History {
             }
         }
         Ok(None)
+    }
+
+    fn ask_side(&mut self, id: &Id) -> io::Result<Vec<u64>> {
+        if self.side.as_ref().is_some_and(|side| side.has_runs_before(self.kept_from)) {
+            self.lookups += 1;
+            if self.lookups > FEW_LOOKUPS {
+                self.keep_runs()?;
+            }
+        }
+        let Some(side) = &mut self.side else {
+            return Ok(Vec::new());
+        };
+        side.candidates(id.as_bytes(), self.kept_from)
     }
 
     /// The number of the record that begins at `offset`, counted from 1.

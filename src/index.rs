@@ -14,7 +14,7 @@ pub(crate) const MOST_PER_HASH: usize = 4;
 pub(crate) struct Keys(pub(crate) u64, pub(crate) u64);
 
 impl Keys {
-    fn random() -> Self {
+    pub(crate) fn random() -> Self {
         let random = || RandomState::new().build_hasher().finish();
         Keys(random(), random())
     }
@@ -83,9 +83,13 @@ impl DedupIndex {
 
     /// Remembers that the record at `offset` carries `id`.
     pub(crate) fn insert(&mut self, id: &[u8], offset: u64) {
-        let hash = self.keys.hash(id);
-        if let Some(table) = self.tables.get_mut(table_of(hash)) {
-            table.insert(Slot { hash, place: offset + 1 });
+        self.put(Slot { hash: self.keys.hash(id), place: offset + 1 });
+    }
+
+    /// Remembers an entry of another index with the same keys. Of equal hashes the one that stands first in the log has to come first.
+    pub(crate) fn put(&mut self, slot: Slot) {
+        if let Some(table) = self.tables.get_mut(table_of(slot.hash)) {
+            table.insert(slot);
         }
     }
 

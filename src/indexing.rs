@@ -1,23 +1,25 @@
 //! Loading and making side indexes.
 //!
-//! An index is made in the background by a descriptor of its own, from bytes read from the disk: after a good sync each
-//! stretch is dropped from the page cache before it is scanned. So it holds proved bytes only, whoever wrote them.
+//! An index is made by a descriptor of its own, from bytes read from the disk: after a good sync each stretch is dropped from the page
+//! cache before it is scanned. So it holds proved bytes only, whoever wrote them.
 
 use std::io;
 use std::path::Path;
 
 use crate::history::History;
+use crate::index::Slot;
+use crate::part::Covered;
 use crate::path::ChroniclePath;
-use crate::side_index::{self, Covered, SideIndex};
+use crate::side_index::{Maker, SideIndex};
 use crate::storage::{self, Stat, Storage};
 
 /// No index is made for a shorter log.
 const SHORTEST_LOG: u64 = 1 << 20;
-/// An index is made anew when the log has grown by one in so many parts of what it covers. The ids behind it are in memory, 22 to 43 bytes
-/// each: 625,000 of them at 10,000,000. Each time the whole index is written, which is 16 bytes for a record: with records of 230 bytes
+/// All becomes one table again when the log has grown by one in so many parts of what the table covers. The ids behind it come to be in memory,
+/// 22 to 43 bytes each: 625,000 of them at 10,000,000. Each time 16 bytes for a record are written: with records of 230 bytes
 /// about as much as the log has grown.
 const GROWTH: u64 = 16;
-/// But not before so many bytes came, which are scanned in 10 ms.
+/// A run is added when so many bytes came, which are scanned in 10 ms.
 const LEAST_GROWTH: u64 = 2 << 20;
 /// Bytes read from the disk at a time.
 const STRETCH: u64 = 16 << 20;
@@ -32,13 +34,13 @@ pub(crate) fn load(path: &ChroniclePath, log: &dyn Storage, stat: &Stat) -> Opti
     SideIndex::load(&path.index_path(), path.as_path(), log, stat).map(History::from_side)
 }
 
-/// Whether an index that covers `covered` bytes is to be made anew for a log of which `proved` bytes are proved.
+/// Whether an index that covers `covered` bytes is to be extended for a log of which `proved` bytes are proved.
 pub(crate) fn is_due(covered: u64, proved: u64) -> bool {
-    let least = if covered == 0 { SHORTEST_LOG } else { (covered / GROWTH).max(LEAST_GROWTH) };
+    let least = if covered == 0 { SHORTEST_LOG } else { LEAST_GROWTH };
     proved.saturating_sub(covered) >= least
 }
 
-/// Makes an index of the log at `path` up to `end` at the most, if `stat` is still the file there. `None`: it was not made.
+/// Makes or extends the index of the log at `path` up to `end` at the most, if `stat` is still the file there. `None`: it was not made.
 pub(crate) fn make(path: &ChroniclePath, stat: &Stat, end: u64) -> Option<SideIndex> {
     // An index is a cache: without it the log is scanned.
     try_make(path, stat, end).ok().flatten()
@@ -50,32 +52,132 @@ fn try_make(path: &ChroniclePath, stat: &Stat, end: u64) -> io::Result<Option<Si
     let Ok(Some(log)) = storage::open_if_there(log_path) else {
         return Ok(None);
     };
+    // From here on nobody else changes the index.
+    let Some(maker) = Maker::begin(&path.index_path(), log_path)? else {
+        return Ok(None);
+    };
     let here = log.stat()?;
     if !here.is_same_file(stat) || here.length < end {
         return Ok(None);
     }
     let mut history = load(path, &log, &here).unwrap_or_else(History::new);
-    let mut added = Vec::new();
+    let from = history.frontier().offset;
+    if from >= end {
+        return Ok(history.into_side());
+    }
     log.sync()?;
+    let Some(mut added) = scan(&log, &mut history, end)? else {
+        return Ok(None);
+    };
+    if history.frontier().offset == from {
+        return Ok(history.into_side());
+    }
+    let written = write(maker, &here, &history, from, &mut added);
+    if let Err(error) = written {
+        if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) {
+            // What was there cannot be read: the next one begins anew.
+            std::fs::remove_file(path.index_path())?;
+        }
+        return Err(error);
+    }
+    Ok(SideIndex::load(&path.index_path(), log_path, &log, &here))
+}
+
+/// Reads the log from the disk up to `end`, or as far as can be proved, and gives the entries. `None`: it is another log.
+fn scan(log: &dyn Storage, history: &mut History, end: u64) -> io::Result<Option<Vec<Slot>>> {
+    let mut added = Vec::new();
+    let mut length = STRETCH;
     while history.frontier().offset < end && added.len() < MOST_ADDED {
         let start = history.frontier().offset;
-        let stretch = start..(start + STRETCH).min(end);
-        if !log.drop_cached(stretch.clone())? || history.catch_up(&log, stretch.end)?.restarted {
+        let stretch = start..(start + length).min(end);
+        if !log.drop_cached(stretch.clone())? {
+            break;
+        }
+        if history.catch_up(log, stretch.end)?.restarted {
             return Ok(None);
         }
-        if history.frontier().offset == start {
-            // A line longer than a stretch, or one that is not ended yet.
-            return Ok(None);
+        if history.frontier().offset > start {
+            history.drain_into(&mut added);
+            length = STRETCH;
+        } else if stretch.end < end {
+            // A line longer than the stretch.
+            length *= 2;
+        } else {
+            // One that is not ended yet.
+            break;
         }
-        history.drain_into(&mut added);
     }
+    Ok(Some(added))
+}
+
+/// Writes what `history` has from `from` on, whose entries are `added`, as a run or with all that was there as a table.
+fn write(
+    maker: Maker,
+    stat: &Stat,
+    history: &History,
+    from: u64,
+    added: &mut Vec<Slot>,
+) -> io::Result<()> {
     let (before, keys, frontier, marks) = history.parts();
-    let covered = Covered { stat: here, frontier, marks, keys };
-    let written = side_index::write(&path.index_path(), log_path, &covered, before, added);
-    if written.is_err() && before.is_some() {
-        // Perhaps it could not be read: the next one begins anew.
-        std::fs::remove_file(path.index_path())?;
+    let (stat, new_marks) = (*stat, marks.partition_point(|mark| mark.offset < from));
+    let is_small =
+        |side: &SideIndex| (frontier.offset - side.table_end()) * GROWTH < side.table_end();
+    if let Some(side) = before.filter(|side| is_small(side)) {
+        let marks = marks.get(new_marks..).unwrap_or_default();
+        let run = Covered { stat, from, frontier, marks, keys };
+        if maker.extend(side, &run, added)? {
+            return Ok(());
+        }
     }
-    written?;
-    Ok(SideIndex::load(&path.index_path(), log_path, &log, &here))
+    let table = Covered { stat, from: 0, frontier, marks, keys };
+    maker.replace(before, &table, std::mem::take(added))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Id;
+
+    /// A log of `count` records of 100 bytes.
+    fn log(folder: &Path, count: u64) -> ChroniclePath {
+        let path = ChroniclePath::parse(folder.join("log.sage").to_str().unwrap()).unwrap();
+        let lines = (0..count).map(|n| format!("{:99}\n", format!("{{\"eventId\":\"{n}\"}}")));
+        std::fs::write(path.as_path(), lines.collect::<String>()).unwrap();
+        path
+    }
+
+    #[test]
+    fn an_index_that_reaches_less_far_than_the_one_before_is_not_taken_in_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = log(folder.path(), 40_000);
+        let storage = storage::open_if_there(path.as_path()).unwrap().unwrap();
+        let stat = storage.stat().unwrap();
+        let mut history = History::from_side(make(&path, &stat, stat.length).unwrap());
+        std::fs::remove_file(path.index_path()).unwrap();
+        let less = make(&path, &stat, stat.length / 2).unwrap();
+        assert!(less.frontier().offset < stat.length);
+        assert!(!history.adopt(&storage, less).unwrap());
+        let last = Id::new(b"39999").unwrap();
+        assert!(history.find(&storage, &last).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_line_longer_than_what_is_read_at_a_time_and_one_that_is_not_ended_stop_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = log(folder.path(), 20_000);
+        let mut text = std::fs::read(path.as_path()).unwrap();
+        text.extend(vec![b'x'; 3 * STRETCH as usize]);
+        text.extend(b"\n{\"eventId\":\"last\"}\n");
+        let whole = text.len() as u64;
+        text.extend(b"{\"eventId\":\"op");
+        std::fs::write(path.as_path(), &text).unwrap();
+        let storage = storage::open_if_there(path.as_path()).unwrap().unwrap();
+        let stat = storage.stat().unwrap();
+        let side = make(&path, &stat, stat.length).unwrap();
+        assert_eq!((side.frontier().offset, side.frontier().records), (whole, 20_001));
+        // Nothing new, nothing made.
+        let before = std::fs::read(path.index_path()).unwrap();
+        assert_eq!(make(&path, &stat, stat.length).unwrap().frontier().offset, whole);
+        assert_eq!(std::fs::read(path.index_path()).unwrap(), before);
+    }
 }

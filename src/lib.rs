@@ -55,6 +55,7 @@ mod lines;
 mod backwards;
 mod index;
 mod history;
+mod part;
 mod side_index;
 mod indexing;
 mod proof;

@@ -9,7 +9,7 @@ use std::path::Path;
 const TOGETHER: [&[&str]; 4] = [
     &["unix", "windows", "platform"],
     &["event", "envelope"],
-    &["history", "side_index"],
+    &["history", "part", "side_index"],
     &["shared", "ledger", "commit", "writer"],
 ];
 
@@ -78,6 +78,7 @@ fn only_one_module_knows_each_of_the_outer_worlds() {
                 "platform",
                 "lock",
                 "storage",
+                "part",
                 "side_index",
                 "indexing",
                 "replacement",

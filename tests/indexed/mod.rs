@@ -1,0 +1,135 @@
+//! Logs with side indexes, and the processes that append to them.
+
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "each test uses a part of it")]
+
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use sage_chronicle::storage::{Disk, FileDisk, Stat, Storage};
+use sage_chronicle::{AppendOptions, ChroniclePath, Receipt, Registry, Result};
+
+pub const EVENTS: u64 = 6_000;
+
+/// Real files whose reads are counted.
+struct CountingDisk(Arc<AtomicU64>);
+
+struct CountingStorage {
+    inner: Arc<dyn Storage>,
+    read: Arc<AtomicU64>,
+}
+
+impl Storage for CountingStorage {
+    fn stat(&self) -> io::Result<Stat> {
+        self.inner.stat()
+    }
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let count = self.inner.read_at(buffer, offset)?;
+        self.read.fetch_add(count as u64, Ordering::Relaxed);
+        Ok(count)
+    }
+    fn append(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.inner.append(bytes)
+    }
+    fn set_len(&self, length: u64) -> io::Result<()> {
+        self.inner.set_len(length)
+    }
+    fn sync(&self) -> io::Result<()> {
+        self.inner.sync()
+    }
+    fn drop_cached(&self, range: Range<u64>) -> io::Result<bool> {
+        self.inner.drop_cached(range)
+    }
+    fn try_lock(&self) -> io::Result<bool> {
+        self.inner.try_lock()
+    }
+    fn try_lock_shared(&self) -> io::Result<bool> {
+        self.inner.try_lock_shared()
+    }
+    fn unlock(&self) -> io::Result<()> {
+        self.inner.unlock()
+    }
+}
+
+impl Disk for CountingDisk {
+    fn open(&self, path: &Path) -> Result<Arc<dyn Storage>> {
+        let inner = FileDisk.open(path)?;
+        Ok(Arc::new(CountingStorage { inner, read: self.0.clone() }))
+    }
+    fn open_for_reading(&self, path: &Path) -> Result<Option<Arc<dyn Storage>>> {
+        FileDisk.open_for_reading(path)
+    }
+    fn stat(&self, path: &Path) -> io::Result<Option<Stat>> {
+        FileDisk.stat(path)
+    }
+    fn sync_directory(&self, path: &Path) -> io::Result<()> {
+        FileDisk.sync_directory(path)
+    }
+    fn honours_lock(&self, path: &Path) -> io::Result<bool> {
+        FileDisk.honours_lock(path)
+    }
+    fn lock_holder(&self, stat: &Stat) -> Option<u32> {
+        FileDisk.lock_holder(stat)
+    }
+    fn has_side_files(&self) -> bool {
+        true
+    }
+}
+
+/// A process of its own, as far as the log can tell.
+pub struct Process {
+    pub registry: Arc<Registry>,
+    read: Arc<AtomicU64>,
+}
+
+impl Process {
+    pub fn new() -> Self {
+        let read = Arc::new(AtomicU64::new(0));
+        Process { registry: Registry::new(Arc::new(CountingDisk(read.clone()))), read }
+    }
+
+    pub fn append(&self, log: &ChroniclePath, events: Range<u64>) -> Vec<Receipt> {
+        let texts: Vec<_> = events.map(event).collect();
+        self.registry.append(log, texts, false, AppendOptions::default()).unwrap().0
+    }
+
+    /// The receipt of an event that the log has, and how many bytes of the log were read for it.
+    pub fn again(&self, log: &ChroniclePath, n: u64) -> (Receipt, u64) {
+        let before = self.read.load(Ordering::Relaxed);
+        let receipt = self.append(log, n..n + 1).remove(0);
+        (receipt, self.read.load(Ordering::Relaxed) - before)
+    }
+}
+
+pub fn event(n: u64) -> Vec<u8> {
+    let filler = "x".repeat(100);
+    format!(
+        r#"{{"type":"NOTE","timestamp":"2026-01-01T00:00:00Z","actor":{{"agent":"a","id":"b"}},"n":{n},"text":"{filler}"}}"#
+    )
+    .into_bytes()
+}
+
+/// A log with a side index, made by a process that is gone.
+pub fn indexed_log(folder: &Path) -> (ChroniclePath, Vec<Receipt>, PathBuf) {
+    let log = ChroniclePath::parse(folder.join("long.sage").to_str().unwrap()).unwrap();
+    let receipts = Process::new().append(&log, 0..EVENTS);
+    let index = folder.join(".long.sage.chronicle-index");
+    wait_for(|| index.exists());
+    (log, receipts, index)
+}
+
+/// The index is made in the background, and nothing tells when.
+pub fn wait_for(condition: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !condition() {
+        assert!(Instant::now() < deadline, "nothing happened for a minute");
+        std::thread::yield_now();
+    }
+}
+
+pub fn log_length(log: &ChroniclePath) -> u64 {
+    std::fs::metadata(log.as_path()).unwrap().len()
+}
