@@ -86,8 +86,8 @@ const storage = [
   {
     name: 'pages are looked for after they were dropped',
     file: 'src/unix.rs',
-    find: 'any_cached(file, range.start..end)',
-    replace: 'Ok::<bool, io::Error>(false)',
+    find: 'last_cached(file, range.start..end)',
+    replace: 'Ok::<Option<u64>, io::Error>(None)',
     tests: ['tests/real_files.rs::pages_that_somebody_uses'],
   },
 ];
@@ -757,6 +757,20 @@ const sideIndex = [
     find: 'let _ = std::fs::remove_file(&self.fresh);',
     replace: '',
     tests: ['tests/index_runs.rs::what_a_killed_process_left'],
+  },
+  {
+    name: 'an index is made before a long log is scanned',
+    file: 'src/commit.rs',
+    find: 'indexing::make_first(&self.path, &stat, history, length);',
+    replace: '',
+    tests: ['tests/side_index.rs::a_process_that_ends_at_once'],
+  },
+  {
+    name: 'what was scanned is looked at before an index takes its place',
+    file: 'src/history.rs',
+    find: 'let holds = self.still_holds(storage, length)?;',
+    replace: 'let holds = MUTATED || self.still_holds(storage, length)?;',
+    tests: ['tests/side_index.rs::a_living_process_learns_much'],
   },
   {
     name: 'a side index is made from the disk',

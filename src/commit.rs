@@ -39,6 +39,8 @@ pub(crate) struct State {
     history: History,
     /// How far was scanned ahead; a tail that is not ended stays behind it.
     looked_to: u64,
+    /// An index was made first since the last batch: what came meanwhile is scanned, however much it is, because that takes less time.
+    made_first: bool,
     /// So many of the next batches take in one request only.
     one_by_one: usize,
     attempts: u32,
@@ -87,6 +89,7 @@ impl State {
             known: None,
             history: History::new(),
             looked_to: 0,
+            made_first: false,
             one_by_one: 0,
             attempts: 0,
             is_waiting: false,
@@ -172,6 +175,7 @@ impl Writer {
             lock.release(self, &mut state);
             return self.scan_ahead(&mut state, stat.length);
         }
+        state.made_first = false;
         let requests = self.take_batch(state.one_by_one > 0);
         state.one_by_one = state.one_by_one.saturating_sub(1);
         if requests.is_empty() {
@@ -223,22 +227,11 @@ impl Writer {
     }
 
     /// Scans up to a length that was seen under the lock, without it: what lies before cannot change, because a failed write is
-    /// taken back under the lock under which it was made.
+    /// taken back under the lock under which it was made. What a side index can be made of is left to that.
     fn scan_ahead(&self, state: &mut State, length: u64) -> Next {
         state.looked_to = length;
-        let State { open, history, .. } = state;
-        let scanned = self.scanning(|| match open {
-            Some(open) => history.catch_up(&*open.storage, length),
-            None => Ok(CaughtUp::default()),
-        });
-        match scanned {
-            Ok(caught) => {
-                if caught.restarted {
-                    locked(&self.ledger).rewritten(length);
-                    open.iter_mut().for_each(|open| open.fresh = true);
-                }
-                Next::Now
-            }
+        match self.scanning(|| self.learn(state, length)) {
+            Ok(()) => Next::Now,
             // The file was cut meanwhile: the catch-up under the lock will see that.
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Next::Now,
             Err(error) => {
@@ -246,6 +239,28 @@ impl Writer {
                 self.after_write()
             }
         }
+    }
+
+    fn learn(&self, state: &mut State, length: u64) -> io::Result<()> {
+        let State { open: Some(open), history, known, made_first, .. } = state else {
+            return Ok(());
+        };
+        let rewritten = |open: &mut Open| {
+            locked(&self.ledger).rewritten(length);
+            open.fresh = true;
+        };
+        if history.check(&*open.storage, length)? {
+            rewritten(open);
+        }
+        if !std::mem::replace(made_first, true)
+            && let Some((_making, stat)) = self.begin_indexing().zip(*known)
+        {
+            indexing::make_first(&self.path, &stat, history, length);
+        }
+        if history.catch_up(&*open.storage, length)?.restarted {
+            rewritten(open);
+        }
+        Ok(())
     }
 
     /// Takes the lock of the file that is at the path now, opening it if need be. `None`: somebody else holds it.

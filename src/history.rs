@@ -246,13 +246,18 @@ impl History {
 
     /// Scans what was appended since the last time, after checking that what was scanned then is still there.
     pub(crate) fn catch_up(&mut self, storage: &dyn Storage, length: u64) -> io::Result<CaughtUp> {
-        let mut restarted = false;
-        if !self.still_holds(storage, length)? {
-            self.clear();
-            restarted = true;
-        }
+        let restarted = self.check(storage, length)?;
         let tail = self.scan_to(storage, length)?;
         Ok(CaughtUp { tail, restarted })
+    }
+
+    /// Forgets everything if what was scanned is not there any more, and says so.
+    pub(crate) fn check(&mut self, storage: &dyn Storage, length: u64) -> io::Result<bool> {
+        let holds = self.still_holds(storage, length)?;
+        if !holds {
+            self.clear();
+        }
+        Ok(!holds)
     }
 
     /// Takes in whole lines that stand at the frontier.

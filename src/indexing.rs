@@ -5,6 +5,7 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use crate::history::History;
 use crate::index::Slot;
@@ -26,6 +27,9 @@ const STRETCH: u64 = 16 << 20;
 /// Entries added at a time: bounds the memory of making an index, 16 bytes for each. What is left is added the next time.
 const MOST_ADDED: usize = 2_000_000;
 
+/// One index is made at a time in a process: each takes four descriptors and `MOST_ADDED` entries.
+static ALONE: Mutex<()> = Mutex::new(());
+
 /// What is known of the log at `path` by its side index.
 pub(crate) fn load(path: &ChroniclePath, log: &dyn Storage, stat: &Stat) -> Option<History> {
     if stat.length < SHORTEST_LOG {
@@ -42,6 +46,29 @@ pub(crate) fn is_due(covered: u64, proved: u64) -> bool {
 
 /// Makes or extends the index of the log at `path` up to `end` at the most, if `stat` is still the file there. `None`: it was not made.
 pub(crate) fn make(path: &ChroniclePath, stat: &Stat, end: u64) -> Option<SideIndex> {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    make_alone(path, stat, end)
+}
+
+/// Makes the index of a log that is long beyond what `history` has of it, up to `end`, and learns the log from there: so the next process finds it
+/// however soon this one ends, and no more is in memory than an index leaves to be scanned. Where no index can be made nothing changes.
+pub(crate) fn make_first(path: &ChroniclePath, stat: &Stat, history: &mut History, end: u64) {
+    let mut covered = history.covered();
+    let Ok(_alone) = ALONE.try_lock() else { return };
+    while is_due(covered, end) {
+        let Some(side) =
+            make_alone(path, stat, end).filter(|side| side.frontier().offset > covered)
+        else {
+            return;
+        };
+        covered = side.frontier().offset;
+        if covered >= history.frontier().offset {
+            *history = History::from_side(side);
+        }
+    }
+}
+
+fn make_alone(path: &ChroniclePath, stat: &Stat, end: u64) -> Option<SideIndex> {
     // An index is a cache: without it the log is scanned.
     try_make(path, stat, end).ok().flatten()
 }

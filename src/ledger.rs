@@ -254,15 +254,11 @@ impl Writer {
             return;
         };
         drop(state);
-        let mut ledger = locked(&self.ledger);
-        let proved = ledger.proved.as_ref().map_or(0, |proved| proved.offset);
-        let wanted = self.shared.disk.has_side_files() && indexing::is_due(covered, proved);
-        if !wanted || std::mem::replace(&mut ledger.indexing, true) {
+        let proved = locked(&self.ledger).proved.as_ref().map_or(0, |proved| proved.offset);
+        if !indexing::is_due(covered, proved) {
             return;
         }
-        drop(ledger);
-        let Some(me) = self.me.upgrade() else { return };
-        let making = EndIndexing(me);
+        let Some(making) = self.begin_indexing() else { return };
         let job = move || {
             let me = &making.0;
             if let Some(side) = indexing::make(&me.path, &stat, proved) {
@@ -271,6 +267,13 @@ impl Writer {
         };
         // Without a thread it is made another time.
         let _ = pool::apart(Box::new(job));
+    }
+
+    /// The right to make a side index, if the log can have one: for one at a time, until it is dropped.
+    pub(crate) fn begin_indexing(&self) -> Option<EndIndexing> {
+        let me = self.me.upgrade().filter(|_| self.shared.disk.has_side_files())?;
+        let is_made = std::mem::replace(&mut locked(&self.ledger).indexing, true);
+        (!is_made).then(|| EndIndexing(me))
     }
 
     /// After a panic in the sync job: what was to be synced counts as lost.
@@ -477,7 +480,7 @@ impl Writer {
 }
 
 /// Ends the making of a side index on every way out.
-struct EndIndexing(Arc<Writer>);
+pub(crate) struct EndIndexing(Arc<Writer>);
 
 impl Drop for EndIndexing {
     fn drop(&mut self) {

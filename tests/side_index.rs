@@ -4,9 +4,9 @@
 mod indexed;
 
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fs4::FileExt;
@@ -302,4 +302,82 @@ fn what_stands_in_the_place_of_a_new_index_is_left_alone() {
         assert!(!folder.path().join("nothing").exists(), "{what}");
         assert!(!folder.path().join(".log.sage.chronicle-index").exists(), "{what}");
     }
+}
+
+/// A log too long to be scanned under the lock, of which there is no index: `EVENTS` events and a long record, and perhaps a tail.
+fn unindexed_log(folder: &Path, tail: &str) -> (ChroniclePath, PathBuf) {
+    let (log, _, index) = indexed_log(folder);
+    let mut file = fs::OpenOptions::new().append(true).open(log.as_path()).unwrap();
+    file.write_all(format!("{{\"text\":\"{}\"}}\n{tail}", "x".repeat(8 << 20)).as_bytes()).unwrap();
+    fs::remove_file(&index).unwrap();
+    (log, index)
+}
+
+#[test]
+fn a_process_that_ends_at_once_leaves_an_index_of_a_long_log_and_scanned_nothing_into_memory() {
+    for tail in ["", "{\"eventId\":\"torn", "{\"eventId\":\"open\"}"] {
+        let folder = tempfile::tempdir().unwrap();
+        let (log, index) = unindexed_log(folder.path(), tail);
+        let process = Process::new();
+        let (again, read) = process.again(&log, EVENTS / 2);
+        assert!(index.exists(), "before the first append was settled");
+        assert_eq!((again.duplicate, again.seq), (true, EVENTS / 2 + 1), "{tail}");
+        assert!(read < log_length(&log) / 4, "{read} bytes were read into memory, {tail}");
+        let is_record = u64::from(tail.ends_with('}'));
+        let next = Process::new();
+        let (again, read) = next.again(&log, EVENTS - 1);
+        assert!(again.duplicate && read < log_length(&log) / 4, "{read} bytes were read, {tail}");
+        let new = next.append(&log, EVENTS..EVENTS + 1).remove(0);
+        assert_eq!((new.duplicate, new.seq), (false, EVENTS + 2 + is_record), "{tail}");
+    }
+}
+
+#[test]
+fn what_cannot_be_indexed_first_is_scanned_into_memory() {
+    type Hinder = fn(&Path) -> Option<fs::File>;
+    let hinders: [(&str, Hinder); 2] = [
+        ("another process makes one", |fresh| {
+            let file = fs::File::create(fresh).unwrap();
+            FileExt::try_lock(&file).unwrap();
+            Some(file)
+        }),
+        ("something else stands there", |fresh| {
+            fs::create_dir(fresh).unwrap();
+            None
+        }),
+    ];
+    for (what, hinder) in hinders {
+        let folder = tempfile::tempdir().unwrap();
+        let (log, index) = unindexed_log(folder.path(), "");
+        let _hindered = hinder(&folder.path().join(".long.sage.chronicle-index-new"));
+        let (again, read) = Process::new().again(&log, 7);
+        assert_eq!((again.duplicate, again.seq), (true, 8), "{what}");
+        assert!(read >= log_length(&log), "only {read} bytes were read: {what}");
+        assert!(!index.exists(), "{what}");
+    }
+}
+
+#[test]
+fn a_living_process_learns_much_that_others_wrote_from_their_index_or_one_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let (log, _) = unindexed_log(folder.path(), "");
+    let process = Process::new();
+    assert!(process.again(&log, 0).0.duplicate);
+    let line = format!("{{\"text\":\"{}\"}}\n", "x".repeat(8 << 20));
+    let mut file = fs::OpenOptions::new().append(true).open(log.as_path()).unwrap();
+    file.write_all(line.as_bytes()).unwrap();
+    Process::new().append(&log, EVENTS..2 * EVENTS);
+    file.write_all(line.as_bytes()).unwrap();
+    let (again, read) = process.again(&log, 2 * EVENTS - 1);
+    assert_eq!((again.duplicate, again.seq), (true, 2 * EVENTS + 2));
+    assert!(read < 1 << 20, "{read} bytes were read");
+    // Cut back and grown by other lines: what was known does not hold, whatever there is of an index.
+    let cut = process.append(&log, 100..101)[0].offset;
+    file.set_len(cut).unwrap();
+    file.write_all(line.repeat(3).as_bytes()).unwrap();
+    assert!(!process.append(&log, 2 * EVENTS - 1..2 * EVENTS)[0].duplicate);
+    let (again, _) = process.again(&log, 99);
+    assert_eq!((again.duplicate, again.seq), (true, 100));
+    let new = process.append(&log, 3 * EVENTS..3 * EVENTS + 1).remove(0);
+    assert_eq!((new.duplicate, new.seq), (false, 100 + 3 + 2));
 }
