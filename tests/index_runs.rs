@@ -46,8 +46,8 @@ fn runs_of(log: &ChroniclePath, index: &Path) -> usize {
 const RUN: u64 = 8_000;
 /// The first event of each run.
 const RUNS: [u64; 3] = [EVENTS, EVENTS + RUN, EVENTS + 2 * RUN];
-/// Records without an id that make a log so long that its table stays while two runs come: more than 32 MiB for each MiB of theirs.
-const LONG: u64 = 90;
+/// Records of 1 MiB without an id: so long a log that its table stays while two runs come, which are less than an eighth of it, and not while three come.
+const LONG: u64 = 45;
 
 /// A log of `EVENTS` events and `LONG` records without id, and its side index, which is a table.
 fn long_log(folder: &Path) -> (ChroniclePath, PathBuf) {
@@ -124,7 +124,7 @@ fn a_log_that_grows_adds_runs_and_a_new_process_knows_them_without_reading_it() 
 }
 
 #[test]
-fn runs_become_one_table_again_when_they_are_a_sixteenth_of_it() {
+fn runs_become_one_table_again_when_they_are_an_eighth_of_it() {
     let folder = tempfile::tempdir().unwrap();
     let (log, index) = log_with_runs(folder.path());
     let known = Process::new();
