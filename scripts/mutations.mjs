@@ -745,6 +745,13 @@ const sideIndex = [
     tests: ['tests/index_runs.rs::a_run_whose_place_another_one_took'],
   },
   {
+    name: 'the filter of a block',
+    file: 'src/part.rs',
+    find: '*bits |= bit;',
+    replace: '',
+    tests: ['src/part.rs'],
+  },
+  {
     name: 'runs become a table',
     file: 'src/side_index.rs',
     find: 'new.push(slot);\n                Ok(())',
