@@ -1,4 +1,5 @@
 import { appendFileSync, existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { cli, parsedLines, shell, startCli } from './cli';
 import { chronicle, note, scratchFolder } from './scratch';
@@ -53,6 +54,15 @@ describe('chronicle append', () => {
     );
     const read = await chronicle.readChronicle<{ mark: string }>(path);
     expect(read.map(({ mark }) => mark)).toEqual(notes(100_000).map(({ mark }) => mark));
+  });
+
+  it('leaves a long log an index, so that the next one need not scan it', async () => {
+    const path = scratch.path('log.sage');
+    writeFileSync(path, `{"text":"${'x'.repeat(1 << 20)}"}\n`.repeat(8));
+    const outcome = await cli(['append', path, JSON.stringify(note('a'))]);
+    expect(outcome).toMatchObject({ code: 0, stderr: '' });
+    const beside = readdirSync(dirname(path)).filter((name) => name.startsWith('.log.sage'));
+    expect(beside).toEqual(['.log.sage.chronicle-index']);
   });
 
   it('appends a line when it comes, not when the input ends', async () => {

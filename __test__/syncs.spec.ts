@@ -78,6 +78,28 @@ describe.skipIf(!traceable)('which files are synced', () => {
     await watched.end();
   }, 60_000);
 
+  it('the blocks of a run of a side index, before its header says that they are there', async () => {
+    const path = join(realpathSync(scratch.folder()), 'log.sage');
+    writeFileSync(path, `{"text":"${'x'.repeat(1 << 20)}"}\n`.repeat(24));
+    const watched = new Watched('fdatasync,write,pwrite64');
+    // The table is made before this append, and a run behind the next.
+    await watched.value('append', path, note('first'));
+    const made = watched.calls.length;
+    const text = 'x'.repeat(10_000);
+    const events = Array.from({ length: 250 }, (_, n) => note(`m:${n}`, { text }));
+    await watched.value('appendEvents', path, events);
+    const of = (name: string) => (call: string) =>
+      call.startsWith(`${name}(`) && call.includes('.chronicle-index>');
+    while (!watched.calls.some(of('pwrite64'))) await turn();
+    const calls = watched.calls.slice(made);
+    const header = calls.findIndex(of('pwrite64'));
+    expect(calls[header]).toContain('"SAGECHIX');
+    expect(calls.findIndex(of('write'))).toBeGreaterThanOrEqual(0);
+    expect(calls.findLastIndex(of('write'))).toBeLessThan(calls.findIndex(of('fdatasync')));
+    expect(calls.findIndex(of('fdatasync'))).toBeLessThan(header);
+    await watched.end();
+  }, 60_000);
+
   it('the lines that a repair moves out, before the log is replaced', async () => {
     const path = join(realpathSync(scratch.folder()), 'log.sage');
     writeFileSync(path, '{"a":1}\nbad\n');

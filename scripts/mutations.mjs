@@ -738,6 +738,13 @@ const sideIndex = [
     tests: ['tests/index_runs.rs::what_a_killed_process_left'],
   },
   {
+    name: 'the blocks of a run are synced before its header',
+    file: 'src/side_index.rs',
+    find: 'file.sync_data()?;\n        platform::write_all_at(&file, &header, side.end())?;',
+    replace: 'platform::write_all_at(&file, &header, side.end())?;',
+    tests: ['__test__/syncs.spec.ts::the blocks of a run'],
+  },
+  {
     name: 'the seal of a part',
     file: 'src/part.rs',
     find: 'Keys(keys.0 ^ seal, keys.1 ^ at)',

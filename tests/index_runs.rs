@@ -7,6 +7,7 @@ use std::fs;
 use std::io::Write;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use fs4::FileExt;
 use indexed::{EVENTS, Process, indexed_log, log_length, wait_for};
@@ -271,4 +272,29 @@ fn a_run_about_what_was_cut_off_the_log_is_not_believed() {
     assert!(!lost.duplicate, "it was cut off");
     let (again, _) = process.again(&log, later + count - 1);
     assert_eq!((again.duplicate, again.seq), (true, LONG + RUNS[1] + 101 + count));
+}
+
+#[test]
+fn processes_that_come_while_runs_are_added_know_everything() {
+    let folder = tempfile::tempdir().unwrap();
+    let (log, index) = long_log(folder.path());
+    let written = AtomicU64::new(RUNS[0]);
+    let most = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let process = Process::new();
+            for from in (RUNS[0]..RUNS[2] + RUN).step_by(500) {
+                process.append(&log, from..from + 500);
+                written.store(from + 500, Ordering::Release);
+            }
+        });
+        while written.load(Ordering::Acquire) < RUNS[2] + RUN {
+            let known = written.load(Ordering::Acquire);
+            let some = [0, EVENTS - 1, RUNS[0] - 1, known / 2, known - 2_000, known - 1];
+            knows(&Process::new(), &log, some, "meanwhile");
+            most.fetch_max(parts(&fs::read(&index).unwrap()).len(), Ordering::Relaxed);
+        }
+    });
+    assert!(most.into_inner() > 1, "no run was added meanwhile");
+    knows(&Process::new(), &log, SOME, "afterwards");
 }
