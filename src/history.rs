@@ -264,10 +264,10 @@ impl History {
     pub(crate) fn absorb(&mut self, bytes: &[u8]) {
         let base = self.frontier.offset;
         let mut last = LastIds::default();
-        let used = scan::complete_lines(bytes, |start, line| {
+        let used = scan::judge_lines(bytes, |start, verdict| {
             let offset = base + start as u64;
             self.mark(offset);
-            if let Verdict::Record(keys) = scan::judge(line) {
+            if let Verdict::Record(keys) = verdict {
                 for id in [&keys.event_id, &keys.idempotency_key].into_iter().flatten() {
                     self.index.insert(id, offset);
                 }

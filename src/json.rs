@@ -74,88 +74,15 @@ pub(crate) trait Visit {
 /// Walks one JSON text of any shape. What it accepts is exactly what `JSON.parse` accepts, but for
 /// nesting beyond [`MAX_DEPTH`].
 pub(crate) fn walk<V: Visit>(text: &[u8], visit: &mut V) -> Result<Shape, Fault> {
-    if let Err(error) = std::str::from_utf8(text) {
+    let mut cursor = Cursor::new(text);
+    let walked = cursor.whole(visit);
+    // What is in no string was looked at by the grammar, and is ASCII.
+    if (walked.is_err() || cursor.stops.saw_beyond_ascii)
+        && let Err(error) = std::str::from_utf8(text)
+    {
         return Err(Fault::Invalid { at: error.valid_up_to() });
     }
-    let mut cursor = Cursor { text, at: 0, stops: Stops::new() };
-    let mut open = Nest::default();
-    cursor.space(visit);
-    let outermost = match cursor.peek() {
-        None => return Err(Fault::Empty),
-        Some(b'{') => Shape::Object,
-        Some(b'[') => Shape::Array,
-        Some(_) => Shape::Scalar,
-    };
-    loop {
-        let from = cursor.at;
-        visit.value(from);
-        match cursor.peek() {
-            Some(b'"') => {
-                let plain = cursor.string()?;
-                visit.string(from, cursor.at, plain);
-            }
-            Some(b'{') => {
-                open.push(Shape::Object)?;
-                visit.open(from, Shape::Object);
-                cursor.at += 1;
-                cursor.space(visit);
-                if cursor.peek() != Some(b'}') {
-                    cursor.key(visit)?;
-                    continue;
-                }
-                visit.close(cursor.at, Shape::Object);
-                open.pop();
-                cursor.at += 1;
-            }
-            Some(b'[') => {
-                open.push(Shape::Array)?;
-                visit.open(from, Shape::Array);
-                cursor.at += 1;
-                cursor.space(visit);
-                if cursor.peek() != Some(b']') {
-                    continue;
-                }
-                visit.close(cursor.at, Shape::Array);
-                open.pop();
-                cursor.at += 1;
-            }
-            Some(b'-' | b'0'..=b'9') => {
-                let integer = cursor.number()?;
-                visit.number(from, cursor.at, integer);
-            }
-            Some(b't') => cursor.word(b"true")?,
-            Some(b'f') => cursor.word(b"false")?,
-            Some(b'n') => cursor.word(b"null")?,
-            _ => return cursor.fault(),
-        }
-        loop {
-            let Some(container) = open.innermost() else {
-                cursor.space(visit);
-                return if cursor.at == text.len() { Ok(outermost) } else { cursor.fault() };
-            };
-            visit.done(cursor.at, container);
-            cursor.space(visit);
-            match (cursor.peek(), container) {
-                (Some(b','), Shape::Object) => {
-                    cursor.at += 1;
-                    cursor.space(visit);
-                    cursor.key(visit)?;
-                    break;
-                }
-                (Some(b','), _) => {
-                    cursor.at += 1;
-                    cursor.space(visit);
-                    break;
-                }
-                (Some(b'}'), Shape::Object) | (Some(b']'), Shape::Array) => {
-                    visit.close(cursor.at, container);
-                    open.pop();
-                    cursor.at += 1;
-                }
-                _ => return cursor.fault(),
-            }
-        }
-    }
+    walked
 }
 
 /// Reports the top-level members of an object.
@@ -223,27 +150,164 @@ impl Nest {
         Ok(())
     }
 
+    /// Closes the innermost one; what it is in.
     #[inline]
-    fn innermost(&self) -> Option<Shape> {
+    fn pop(&mut self) -> Option<Shape> {
+        self.depth -= 1;
         let last = self.depth.checked_sub(1)?;
         let word = self.objects.get(last / 64)?;
         Some(if word >> (last % 64) & 1 == 1 { Shape::Object } else { Shape::Array })
     }
+}
 
+/// Walks lines that are one object each, one after the other: a line needs not be searched for its end first, and each byte of
+/// its strings is looked at once, wherever the line begins.
+pub(crate) struct Objects<'a> {
+    cursor: Cursor<'a>,
+    is_utf8: Option<bool>,
+}
+
+impl<'a> Objects<'a> {
+    pub(crate) fn new(lines: &'a [u8]) -> Self {
+        Objects { cursor: Cursor { within_lines: true, ..Cursor::new(lines) }, is_utf8: None }
+    }
+
+    /// Walks the line that begins at `from`. Where its newline is; `None` if it is no object, or has none, or if some line is no UTF-8.
     #[inline]
-    fn pop(&mut self) {
-        self.depth -= 1;
+    pub(crate) fn line<V: Visit>(&mut self, from: usize, visit: &mut V) -> Option<usize> {
+        let cursor = &mut self.cursor;
+        cursor.at = from;
+        if cursor.token(visit) != Some(b'{') {
+            return None;
+        }
+        cursor.value(visit).ok()?;
+        if cursor.token(visit) != Some(b'\n') {
+            return None;
+        }
+        let newline = cursor.at;
+        (!cursor.stops.saw_beyond_ascii || self.is_utf8()).then_some(newline)
+    }
+
+    fn is_utf8(&mut self) -> bool {
+        let text = self.cursor.text;
+        *self.is_utf8.get_or_insert_with(|| std::str::from_utf8(text).is_ok())
     }
 }
 
-/// A place in a text that is known to be UTF-8.
+/// A place in a text.
 struct Cursor<'a> {
     text: &'a [u8],
     at: usize,
     stops: Stops,
+    open: Nest,
+    /// A newline is no whitespace.
+    within_lines: bool,
 }
 
-impl Cursor<'_> {
+impl<'a> Cursor<'a> {
+    fn new(text: &'a [u8]) -> Self {
+        Cursor { text, at: 0, stops: Stops::new(), open: Nest::default(), within_lines: false }
+    }
+
+    /// A value that is all of the text, but for whitespace around it.
+    #[inline(always)]
+    fn whole<V: Visit>(&mut self, visit: &mut V) -> Result<Shape, Fault> {
+        self.space(visit);
+        let outermost = match self.peek() {
+            None => return Err(Fault::Empty),
+            Some(b'{') => Shape::Object,
+            Some(b'[') => Shape::Array,
+            Some(_) => Shape::Scalar,
+        };
+        self.value(visit)?;
+        self.space(visit);
+        if self.at == self.text.len() { Ok(outermost) } else { self.fault() }
+    }
+
+    /// A value with all that is in it.
+    #[inline(always)]
+    fn value<V: Visit>(&mut self, visit: &mut V) -> Result<(), Fault> {
+        self.open.depth = 0;
+        let mut innermost = None;
+        loop {
+            let from = self.at;
+            visit.value(from);
+            match self.peek() {
+                Some(b'"') => {
+                    let plain = self.string()?;
+                    visit.string(from, self.at, plain);
+                }
+                Some(b'{') => {
+                    self.open.push(Shape::Object)?;
+                    visit.open(from, Shape::Object);
+                    self.at += 1;
+                    if self.token(visit) != Some(b'}') {
+                        innermost = Some(Shape::Object);
+                        self.key(visit)?;
+                        continue;
+                    }
+                    visit.close(self.at, Shape::Object);
+                    self.open.pop();
+                    self.at += 1;
+                }
+                Some(b'[') => {
+                    self.open.push(Shape::Array)?;
+                    visit.open(from, Shape::Array);
+                    self.at += 1;
+                    if self.token(visit) != Some(b']') {
+                        innermost = Some(Shape::Array);
+                        continue;
+                    }
+                    visit.close(self.at, Shape::Array);
+                    self.open.pop();
+                    self.at += 1;
+                }
+                Some(b'-' | b'0'..=b'9') => {
+                    let integer = self.number()?;
+                    visit.number(from, self.at, integer);
+                }
+                Some(b't') => self.word(b"true")?,
+                Some(b'f') => self.word(b"false")?,
+                Some(b'n') => self.word(b"null")?,
+                _ => return self.fault(),
+            }
+            loop {
+                let Some(container) = innermost else { return Ok(()) };
+                visit.done(self.at, container);
+                match (self.token(visit), container) {
+                    (Some(b','), Shape::Object) => {
+                        self.at += 1;
+                        self.token(visit);
+                        self.key(visit)?;
+                        break;
+                    }
+                    (Some(b','), _) => {
+                        self.at += 1;
+                        self.token(visit);
+                        break;
+                    }
+                    (Some(b'}'), Shape::Object) | (Some(b']'), Shape::Array) => {
+                        visit.close(self.at, container);
+                        innermost = self.open.pop();
+                        self.at += 1;
+                    }
+                    _ => return self.fault(),
+                }
+            }
+        }
+    }
+
+    /// The byte behind whitespace.
+    #[inline(always)]
+    fn token<V: Visit>(&mut self, visit: &mut V) -> Option<u8> {
+        let byte = self.peek()?;
+        if byte > b' ' {
+            return Some(byte);
+        }
+        self.space(visit);
+        self.peek()
+    }
+
     #[inline]
     fn peek(&self) -> Option<u8> {
         self.text.get(self.at).copied()
@@ -253,11 +317,13 @@ impl Cursor<'_> {
         Err(Fault::Invalid { at: self.at })
     }
 
-    #[inline]
+    #[cold]
     fn space<V: Visit>(&mut self, visit: &mut V) {
         if self.peek().is_some_and(|byte| byte <= b' ') {
             let from = self.at;
-            while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
+            while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek()
+                && !(self.within_lines && self.peek() == Some(b'\n'))
+            {
                 self.at += 1;
             }
             visit.space(from, self.at);
@@ -265,7 +331,7 @@ impl Cursor<'_> {
     }
 
     /// A key and its colon, up to the value.
-    #[inline]
+    #[inline(always)]
     fn key<V: Visit>(&mut self, visit: &mut V) -> Result<(), Fault> {
         if self.peek() != Some(b'"') {
             return self.fault();
@@ -273,17 +339,16 @@ impl Cursor<'_> {
         let from = self.at;
         let plain = self.string()?;
         visit.key(from, self.at, plain);
-        self.space(visit);
-        if self.peek() != Some(b':') {
+        if self.token(visit) != Some(b':') {
             return self.fault();
         }
         self.at += 1;
-        self.space(visit);
+        self.token(visit);
         Ok(())
     }
 
     /// A string from its opening quote to behind its closing one; whether nothing is escaped in it.
-    #[inline]
+    #[inline(always)]
     fn string(&mut self) -> Result<bool, Fault> {
         self.at = self.stops.find(self.text, self.at + 1);
         if self.peek() == Some(b'"') {

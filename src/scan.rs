@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use memchr::{memchr, memchr_iter};
 
-use crate::json::{self, Fault, MAX_LINE};
+use crate::json::{self, Fault, MAX_LINE, Objects, Shape, Visit};
 use crate::string;
 
 /// What a complete line is.
@@ -47,9 +47,13 @@ pub enum Tail<'a> {
 
 /// Judges one complete line, given without its newline.
 pub fn judge(line: &[u8]) -> Verdict<'_> {
-    let mut keys = Keys::default();
-    match judge_members(line, |key, value| keys.note(key, value)) {
-        Verdict::Record(_) => Verdict::Record(keys),
+    let mut finder = Finder::new(line);
+    let read = || match json::walk(line, &mut finder)? {
+        Shape::Object => Ok(()),
+        Shape::Array | Shape::Scalar => Err(Fault::NotAnObject),
+    };
+    match judge_by(line, read) {
+        Verdict::Record(_) => Verdict::Record(finder.keys),
         other => other,
     }
 }
@@ -96,23 +100,102 @@ pub fn complete_lines<'a>(bytes: &'a [u8], mut line: impl FnMut(usize, &'a [u8])
     start
 }
 
-impl<'a> Keys<'a> {
+/// Splits and judges lines as [`complete_lines`] and [`judge`] do, in one walk: calls `line` with the start of each and its verdict.
+pub(crate) fn judge_lines<'a>(bytes: &'a [u8], mut line: impl FnMut(usize, Verdict<'a>)) -> usize {
+    let mut objects = Objects::new(bytes);
+    let mut start = 0;
+    loop {
+        let mut finder = Finder::new(bytes);
+        match objects.line(start, &mut finder).filter(|newline| newline - start <= MAX_LINE) {
+            Some(newline) => {
+                line(start, Verdict::Record(finder.keys));
+                start = newline + 1;
+            }
+            None => {
+                let rest = bytes.get(start..).unwrap_or_default();
+                let Some(length) = memchr(b'\n', rest) else { return start };
+                line(start, judge(rest.get(..length).unwrap_or_default()));
+                start += length + 1;
+            }
+        }
+    }
+}
+
+/// Finds the keys of a record.
+struct Finder<'a> {
+    text: &'a [u8],
+    depth: usize,
+    /// Whose value comes next, of those that are looked for.
+    member: Option<Name>,
+    keys: Keys<'a>,
+}
+
+#[derive(Clone, Copy)]
+enum Name {
+    EventId,
+    IdempotencyKey,
+}
+
+impl<'a> Finder<'a> {
+    fn new(text: &'a [u8]) -> Self {
+        Finder { text, depth: 0, member: None, keys: Keys::default() }
+    }
+
     #[inline]
-    pub(crate) fn note(&mut self, key: &'a [u8], value: &'a [u8]) {
-        let slot = match key {
-            b"eventId" => &mut self.event_id,
-            b"idempotencyKey" => &mut self.idempotency_key,
-            _ if memchr(b'\\', key).is_none() => return,
-            _ => match &*string::unescape(key) {
-                b"eventId" => &mut self.event_id,
-                b"idempotencyKey" => &mut self.idempotency_key,
-                _ => return,
-            },
-        };
-        *slot = match value {
-            [b'"', inside @ .., b'"'] if !inside.is_empty() => Some(string::unescape(inside)),
+    fn note(&mut self, name: Name, value: Option<Cow<'a, [u8]>>) {
+        match name {
+            Name::EventId => self.keys.event_id = value,
+            Name::IdempotencyKey => self.keys.idempotency_key = value,
+        }
+    }
+
+    /// What is between two quotes.
+    #[inline]
+    fn inside(&self, from: usize, to: usize, plain: bool) -> Cow<'a, [u8]> {
+        let raw = self.text.get(from + 1..to - 1).unwrap_or_default();
+        if plain { Cow::Borrowed(raw) } else { string::unescape(raw) }
+    }
+}
+
+impl Visit for Finder<'_> {
+    #[inline]
+    fn key(&mut self, from: usize, to: usize, plain: bool) {
+        if self.depth != 1 {
+            return;
+        }
+        const LENGTHS: [usize; 2] = ["'eventId'".len(), "'idempotencyKey'".len()];
+        if plain && !LENGTHS.contains(&(to - from)) {
+            self.member = None;
+            return;
+        }
+        self.member = match &*self.inside(from, to, plain) {
+            b"eventId" => Some(Name::EventId),
+            b"idempotencyKey" => Some(Name::IdempotencyKey),
             _ => None,
         };
+        if let Some(name) = self.member {
+            self.note(name, None);
+        }
+    }
+
+    #[inline]
+    fn string(&mut self, from: usize, to: usize, plain: bool) {
+        if let Some(name) = self.member
+            && self.depth == 1
+            && to - from > 2
+        {
+            self.note(name, Some(self.inside(from, to, plain)));
+        }
+    }
+
+    #[inline]
+    fn open(&mut self, _at: usize, _shape: Shape) {
+        self.depth += 1;
+    }
+
+    #[inline]
+    fn close(&mut self, _at: usize, _shape: Shape) {
+        self.depth -= 1;
     }
 }
 
@@ -233,6 +316,37 @@ mod tests {
         proptest::collection::vec(prop_oneof![4 => likely, 1 => any::<u8>()], 0..200)
     }
 
+    /// Lines like those of a log, with some that are not.
+    fn likely_lines() -> impl Strategy<Value = Vec<u8>> {
+        const LINES: [&[u8]; 14] = [
+            br#"{"type":"X","eventId":"a","n":[1,{"eventId":"b"}]}"#,
+            br#"{"idempotencyKey":"\u0061\"","eventId":7,"event\u0049d":"c"}"#,
+            "{\"eventId\":\"\u{e9}\u{1f600}\",\"x\":\"\u{2028}\"}".as_bytes(),
+            b" { \"eventId\" : \"a\" } \r",
+            b"{\"eventId\":\"a\xff\"}",
+            b"{\"eventId\":\"a\",",
+            b"\"b\":1}",
+            b"{\"eventId\":\"a\",\n\"b\":1}",
+            b"{}{}",
+            b"[{}]",
+            b"{\"a\":\"\0\"}",
+            b"\0\0",
+            b" ",
+            b"",
+        ];
+        let line = proptest::sample::select(&LINES[..]);
+        let long = (0..3000usize).prop_map(|n| format!("{{\"eventId\":\"{}\"}}", "x".repeat(n)));
+        let cut = (line.clone(), 0..60usize)
+            .prop_map(|(line, at)| line.get(..at).unwrap_or(line).to_vec());
+        let line = prop_oneof![
+            6 => line.prop_map(<[u8]>::to_vec),
+            1 => cut,
+            1 => long.prop_map(String::into_bytes),
+            1 => likely_bytes(),
+        ];
+        proptest::collection::vec(line, 0..12).prop_map(|lines| lines.join(&b'\n'))
+    }
+
     proptest! {
         #![proptest_config(
             ProptestConfig { cases: 2000, failure_persistence: None, ..Default::default() }
@@ -257,6 +371,15 @@ mod tests {
                 Tail::Clean => prop_assert!(blank),
                 Tail::Torn { nul: told } => prop_assert_eq!(told, nul),
             }
+        }
+
+        #[test]
+        fn lines_judged_in_one_walk_get_the_verdicts_they_get_alone(bytes in likely_lines()) {
+            let mut alone = Vec::new();
+            let end = complete_lines(&bytes, |start, line| alone.push((start, judge(line))));
+            let mut together = Vec::new();
+            prop_assert_eq!(judge_lines(&bytes, |start, it| together.push((start, it))), end);
+            prop_assert_eq!(together, alone);
         }
 
         #[test]
