@@ -11,6 +11,8 @@ use crate::lines::{Lines, Piece};
 use crate::scan::{self, Tail, Verdict};
 use crate::side_index::SideIndex;
 use crate::storage::{Storage, read_exact_at};
+use crate::stretch::Stretch;
+use crate::sweep;
 
 /// Bytes before the scanned offset that are compared at each catch-up.
 const PROBE: usize = 4096;
@@ -19,6 +21,10 @@ const MARK_EVERY: u64 = 32 * 1024;
 /// After so many look-ups the runs of the side index are taken into memory. Each look-up reads a block of every run, together as long as a
 /// hundred entries are taken in; a process that appends a few events never takes in any.
 const FEW_LOOKUPS: u32 = 32;
+/// From so many bytes on a scan is a sweep: with less another thread is hardly awake before it is over.
+const LONG_SCAN: u64 = 1 << 20;
+/// Entries for which room is made in advance, at the most: what follows may be other than what came.
+const MOST_RESERVED: usize = 1 << 20;
 
 /// How far the log was scanned, and what the last records were.
 #[derive(Debug, Clone, Default)]
@@ -261,22 +267,24 @@ impl History {
     }
 
     /// Takes in whole lines that stand at the frontier.
-    pub(crate) fn absorb(&mut self, bytes: &[u8]) {
-        let base = self.frontier.offset;
-        let mut last = LastIds::default();
-        let used = scan::judge_lines(bytes, |start, verdict| {
-            let offset = base + start as u64;
-            self.mark(offset);
-            if let Verdict::Record(keys) = verdict {
-                for id in [&keys.event_id, &keys.idempotency_key].into_iter().flatten() {
-                    self.index.insert(id, offset);
-                }
-                self.frontier.records += 1;
-                last.note(keys.event_id);
+    fn absorb(&mut self, bytes: &[u8], stretches: &[Stretch]) {
+        let mut base = self.frontier.offset;
+        for stretch in stretches {
+            let names = stretch.names.iter();
+            self.index.insert_hashes(names.map(|(hash, start)| (*hash, base + *start as u64)));
+            for (start, records) in &stretch.counts {
+                self.mark(base + *start as u64, self.frontier.records + records);
             }
-        });
-        last.end(&mut self.frontier);
-        self.advance(bytes.get(..used).unwrap_or_default());
+            self.frontier.records += stretch.records;
+            if let Some(id) = &stretch.tail_id {
+                self.frontier.tail_id.clone_from(id);
+            }
+            if stretch.last_id.is_some() {
+                self.frontier.last_id.clone_from(&stretch.last_id);
+            }
+            base += stretch.length as u64;
+        }
+        self.advance(bytes);
     }
 
     /// Takes in whole lines that were just written at the frontier: `records` are all of them, so that they need not be read again.
@@ -290,7 +298,7 @@ impl History {
         for NewRecord { start, id, key } in records {
             debug_assert!(is_as_read(bytes, start, [id, key]), "a record is what a reader sees");
             let offset = base + start;
-            self.mark(offset);
+            self.mark(offset, self.frontier.records);
             for name in [id, key].into_iter().flatten() {
                 self.index.insert(name.as_bytes(), offset);
             }
@@ -307,9 +315,9 @@ impl History {
     }
 
     /// Remembers the number of the records before `offset`, if that is due.
-    fn mark(&mut self, offset: u64) {
+    fn mark(&mut self, offset: u64, records: u64) {
         if offset >= self.marks.last().map_or(0, |mark| mark.offset) + MARK_EVERY {
-            self.marks.push(Mark { offset, records: self.frontier.records });
+            self.marks.push(Mark { offset, records });
         }
     }
 
@@ -348,12 +356,9 @@ impl History {
         let known = [mark, Some(self.counted)].into_iter().flatten();
         let nearest = known.filter(|mark| mark.offset <= offset).max_by_key(|mark| mark.offset);
         let Mark { offset: from, records } = nearest.unwrap_or_default();
-        let mut counter = History::new();
-        counter.frontier.offset = from;
-        counter.frontier.records = records;
-        counter.scan_to(storage, offset)?;
-        self.counted = Mark { offset, records: counter.frontier.records };
-        Ok(counter.frontier.records + 1)
+        let records = records + count_records(storage, from, offset)?;
+        self.counted = Mark { offset, records };
+        Ok(records + 1)
     }
 
     fn still_holds(&self, storage: &dyn Storage, length: u64) -> io::Result<bool> {
@@ -373,13 +378,27 @@ impl History {
     fn scan_to(&mut self, storage: &dyn Storage, end: u64) -> io::Result<OpenTail> {
         let mut lines = Lines::new(self.frontier.offset, end);
         loop {
+            let left = end.saturating_sub(self.frontier.offset);
             match lines.next(storage)? {
-                Piece::Whole { bytes, .. } => self.absorb(bytes),
+                Piece::Whole { bytes, .. } if left < LONG_SCAN => {
+                    self.absorb(bytes, &[Stretch::of(bytes, self.index.keys())]);
+                }
+                Piece::Whole { bytes, .. } => {
+                    let length = bytes.len();
+                    let keys = self.index.keys();
+                    let mut is_first = true;
+                    let swept = sweep::whole_lines(&mut lines, length, storage, keys, |piece| {
+                        if std::mem::take(&mut is_first) {
+                            self.index.reserve(piece.names_in(left).min(MOST_RESERVED));
+                        }
+                        self.absorb(piece.lines(), piece.stretches());
+                    });
+                    if let Some(end) = swept? {
+                        self.pass_too_long(storage, end)?;
+                    }
+                }
                 Piece::TooLong { offset, length } => {
-                    self.frontier.offset = offset + length + 1;
-                    self.frontier.probe = vec![0; PROBE];
-                    let start = self.frontier.offset - PROBE as u64;
-                    read_exact_at(storage, &mut self.frontier.probe, start)?;
+                    self.pass_too_long(storage, offset + length + 1)?;
                 }
                 Piece::Tail { bytes, length, .. } => {
                     let record = match scan::judge_tail(bytes) {
@@ -395,6 +414,13 @@ impl History {
         }
     }
 
+    /// Goes on behind a line too long to be a record.
+    fn pass_too_long(&mut self, storage: &dyn Storage, end: u64) -> io::Result<()> {
+        self.frontier.offset = end;
+        self.frontier.probe = vec![0; PROBE];
+        read_exact_at(storage, &mut self.frontier.probe, end - PROBE as u64)
+    }
+
     fn advance(&mut self, bytes: &[u8]) {
         let probe = &mut self.frontier.probe;
         if let Some(last) = bytes.len().checked_sub(PROBE).and_then(|from| bytes.get(from..)) {
@@ -406,6 +432,23 @@ impl History {
             probe.extend_from_slice(bytes);
         }
         self.frontier.offset += bytes.len() as u64;
+    }
+}
+
+/// Records between two beginnings of lines.
+fn count_records(storage: &dyn Storage, from: u64, to: u64) -> io::Result<u64> {
+    let mut lines = Lines::new(from, to);
+    let mut records = 0;
+    loop {
+        match lines.next(storage)? {
+            Piece::Whole { bytes, .. } => {
+                scan::judge_lines(bytes, |_, verdict| {
+                    records += u64::from(matches!(verdict, Verdict::Record(_)));
+                });
+            }
+            Piece::TooLong { .. } => {}
+            Piece::Tail { .. } => return Ok(records),
+        }
     }
 }
 
@@ -469,33 +512,6 @@ fn is_as_read(bytes: &[u8], start: u64, names: [Option<&Id>; 2]) -> bool {
     }
 }
 
-/// The ids of the last records of a stretch, made into [`Id`]s once at its end.
-#[derive(Default)]
-struct LastIds<'a> {
-    /// Of the last record, if there was one.
-    tail: Option<Option<Cow<'a, [u8]>>>,
-    /// Of the last record that has one.
-    last: Option<Cow<'a, [u8]>>,
-}
-
-impl<'a> LastIds<'a> {
-    fn note(&mut self, id: Option<Cow<'a, [u8]>>) {
-        if id.is_some() {
-            self.last.clone_from(&id);
-        }
-        self.tail = Some(id);
-    }
-
-    fn end(self, frontier: &mut Frontier) {
-        if let Some(id) = self.tail {
-            frontier.tail_id = id.and_then(|id| Id::of_member(&id));
-        }
-        if let Some(id) = self.last {
-            frontier.last_id = Id::of_member(&id);
-        }
-    }
-}
-
 fn owned(keys: &scan::Keys<'_>) -> (Option<Id>, Option<Id>) {
     let id = |value: &Option<Cow<'_, [u8]>>| value.as_deref().and_then(Id::of_member);
     (id(&keys.event_id), id(&keys.idempotency_key))
@@ -534,5 +550,119 @@ mod tests {
         history.roll_back(proved);
         history.catch_up(&*storage, 301 * LINE).unwrap();
         assert_eq!(history.seq_of(&*storage, 300 * LINE).unwrap(), 300);
+    }
+
+    /// Records with ids and keys, and what a log has besides, of all lengths, so that the parts of a piece end everywhere.
+    fn mixed_lines(seed: u64, length: usize) -> Vec<u8> {
+        let mut random = seed;
+        let mut bytes = Vec::new();
+        while bytes.len() < length {
+            random = random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            let number = random >> 33;
+            let filler = "x".repeat((number % 301) as usize);
+            match number % 13 {
+                0 => bytes.extend(b"{\"eventId\":\"torn"),
+                1 => bytes.extend(b"\0\0\0\0"),
+                2 => bytes.extend(b" \t\r"),
+                3 => bytes.extend(b"{\"eventId\":\"\xff\"}"),
+                4 => bytes.extend(format!("{{\"n\":[{{\"eventId\":\"{filler}\"}}]}}").bytes()),
+                5 => bytes.extend(format!("{{\"idempotencyKey\":\"k{number}\"}}\r").bytes()),
+                6 => bytes.extend(format!("{{\"eventId\":\"\\u00e9\u{e9}{number}\"}}").bytes()),
+                7 => bytes.extend(b"{}".repeat(20_000 * usize::from(number.is_multiple_of(97)))),
+                _ => {
+                    let known = number % 5000;
+                    bytes.extend(
+                        format!("{{\"type\":\"{filler}\",\"eventId\":\"{known}\"}}").bytes(),
+                    );
+                }
+            }
+            bytes.push(b'\n');
+        }
+        bytes
+    }
+
+    /// Scans to `length` step by step, each too short to be a sweep.
+    fn step_to(history: &mut History, storage: &dyn Storage, length: u64) {
+        let mut seen = history.frontier.offset;
+        while seen < length {
+            seen = (seen + LONG_SCAN / 3).min(length);
+            history.catch_up(storage, seen).unwrap();
+        }
+    }
+
+    fn in_steps(storage: &dyn Storage, keys: Keys, length: u64) -> History {
+        let mut history = History::new();
+        history.index = DedupIndex::with_keys(keys);
+        step_to(&mut history, storage, length);
+        history
+    }
+
+    fn assert_same(storage: &dyn Storage, mut one: History, mut other: History) {
+        let parts = |history: &History| {
+            let Frontier { offset, records, tail_id, last_id, probe } = history.frontier.clone();
+            (offset, records, tail_id, last_id, probe)
+        };
+        assert_eq!(parts(&one), parts(&other));
+        let [mut slots, mut others] = [Vec::new(), Vec::new()];
+        let places = one.marks.clone();
+        one.drain_into(&mut slots);
+        other.drain_into(&mut others);
+        let sorted = |mut slots: Vec<Slot>| {
+            slots.sort_unstable_by_key(|slot| (slot.hash, slot.place));
+            slots.into_iter().map(|slot| (slot.hash, slot.place)).collect::<Vec<_>>()
+        };
+        assert_eq!(sorted(slots), sorted(others));
+        assert!(places.len() > 10);
+        for Mark { offset, records } in places {
+            assert_eq!(other.seq_of(storage, offset).unwrap(), records + 1);
+        }
+    }
+
+    #[test]
+    fn a_log_scanned_by_two_threads_is_known_as_one_scanned_by_one() {
+        for seed in 0..4 {
+            let storage = MemoryDisk::default().open(Path::new("/log")).unwrap();
+            let tails = [&b"{\"eventId\":\"last\"}"[..], b"", b"{\"eve", b"\0\0"];
+            let bytes = [&mixed_lines(seed, 5 << 20), tails[seed as usize]].concat();
+            storage.append(&bytes).unwrap();
+            let length = bytes.len() as u64;
+            let mut history = History::new();
+            let tail = history.catch_up(&*storage, length).unwrap().tail;
+            assert_eq!(tail.length, tails[seed as usize].len() as u64);
+            assert_eq!(tail.record.is_some(), seed == 0);
+            let steps = in_steps(&*storage, history.index.keys(), length);
+            assert_same(&*storage, history, steps);
+        }
+    }
+
+    #[test]
+    fn a_line_too_long_ends_no_scan_by_two_threads() {
+        let storage = MemoryDisk::default().open(Path::new("/log")).unwrap();
+        let around = mixed_lines(9, 2 << 20);
+        let long = [b"{\"eventId\":\"", &*vec![b'x'; MAX_LINE + (3 << 20)], b"\"}\n"].concat();
+        for bytes in [&around, &long, &around, &long] {
+            storage.append(bytes).unwrap();
+        }
+        let half = (around.len() + long.len()) as u64;
+        let mut history = History::new();
+        assert_eq!(history.catch_up(&*storage, 2 * half).unwrap().tail.length, 0);
+        let mut steps = in_steps(&*storage, history.index.keys(), around.len() as u64);
+        steps.catch_up(&*storage, half).unwrap();
+        step_to(&mut steps, &*storage, half + around.len() as u64);
+        steps.catch_up(&*storage, 2 * half).unwrap();
+        assert_same(&*storage, history, steps);
+    }
+
+    #[test]
+    fn a_log_cut_during_a_long_scan_is_an_error_and_what_was_scanned_stays_right() {
+        let storage = MemoryDisk::default().open(Path::new("/log")).unwrap();
+        let bytes = mixed_lines(5, 4 << 20);
+        storage.append(&bytes).unwrap();
+        let mut history = History::new();
+        let error = history.catch_up(&*storage, bytes.len() as u64 + 9).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+        history.catch_up(&*storage, bytes.len() as u64).unwrap();
+        let steps = in_steps(&*storage, history.index.keys(), bytes.len() as u64);
+        assert_same(&*storage, history, steps);
     }
 }

@@ -2,6 +2,7 @@
 //! is checked in the log.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::hint::black_box;
 
 use siphasher::sip::SipHasher13;
 
@@ -93,6 +94,37 @@ impl DedupIndex {
         }
     }
 
+    /// Remembers names by their hashes, with the offsets of their records.
+    pub(crate) fn insert_hashes(&mut self, names: impl Iterator<Item = (u64, u64)>) {
+        let mut names = names.peekable();
+        let mut group = [Slot::default(); 32];
+        while names.peek().is_some() {
+            let mut count = 0;
+            let mut touched = 0;
+            for (slot, (hash, offset)) in group.iter_mut().zip(names.by_ref()) {
+                *slot = Slot { hash, place: offset + 1 };
+                // Each place of a long index is out of the processor's caches. Read one after the other, with nothing that waits for what
+                // is there, they come all at once: that halves the time of an insertion.
+                touched ^= self.tables.get(table_of(hash)).map_or(0, |table| table.home(hash));
+                count += 1;
+            }
+            black_box(touched);
+            for slot in group.iter().take(count) {
+                if let Some(table) = self.tables.get_mut(table_of(slot.hash)) {
+                    table.insert(*slot);
+                }
+            }
+        }
+    }
+
+    /// Makes room for so many more names, so that the tables need not be made anew for them.
+    pub(crate) fn reserve(&mut self, names: usize) {
+        let each = names.div_ceil(TABLES);
+        for table in &mut self.tables {
+            table.reserve(each + each / 32);
+        }
+    }
+
     /// The offsets of the records that may carry `id`, in file order.
     pub(crate) fn candidates(&self, id: &[u8]) -> Vec<u64> {
         let hash = self.keys.hash(id);
@@ -129,10 +161,22 @@ impl Table {
         if self.places(new.hash).count() >= MOST_PER_HASH {
             return;
         }
-        if (self.used + 1) * 4 > self.slots.len() * 3 {
-            self.resize(self.slots.len().saturating_mul(2).max(8));
-        }
+        self.reserve(1);
         self.place(new);
+    }
+
+    fn reserve(&mut self, more: usize) {
+        let needed = (self.used + more).saturating_mul(4).div_ceil(3);
+        if needed > self.slots.len() {
+            self.resize(needed.next_power_of_two().max(8));
+        }
+    }
+
+    /// What is at the place where the search for a hash begins.
+    #[inline]
+    fn home(&self, hash: u64) -> u64 {
+        let at = hash as usize & self.slots.len().wrapping_sub(1);
+        self.slots.get(at).map_or(0, |slot| slot.place)
     }
 
     fn keep(&mut self, wanted: impl Fn(u64) -> bool) {

@@ -51,16 +51,18 @@ pub mod filter;
 pub mod slice;
 pub mod cursor;
 
+mod pool;
 mod lines;
 mod backwards;
 mod index;
+mod stretch;
+mod sweep;
 mod history;
 mod part;
 mod side_index;
 mod indexing;
 mod proof;
 
-mod pool;
 mod pending;
 mod held;
 pub mod stats;

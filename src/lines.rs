@@ -1,6 +1,7 @@
 //! Walks through a stretch of a log in pieces of whole lines, in bounded memory.
 
 use std::io;
+use std::ops::Range;
 
 use memchr::{memchr, memrchr};
 
@@ -33,6 +34,19 @@ pub(crate) enum Piece<'a> {
     TooLong { offset: u64, length: u64 },
     /// The end of the walk, and what stands behind the last newline; `bytes` is empty also when that is too long to be a record.
     Tail { offset: u64, bytes: &'a [u8], length: u64 },
+}
+
+/// Cuts lines into parts of `length` bytes at the least, each of whole lines; the last one may be shorter.
+pub(crate) fn parts_of(bytes: &[u8], length: usize) -> Vec<Range<usize>> {
+    let mut parts = Vec::new();
+    let mut start = 0;
+    while start < bytes.len() {
+        let rest = bytes.get(start + length..).unwrap_or_default();
+        let end = memchr(b'\n', rest).map_or(bytes.len(), |newline| start + length + newline + 1);
+        parts.push(start..end);
+        start = end;
+    }
+    parts
 }
 
 impl Lines {

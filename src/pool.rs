@@ -73,6 +73,15 @@ pub(crate) fn share<T: Send + 'static>(
     parts: usize,
     part: impl Fn(usize) -> T + Send + Sync + 'static,
 ) -> Vec<T> {
+    if parts < 2 { (0..parts).map(part).collect() } else { share_while(parts, part, || ()).1 }
+}
+
+/// As [`share`], and this thread does `own` first.
+pub(crate) fn share_while<T: Send + 'static, R>(
+    parts: usize,
+    part: impl Fn(usize) -> T + Send + Sync + 'static,
+    own: impl FnOnce() -> R,
+) -> (R, Vec<T>) {
     let shared = Arc::new(Shared {
         part,
         next: AtomicUsize::new(0),
@@ -80,11 +89,10 @@ pub(crate) fn share<T: Send + 'static>(
         done: Mutex::default(),
         came: Condvar::new(),
     });
-    if parts > 1 {
-        let helper = shared.clone();
-        // Without a thread this one does all.
-        let _ = run(Box::new(move || helper.help()));
-    }
+    let helper = shared.clone();
+    // Without a thread this one does all.
+    let _ = run(Box::new(move || helper.help()));
+    let outcome = own();
     shared.help();
     let done = locked(&shared.done);
     let all = shared.came.wait_while(done, |done| done.under_way > 0);
@@ -98,7 +106,7 @@ pub(crate) fn share<T: Send + 'static>(
     let again: Vec<(usize, T)> = missing.map(|number| (number, (shared.part)(number))).collect();
     results.extend(again);
     results.sort_by_key(|(number, _)| *number);
-    results.into_iter().map(|(_, result)| result).collect()
+    (outcome, results.into_iter().map(|(_, result)| result).collect())
 }
 
 struct Shared<T, F> {

@@ -225,7 +225,7 @@ impl Verifier {
         tasks.extend(looked.is_some().then_some(Task::Judge));
         tasks.extend((!self.is_read).then_some(Task::Read));
         let whole = bytes.get(..length).unwrap_or_default();
-        tasks.extend(parts_of(whole).into_iter().map(Task::Look));
+        tasks.extend(lines::parts_of(whole, PART).into_iter().map(Task::Look));
         let (stages, path) = (self.stages.clone(), path.clone());
         let done =
             pool::share(tasks.len(), move |number| match (tasks.get(number), looked.as_deref()) {
@@ -441,19 +441,6 @@ impl Judge {
             }
         }
     }
-}
-
-/// Cuts lines into parts of about the same length, each of whole lines.
-fn parts_of(bytes: &[u8]) -> Vec<Range<usize>> {
-    let mut parts = Vec::new();
-    let mut start = 0;
-    while start < bytes.len() {
-        let rest = bytes.get(start + PART..).unwrap_or_default();
-        let end = memchr(b'\n', rest).map_or(bytes.len(), |newline| start + PART + newline + 1);
-        parts.push(start..end);
-        start = end;
-    }
-    parts
 }
 
 /// The lines of a part, without their newlines.
