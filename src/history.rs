@@ -381,7 +381,7 @@ impl History {
             let left = end.saturating_sub(self.frontier.offset);
             match lines.next(storage)? {
                 Piece::Whole { bytes, .. } if left < LONG_SCAN => {
-                    self.absorb(bytes, &[Stretch::of(bytes, self.index.keys())]);
+                    self.absorb(bytes, &[Stretch::of(bytes, self.index.keys(), None)]);
                 }
                 Piece::Whole { bytes, .. } => {
                     let length = bytes.len();
@@ -442,7 +442,7 @@ fn count_records(storage: &dyn Storage, from: u64, to: u64) -> io::Result<u64> {
     loop {
         match lines.next(storage)? {
             Piece::Whole { bytes, .. } => {
-                scan::judge_lines(bytes, |_, verdict| {
+                scan::judge_lines(bytes, None, |_, verdict| {
                     records += u64::from(matches!(verdict, Verdict::Record(_)));
                 });
             }

@@ -158,16 +158,28 @@ fn table_of(hash: u64) -> usize {
 
 impl Table {
     fn insert(&mut self, new: Slot) {
-        if self.places(new.hash).count() >= MOST_PER_HASH {
-            return;
-        }
         self.reserve(1);
-        self.place(new);
+        let mask = self.slots.len().wrapping_sub(1);
+        let mut at = new.hash as usize & mask;
+        let mut same = 0;
+        while let Some(slot) = self.slots.get_mut(at) {
+            if slot.place == 0 {
+                *slot = new;
+                self.used += 1;
+                return;
+            }
+            same += usize::from(slot.hash == new.hash);
+            if same == MOST_PER_HASH {
+                return;
+            }
+            at = (at + 1) & mask;
+        }
     }
 
     fn reserve(&mut self, more: usize) {
-        let needed = (self.used + more).saturating_mul(4).div_ceil(3);
-        if needed > self.slots.len() {
+        // A quarter stays free.
+        if (self.used + more) * 4 > self.slots.len() * 3 {
+            let needed = (self.used + more).saturating_mul(4).div_ceil(3);
             self.resize(needed.next_power_of_two().max(8));
         }
     }

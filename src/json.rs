@@ -185,7 +185,25 @@ impl<'a> Objects<'a> {
             return None;
         }
         let newline = cursor.at;
-        (!cursor.stops.saw_beyond_ascii || self.is_utf8()).then_some(newline)
+        self.is_good_so_far().then_some(newline)
+    }
+
+    pub(crate) fn text(&self) -> &'a [u8] {
+        self.cursor.text
+    }
+
+    /// Where the string ends that goes on at `at`, if it has no escapes.
+    #[inline(always)]
+    pub(crate) fn end_of_plain(&mut self, at: usize) -> Option<usize> {
+        let cursor = &mut self.cursor;
+        let end = cursor.stops.find(cursor.text, at);
+        (cursor.text.get(end) == Some(&b'"')).then_some(end)
+    }
+
+    /// Whether the strings up to here are UTF-8; false also where others are not.
+    #[inline]
+    pub(crate) fn is_good_so_far(&mut self) -> bool {
+        !self.cursor.stops.saw_beyond_ascii || self.is_utf8()
     }
 
     fn is_utf8(&mut self) -> bool {

@@ -44,6 +44,7 @@ pub mod json;
 pub mod instant;
 mod order;
 pub mod canonical;
+mod stencil;
 mod envelope;
 pub mod event;
 pub mod scan;

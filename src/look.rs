@@ -1,12 +1,22 @@
 //! What a line is by itself: the part of a check that needs nothing of the lines before.
 
+use std::ops::Range;
+
+use memchr::memchr;
+
 use crate::canonical::{Draft, Form};
 use crate::event;
 use crate::instant::Instant;
-use crate::json::{Fault, Shape};
+use crate::json::{Fault, MAX_LINE, Objects, Shape};
 use crate::scan::{self, Verdict};
 use crate::seen::{Keyed, Mark};
+use crate::stencil::{Name, Stencils};
 use crate::string;
+
+/// Digits of a hash.
+const HASH: usize = 64;
+/// Lines are mostly longer.
+const SHORT_LINE: usize = 160;
 
 /// What a line is by itself.
 pub(crate) enum Looked {
@@ -27,20 +37,65 @@ pub(crate) struct Record {
     pub(crate) is_mismatch: bool,
 }
 
+/// A line, without its newline, where it is in the lines that were looked at, and what it is.
+pub(crate) type Look = (Range<usize>, Looked);
+
+impl Looked {
+    /// What is looked up for it.
+    pub(crate) fn marks(&self) -> impl Iterator<Item = Mark> {
+        let marks = match self {
+            Looked::Record(record) => [record.event_id, record.idempotency_key, record.previous],
+            Looked::Blank | Looked::Malformed | Looked::Nul => [None; 3],
+        };
+        marks.into_iter().flatten()
+    }
+}
+
 /// Looks at lines, with memory that serves for one after the other.
 pub(crate) struct Looker {
     draft: Draft,
     canonical: Vec<u8>,
     keyed: Keyed,
+    stencils: Stencils,
 }
 
 impl Looker {
     pub(crate) fn new(keyed: Keyed) -> Looker {
-        Looker { draft: Draft::default(), canonical: Vec::new(), keyed }
+        let (draft, canonical, stencils) = Default::default();
+        Looker { draft, canonical, keyed, stencils }
+    }
+
+    /// Looks at all lines of a part of `bytes`; the last one may be without its newline.
+    pub(crate) fn look_at_all(&mut self, bytes: &[u8], part: Range<usize>) -> Vec<Look> {
+        let text = bytes.get(part.clone()).unwrap_or_default();
+        let mut objects = Objects::new(text);
+        let mut looks = Vec::with_capacity(text.len() / SHORT_LINE);
+        let mut start = 0;
+        while start < text.len() {
+            let fitted = self.stencils.fit(&mut objects, start);
+            let (end, looked) = match fitted.filter(|newline| newline - start <= MAX_LINE) {
+                Some(newline) => {
+                    let line = text.get(start..newline).unwrap_or_default();
+                    (newline, Looked::Record(self.fitted_record(text, line)))
+                }
+                None => {
+                    let rest = text.get(start..).unwrap_or_default();
+                    let length = memchr(b'\n', rest).unwrap_or(rest.len());
+                    let looked = self.look(rest.get(..length).unwrap_or_default());
+                    if matches!(looked, Looked::Record(_)) {
+                        self.stencils.learn(text, start, start + length);
+                    }
+                    (start + length, looked)
+                }
+            };
+            looks.push((part.start + start..part.start + end, looked));
+            start = end + 1;
+        }
+        looks
     }
 
     /// One pass over the line: it checks the grammar, finds the members, and leaves what the canonical form is written from.
-    pub(crate) fn look(&mut self, line: &[u8]) -> Looked {
+    fn look(&mut self, line: &[u8]) -> Looked {
         let draft = &mut self.draft;
         let verdict =
             scan::judge_by(line, || match draft.read(line, Form::Jcs, Some("eventId"))? {
@@ -57,21 +112,12 @@ impl Looker {
 
     fn record(&mut self, line: &[u8]) -> Record {
         let mut record = Record::default();
-        let mut time = None;
+        let (mut id, mut time) = (None, None);
         for (key, value) in self.draft.members(line) {
             match key {
                 b"eventId" => {
-                    let id = text_of(value);
-                    record.event_id = id.map(|id| self.keyed.mark(&string::unescape(id)));
-                    record.is_mismatch = false;
-                    if let Some(id) = id.filter(|id| id.len() == 64) {
-                        self.canonical.clear();
-                        self.draft.write(line, &mut self.canonical);
-                        // Whether it looks like a hash is asked last: a walk over random digits costs as much as the hash.
-                        record.is_mismatch = event::hash_of(&self.canonical) != *id
-                            && is_like_a_hash(id)
-                            && !matches!(event::verify_id(line), Ok(Some(_)));
-                    }
+                    id = text_of(value);
+                    record.event_id = self.mark_of(value);
                 }
                 b"idempotencyKey" => record.idempotency_key = self.mark_of(value),
                 b"prevEventId" => record.previous = self.mark_of(value),
@@ -80,6 +126,31 @@ impl Looker {
             }
         }
         record.time = time.and_then(Instant::of_json);
+        if let Some(id) = id.filter(|id| id.len() == HASH) {
+            self.canonical.clear();
+            self.draft.write(line, &mut self.canonical);
+            record.is_mismatch = is_mismatch(&self.canonical, id, line);
+        }
+        record
+    }
+
+    /// The record of the line that fitted a stencil last: the same, but that no string in it is escaped.
+    fn fitted_record(&mut self, text: &[u8], line: &[u8]) -> Record {
+        let named = |name| self.stencils.named(text, name);
+        let mark = |name| Some(self.keyed.mark(text_of(named(name)?)?));
+        let mut record = Record {
+            event_id: mark(Name::EventId),
+            idempotency_key: mark(Name::IdempotencyKey),
+            previous: mark(Name::PrevEventId),
+            time: named(Name::Timestamp).and_then(Instant::of_json),
+            is_mismatch: false,
+        };
+        let id = named(Name::EventId).and_then(text_of);
+        if let Some(id) = id.filter(|id| id.len() == HASH) {
+            self.canonical.clear();
+            self.stencils.write_canonical(text, &mut self.canonical);
+            record.is_mismatch = is_mismatch(&self.canonical, id, line);
+        }
         record
     }
 
@@ -96,7 +167,15 @@ fn text_of(value: &[u8]) -> Option<&[u8]> {
     }
 }
 
+/// Whether an id of a hash's length is one, and that of neither canonical form.
+fn is_mismatch(canonical: &[u8], id: &[u8], line: &[u8]) -> bool {
+    // Whether it looks like a hash is asked after: a walk over random digits costs as much as the hash.
+    event::hash_of(canonical) != *id
+        && is_like_a_hash(id)
+        && !matches!(event::verify_id(line), Ok(Some(_)))
+}
+
 /// Other ids are their givers' affair. As canonical tokens escape no digit, the raw text is enough.
 fn is_like_a_hash(id: &[u8]) -> bool {
-    id.len() == 64 && id.iter().all(u8::is_ascii_hexdigit)
+    id.len() == HASH && id.iter().all(u8::is_ascii_hexdigit)
 }

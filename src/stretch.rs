@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use crate::event::Id;
 use crate::index::Keys;
 use crate::scan::{self, Verdict};
+use crate::stencil::Stencils;
 
 /// Bytes between two places where the records before are counted, at the least.
 const COUNT_EVERY: usize = 8 << 10;
@@ -25,14 +26,14 @@ pub(crate) struct Stretch {
 }
 
 impl Stretch {
-    /// Judges the whole lines that `bytes` begin with; hashes are made with `keys`.
-    pub(crate) fn of(bytes: &[u8], keys: Keys) -> Stretch {
+    /// Judges the whole lines that `bytes` begin with; hashes are made with `keys`. `stencils` serve for one stretch after the other.
+    pub(crate) fn of(bytes: &[u8], keys: Keys, stencils: Option<&mut Stencils>) -> Stretch {
         let mut records = 0;
         let mut names = Vec::new();
         let mut counts: Vec<(usize, u64)> = Vec::new();
         let mut tail: Option<Option<Cow<'_, [u8]>>> = None;
         let mut last = None;
-        let length = scan::judge_lines(bytes, |start, verdict| {
+        let length = scan::judge_lines(bytes, stencils, |start, verdict| {
             if counts.last().is_none_or(|(at, _)| start >= at + COUNT_EVERY) {
                 counts.push((start, records));
             }
@@ -67,7 +68,7 @@ no record
 {"eventId":"b"}
 {"n":1}
 {"eventId":"not ended"}"#;
-        let stretch = Stretch::of(lines, KEYS);
+        let stretch = Stretch::of(lines, KEYS, None);
         assert_eq!((stretch.length, stretch.records), (lines.len() - 23, 3));
         let names = [(&b"a"[..], 0), (b"k", 0), (b"b", 47)];
         assert_eq!(stretch.names, names.map(|(name, start)| (KEYS.hash(name), start)));
@@ -78,7 +79,7 @@ no record
     #[test]
     fn a_stretch_without_records_says_nothing_of_the_last_ones() {
         for lines in [&b""[..], b"{\"eventId\":\"a\"}", b"\n\0\n[]\n"] {
-            let stretch = Stretch::of(lines, KEYS);
+            let stretch = Stretch::of(lines, KEYS, None);
             assert_eq!((stretch.records, stretch.tail_id, stretch.last_id), (0, None, None));
         }
     }
@@ -86,7 +87,7 @@ no record
     #[test]
     fn records_are_counted_at_beginnings_of_lines_some_way_apart() {
         let lines = [b"{\"n\":1}\n".repeat(1500), b"?\n".to_vec()].concat().repeat(3);
-        let stretch = Stretch::of(&lines, KEYS);
+        let stretch = Stretch::of(&lines, KEYS, None);
         assert_eq!(stretch.counts.first(), Some(&(0, 0)));
         assert!(stretch.counts.len() > 3);
         for pair in stretch.counts.windows(2) {

@@ -1,11 +1,12 @@
 //! A scan of a long stretch of a log on two threads, in bounded memory.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use crate::index::Keys;
 use crate::lines::{self, Lines};
-use crate::pool;
+use crate::pool::{self, locked};
+use crate::stencil::Stencils;
 use crate::storage::Storage;
 use crate::stretch::Stretch;
 
@@ -51,16 +52,22 @@ pub(crate) fn whole_lines(
     keys: Keys,
     mut take: impl FnMut(&Piece),
 ) -> io::Result<Option<u64>> {
+    let known = Arc::new(Mutex::new(Vec::new()));
     let mut before: Option<Piece> = None;
     let mut spare = Vec::new();
     loop {
         lines.lengthen(PIECE);
         let bytes = Arc::new(lines.take(std::mem::take(&mut spare)));
         let parts = lines::parts_of(bytes.get(..length).unwrap_or_default(), PART);
-        let (count, judged) = (parts.len(), bytes.clone());
+        let (count, judged, known) = (parts.len(), bytes.clone(), known.clone());
         let judge = move |number| {
             let part = parts.get(number).cloned().unwrap_or_default();
-            Stretch::of(judged.get(part).unwrap_or_default(), keys)
+            // Each thread takes what it knows of kinds of lines from part to part.
+            let mut stencils: Stencils = locked(&known).pop().unwrap_or_default();
+            let part = judged.get(part).unwrap_or_default();
+            let stretch = Stretch::of(part, keys, Some(&mut stencils));
+            locked(&known).push(stencils);
+            stretch
         };
         let (next, stretches) = pool::share_while(count, judge, || {
             if let Some(piece) = before.take() {

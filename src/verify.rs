@@ -4,15 +4,13 @@ use std::io;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
-use memchr::memchr;
-
 use crate::envelope::Envelope;
 use crate::error::Result;
 use crate::event::Id;
 use crate::instant::Instant;
 use crate::json::MAX_LINE;
 use crate::lines::{self, Lines};
-use crate::look::{Looked, Looker, Record};
+use crate::look::{Look, Looked, Looker, Record};
 use crate::path::ChroniclePath;
 use crate::pool::{self, locked};
 use crate::scan::{self, Tail, Verdict};
@@ -96,6 +94,8 @@ pub struct Progress {
 
 /// Bytes checked in a slice at most, about: what two threads do in some milliseconds. The first slices are shorter.
 const SLICE: usize = 4 << 20;
+/// Lines whose marks are looked up together.
+const TOGETHER: usize = 32;
 /// Bytes of lines that one thread looks at before it takes the next.
 const PART: usize = 64 << 10;
 
@@ -115,7 +115,7 @@ pub struct Verifier {
 }
 
 /// The lines of a part, where they are in their piece.
-type Looks = Vec<(Range<usize>, Looked)>;
+type Looks = Vec<Look>;
 
 struct Stages {
     /// Nothing when there is no file, or nothing more to be done with it.
@@ -124,6 +124,8 @@ struct Stages {
     /// Memory for the next piece.
     spare: Mutex<Vec<u8>>,
     keyed: Keyed,
+    /// Each thread takes one for a part, with the memory and what it knows of kinds of lines.
+    lookers: Mutex<Vec<Looker>>,
     judge: Mutex<Judge>,
 }
 
@@ -185,6 +187,7 @@ impl Verifier {
             lines: Mutex::new(Lines::new(0, total)),
             spare: Mutex::default(),
             keyed: Keyed::new(),
+            lookers: Mutex::default(),
             judge: Mutex::new(Judge { progress, seen: Seen::new(), last: None }),
         };
         Ok(Verifier { stages: Arc::new(stages), read: None, looked: None, is_read: false })
@@ -308,10 +311,11 @@ impl Stages {
     }
 
     fn look(&self, bytes: &[u8], part: Range<usize>) -> Looks {
-        let mut looker = Looker::new(self.keyed);
-        lines_of(bytes, part)
-            .map(|line| (line.clone(), looker.look(bytes.get(line).unwrap_or_default())))
-            .collect()
+        let known = locked(&self.lookers).pop();
+        let mut looker = known.unwrap_or_else(|| Looker::new(self.keyed));
+        let looks = looker.look_at_all(bytes, part);
+        locked(&self.lookers).push(looker);
+        looks
     }
 
     fn judge(&self, piece: &Piece, looks: &[Looks], path: &ChroniclePath) -> Result<Progress> {
@@ -362,26 +366,31 @@ struct Judge {
 
 impl Judge {
     fn judge_lines(&mut self, bytes: &[u8], looks: &[Looks], offset: u64) {
-        for (range, looked) in looks.iter().flatten() {
-            self.progress.lines += 1;
-            let place = Place {
-                line: self.progress.lines,
-                offset: offset + range.start as u64,
-                length: range.len() as u64,
-            };
-            let line = bytes.get(range.clone()).unwrap_or_default();
-            let (kind, details) = match looked {
-                Looked::Record(record) => {
-                    self.progress.records += 1;
-                    self.check(line, record, place);
-                    continue;
-                }
-                Looked::Blank => continue,
-                Looked::Malformed => (FindingKind::Malformed, "no JSON object"),
-                Looked::Nul => (FindingKind::Nul, "no JSON object, with NUL bytes"),
-            };
-            self.progress.add(kind, place, None, details.into());
+        for looks in looks.iter().flat_map(|looks| looks.chunks(TOGETHER)) {
+            self.seen.touch(looks.iter().flat_map(|(_, looked)| looked.marks()));
+            for (range, looked) in looks {
+                self.judge_line(bytes, range, looked, offset);
+            }
         }
+    }
+
+    fn judge_line(&mut self, bytes: &[u8], range: &Range<usize>, looked: &Looked, offset: u64) {
+        self.progress.lines += 1;
+        let place = Place {
+            line: self.progress.lines,
+            offset: offset + range.start as u64,
+            length: range.len() as u64,
+        };
+        let (kind, details) = match looked {
+            Looked::Record(record) => {
+                self.progress.records += 1;
+                return self.check(bytes.get(range.clone()).unwrap_or_default(), record, place);
+            }
+            Looked::Blank => return,
+            Looked::Malformed => (FindingKind::Malformed, "no JSON object"),
+            Looked::Nul => (FindingKind::Nul, "no JSON object, with NUL bytes"),
+        };
+        self.progress.add(kind, place, None, details.into());
     }
 
     fn add_too_long(&mut self, offset: u64, length: u64) {
@@ -441,18 +450,6 @@ impl Judge {
             }
         }
     }
-}
-
-/// The lines of a part, without their newlines.
-fn lines_of(bytes: &[u8], part: Range<usize>) -> impl Iterator<Item = Range<usize>> {
-    let mut start = part.start;
-    std::iter::from_fn(move || {
-        let rest = bytes.get(start..part.end).filter(|rest| !rest.is_empty())?;
-        let end = start + memchr(b'\n', rest).unwrap_or(rest.len());
-        let line = start..end;
-        start = end + 1;
-        Some(line)
-    })
 }
 
 /// `bytes` are empty also when the tail is too long to be a record.
