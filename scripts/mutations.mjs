@@ -265,7 +265,7 @@ const batch = [
   {
     name: 'lines judged in one walk are UTF-8',
     file: 'src/json.rs',
-    find: '(!cursor.stops.saw_beyond_ascii || self.is_utf8()).then_some(newline)',
+    find: 'self.is_good_so_far().then_some(newline)',
     replace: 'Some(newline)',
     tests: ['src/scan.rs::lines_judged_in_one_walk'],
   },

@@ -22,6 +22,8 @@ pub(crate) struct Seen {
     count: usize,
 }
 
+/// Slots of a page of memory.
+const PAGE: usize = 4096 / size_of::<u128>();
 const LINE_BITS: u32 = 39;
 const MOST_LINES: u64 = (1 << LINE_BITS) - 1;
 const BELOW_MARK: u128 = (1 << (LINE_BITS + 1)) - 1;
@@ -105,7 +107,9 @@ impl Seen {
     }
 
     fn grow(&mut self) {
-        let larger = vec![0; self.slots.len() * 2];
+        let mut larger = vec![0; self.slots.len() * 2];
+        // A page that is read before it is written is mapped twice, and the second time interrupts every thread.
+        larger.iter_mut().step_by(PAGE).for_each(|slot| *slot = black_box(0));
         for slot in std::mem::replace(&mut self.slots, larger) {
             if slot != 0 {
                 let place = self.place(Mark::of(slot));

@@ -47,8 +47,22 @@ struct Stencil {
     end: Gap,
     /// The slots of the members with these names.
     named: [Option<usize>; 4],
-    /// The canonical form without the `eventId`: bytes, and the slot whose value follows.
-    canonical: Vec<(Vec<u8>, Option<usize>)>,
+    /// The canonical form without the `eventId`.
+    canonical: Vec<Run>,
+    /// Bytes of the canonical form that are not in their places in the line.
+    bytes: Vec<u8>,
+}
+
+/// A part of the canonical form: some bytes, and then bytes of the line. As the members of a nested object are mostly in their order,
+/// one run copies several values with what is between them.
+#[derive(Clone)]
+struct Run {
+    bytes: Range<usize>,
+    /// From the first slot to the last one; none is there behind the last run.
+    values: Range<usize>,
+    /// Bytes of the line before the first and behind the last value.
+    before: usize,
+    behind: usize,
 }
 
 #[derive(Clone)]
@@ -136,10 +150,14 @@ impl Stencils {
 
     /// Appends the canonical form, without its `eventId`, of the line that fitted last.
     pub(crate) fn write_canonical(&self, text: &[u8], out: &mut Vec<u8>) {
-        for (bytes, slot) in self.stencil().iter().flat_map(|stencil| &stencil.canonical) {
-            out.extend_from_slice(bytes);
-            let value = slot.and_then(|slot| self.values.get(slot)).cloned();
-            out.extend_from_slice(value.and_then(|value| text.get(value)).unwrap_or_default());
+        let Some(stencil) = self.stencil() else { return };
+        for run in &stencil.canonical {
+            out.extend_from_slice(stencil.bytes.get(run.bytes.clone()).unwrap_or_default());
+            let [first, last] = [run.values.start, run.values.end].map(|at| self.values.get(at));
+            if let (Some(first), Some(last)) = (first, last) {
+                let source = text.get(first.start - run.before..last.end + run.behind);
+                out.extend_from_slice(source.unwrap_or_default());
+            }
         }
     }
 
@@ -173,8 +191,41 @@ impl Stencil {
             at = value.end;
         }
         stencil.end = stencil.gap(&[line.get(at..)?, b"\n"].concat());
-        stencil.canonical = canonical(line, &found.values)?;
+        for (bytes, slot) in canonical(line, &found.values)? {
+            stencil.add_run(line, &found.values, &bytes, slot);
+        }
         Some(stencil)
+    }
+
+    /// Adds bytes of the canonical form and the value that follows, if one does.
+    fn add_run(
+        &mut self,
+        line: &[u8],
+        values: &[(Range<usize>, Value)],
+        mut bytes: &[u8],
+        slot: Option<usize>,
+    ) {
+        let gap = |slot: usize| {
+            let from = slot.checked_sub(1).and_then(|at| values.get(at)).map_or(0, |it| it.0.end);
+            let to = values.get(slot).map_or(line.len(), |it| it.0.start);
+            line.get(from..to).unwrap_or_default()
+        };
+        if let Some(run) = self.canonical.last_mut() {
+            let behind = gap(run.values.end + 1);
+            if slot == Some(run.values.end + 1) && behind == bytes {
+                run.values.end += 1;
+                return;
+            }
+            run.behind = bytes.iter().zip(behind).take_while(|(a, b)| a == b).count();
+            bytes = bytes.get(run.behind..).unwrap_or_default();
+        }
+        let before = slot.map_or(0, |slot| {
+            bytes.iter().rev().zip(gap(slot).iter().rev()).take_while(|(a, b)| a == b).count()
+        });
+        let first = self.bytes.len();
+        self.bytes.extend_from_slice(bytes.get(..bytes.len() - before).unwrap_or_default());
+        let values = slot.map_or(usize::MAX..usize::MAX, |slot| slot..slot);
+        self.canonical.push(Run { bytes: first..self.bytes.len(), values, before, behind: 0 });
     }
 
     fn gap(&mut self, bytes: &[u8]) -> Gap {

@@ -111,6 +111,8 @@ pub struct Verifier {
     read: Option<Piece>,
     /// To be judged.
     looked: Option<(Piece, Vec<Looks>)>,
+    /// Its memory is to be used again.
+    judged: Option<Arc<(Piece, Vec<Looks>)>>,
     is_read: bool,
 }
 
@@ -190,7 +192,13 @@ impl Verifier {
             lookers: Mutex::default(),
             judge: Mutex::new(Judge { progress, seen: Seen::new(), last: None }),
         };
-        Ok(Verifier { stages: Arc::new(stages), read: None, looked: None, is_read: false })
+        Ok(Verifier {
+            stages: Arc::new(stages),
+            read: None,
+            looked: None,
+            judged: None,
+            is_read: false,
+        })
     }
 
     /// Checks some mebibytes, or a single longer line, and tells how far that is and what was found in it.
@@ -252,10 +260,10 @@ impl Verifier {
             }
         }
         self.looked = read.map(|piece| (piece, looks));
-        // Memory that is used again needs not be cleared by the system; where the other thread still has it there is new one.
-        if let Some((piece, _)) = judged_piece.and_then(Arc::into_inner)
-            && let What::Lines(bytes) = piece.what
-        {
+        // Memory that is used again needs not be cleared by the system. The other thread may have what was judged just now still, but
+        // not what was before.
+        let before = std::mem::replace(&mut self.judged, judged_piece).and_then(Arc::into_inner);
+        if let Some((Piece { what: What::Lines(bytes), .. }, _)) = before {
             *locked(&self.stages.spare) = Arc::into_inner(bytes).unwrap_or_default();
         }
         Ok(judged)
