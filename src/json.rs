@@ -192,12 +192,10 @@ impl<'a> Objects<'a> {
         self.cursor.text
     }
 
-    /// Where the string ends that goes on at `at`, if it has no escapes.
+    /// Where the plain run ends that a string has from `at` on: at its closing quote, if nothing is escaped or wrong in it.
     #[inline(always)]
-    pub(crate) fn end_of_plain(&mut self, at: usize) -> Option<usize> {
-        let cursor = &mut self.cursor;
-        let end = cursor.stops.find(cursor.text, at);
-        (cursor.text.get(end) == Some(&b'"')).then_some(end)
+    pub(crate) fn end_of_plain(&mut self, at: usize) -> usize {
+        self.cursor.stops.find(self.cursor.text, at)
     }
 
     /// Whether the strings up to here are UTF-8; false also where others are not.

@@ -179,3 +179,77 @@ fn is_mismatch(canonical: &[u8], id: &[u8], line: &[u8]) -> bool {
 fn is_like_a_hash(id: &[u8]) -> bool {
     id.len() == HASH && id.iter().all(u8::is_ascii_hexdigit)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Lines of a few kinds, so that most of them fit a stencil, and what else a log may have in between.
+    fn lines() -> Vec<u8> {
+        let mut lines = Vec::new();
+        for n in 0..400 {
+            let id = match n % 7 {
+                0 => "f".repeat(HASH),
+                1 => "g".repeat(HASH),
+                2 => format!("own-{n}"),
+                3 => String::new(),
+                _ => "?".into(),
+            };
+            let body = match n % 5 {
+                0 => format!(r#""n":{n},"actor":{{"id":"b","agent":"a-{n}"}}"#),
+                1 => format!(r#""timestamp":"2026-01-01T00:00:0{}Z","z":[{n},true]"#, n % 10),
+                2 => format!(r#""timestamp":{n},"prevEventId":"own-{n}","{}":"{n}""#, '\u{e9}'),
+                3 => format!(r#""timestamp":"no time","idempotencyKey":"{n}","n":{n}.5"#),
+                _ => format!(r#""10":"{n}","9":"x","text":"a\"{n}""#),
+            };
+            let event =
+                |id: &str| format!(r#"{{"type":"KIND_{}","eventId":"{id}",{body}}}"#, n % 5);
+            let computed = event::compute_id(event("").as_bytes()).unwrap();
+            let computed = String::from_utf8(computed.to_vec()).unwrap();
+            lines.push(event(if id == "?" { &computed } else { &id }).into_bytes());
+            lines.extend(match n % 41 {
+                5 => Some(b" \r".to_vec()),
+                6 => Some(b"{\"type\":\"KIND_0\",\"eventId\":".to_vec()),
+                7 => Some(b"\0".to_vec()),
+                _ => None,
+            });
+        }
+        lines.join(&b'\n')
+    }
+
+    /// All that is told of a line.
+    fn told(looked: &Looked) -> String {
+        match looked {
+            Looked::Record(Record { event_id, idempotency_key, previous, time, is_mismatch }) => {
+                format!("{event_id:?} {idempotency_key:?} {previous:?} {time:?} {is_mismatch}")
+            }
+            Looked::Blank => "blank".into(),
+            Looked::Malformed => "malformed".into(),
+            Looked::Nul => "nul".into(),
+        }
+    }
+
+    #[test]
+    fn lines_looked_at_one_after_the_other_are_what_they_are_alone() {
+        let lines = lines();
+        let keyed = Keyed::new();
+        let mut looker = Looker::new(keyed);
+        for end in [b"".as_slice(), b"\n"] {
+            let bytes = [b"before\n", &*lines, end].concat();
+            let looks = looker.look_at_all(&bytes, 7..bytes.len());
+            let mut at = 7;
+            for (range, looked) in &looks {
+                assert_eq!(range.start, at);
+                let line = &bytes[range.clone()];
+                assert!(!line.contains(&b'\n'));
+                assert_eq!(told(looked), told(&Looker::new(keyed).look(line)), "{range:?}");
+                at = range.end + 1;
+            }
+            assert_eq!(at, bytes.len() + usize::from(end.is_empty()));
+        }
+        let mismatches = lines.split(|byte| *byte == b'\n').filter(
+            |line| matches!(Looker::new(keyed).look(line), Looked::Record(it) if it.is_mismatch),
+        );
+        assert_eq!(mismatches.count(), 58);
+    }
+}

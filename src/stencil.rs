@@ -253,7 +253,8 @@ impl Stencil {
         for slot in &self.slots {
             at = self.pass(text, at, &slot.before)?;
             let end = match slot.kind {
-                Value::Text => lines.end_of_plain(at)?,
+                // The gap behind it begins with the closing quote.
+                Value::Text => lines.end_of_plain(at),
                 Value::Integer => at + digits(text.get(at..)?)?,
                 Value::Word => at + word(text.get(at..)?)?,
             };
@@ -406,7 +407,7 @@ mod tests {
     const LINES: [&str; 8] = [
         r#"{"type":"A","eventId":"0a","timestamp":"t","actor":{"agent":"a","id":"b"},"n":17}"#,
         r#"{"type":"B","tags":["x","y"],"ok":true,"n":0,"idempotencyKey":"k","none":null}"#,
-        r#"{"type":"C","eventId":"a","eventId":"b","z":{"eventId":"c","b":{"y":1,"x":[2,3]}}}"#,
+        r#"{"type":"C","eventId":"a","eventId":["b"],"z":{"eventId":"c","b":{"y":1,"x":[2,3]}}}"#,
         r#" { "b" : [ 1 , { "d" : false , "c" : "x" } ] , "a" : { } , "eventId" : "" } "#,
         "{\"z\u{e9}\u{1f600}\":\"\u{20ac}\",\"z\u{ffff}\":1,\"prevEventId\":\"p\"}",
         r#"{"q\"\n\\":"v","eventId":"e","\u0061":"w","e\u0076entId":5,"timestamp":7}"#,
@@ -474,6 +475,10 @@ mod tests {
             let fitted = fit(&mut stencils, other.as_bytes());
             assert!(fitted.is_some(), "{other}");
             assert_eq!(fitted, walked(other.as_bytes()), "{other}");
+        }
+        for line in LINES.iter().filter(|line| line.len() > HEAD) {
+            let fitted = fit(&mut taught(line, &mut Vec::new()), line.as_bytes());
+            assert_eq!(fitted, walked(line.as_bytes()), "{line}");
         }
     }
 
