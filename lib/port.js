@@ -42,21 +42,23 @@ function openPort() {
   return port;
 }
 
-/** Called by the binding when settlements wait. */
+/**
+ * Called by the binding when settlements wait. Of a batch is told before its appends settle, and of what waited for
+ * appends, as the release of a lock does, after them.
+ */
 function deliver() {
   const settled = openPort().drain();
-  for (let i = 1; i < settled.length; i += 3) {
-    const id = Number(settled[i]);
-    const outcome = String(settled[i + 1]);
-    const text = settled[i + 2];
-    // Of a batch is told before its appends.
-    if (id === 0) publishBatch(JSON.parse(outcome));
-    else settle(id, { outcome, text: typeof text === 'string' ? text : null });
-  }
   const [appends] = settled;
-  if (appends === null) return;
-  const ended = JSON.parse(String(appends));
+  for (let i = 1; i < settled.length; i += 3) {
+    if (settled[i] === 0) publishBatch(JSON.parse(String(settled[i + 1])));
+  }
+  const ended = appends === null ? [] : JSON.parse(String(appends));
   for (let i = 0; i < ended.length; i += 2) settle(ended[i], { outcome: ended[i + 1], text: null });
+  for (let i = 1; i < settled.length; i += 3) {
+    const text = settled[i + 2];
+    const outcome = String(settled[i + 1]);
+    settle(Number(settled[i]), { outcome, text: typeof text === 'string' ? text : null });
+  }
 }
 
 /**
@@ -65,8 +67,10 @@ function deliver() {
  */
 function settle(id, settlement) {
   const resolve = waiting.get(id);
+  // Nobody waits for what is told of a batch.
+  if (resolve === undefined) return;
   waiting.delete(id);
-  resolve?.(settlement);
+  resolve(settlement);
 }
 
 /** An id that no request under way has; it fits a 32-bit integer. */
