@@ -6,7 +6,7 @@ const native = require('./native.js');
 const { APPEND, APPEND_SYNC, FLUSH, MEMORY, readOptions, toNative } = require('./options.js');
 const { pathText, validateChroniclePath } = require('./path.js');
 const { openPort, request, throwIfAborted, unwrap } = require('./port.js');
-const { eventCount, eventText, eventTexts } = require('./text.js');
+const { eventCount, eventText, textAt } = require('./text.js');
 
 /**
  * @typedef {import('../index.d.ts').Receipt} Receipt
@@ -93,7 +93,7 @@ async function appendMany(path, events, options, more) {
     checking(path, () => validateChroniclePath(name, { anyExtension }));
     return [];
   }
-  const text = checking(path, () => batchText(events));
+  const text = checking(path, () => batchText(events, count));
   const asked = toNative({ ...known, ...more });
   const memory = known[MEMORY];
   const { outcome } = await request(
@@ -211,11 +211,13 @@ function checking(path, check) {
  * The texts of a batch, one a line. Nothing that `JSON.stringify` writes has a raw newline.
  *
  * @param {unknown} events
+ * @param {number} count
  */
-function batchText(events) {
+function batchText(events, count) {
   const texts = [];
   let pending = 0;
-  for (const text of eventTexts(events)) {
+  for (let index = 0; index < count; index += 1) {
+    const text = textAt(events, index);
     pending += text.length;
     if (pending > MOST_PENDING) {
       throw new ChronicleError('EIO', 'batch is larger than the 256 MiB that may be pending', {

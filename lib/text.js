@@ -50,15 +50,23 @@ function eventCount(events) {
  */
 function* eventTexts(events) {
   const count = eventCount(events);
-  for (let index = 0; index < count; index += 1) {
-    let event;
-    try {
-      event = events[index];
-    } catch (thrown) {
-      throw invalid('event could not be read', { cause: causeOf(thrown), index });
-    }
-    yield eventText(event, index);
+  for (let index = 0; index < count; index += 1) yield textAt(events, index);
+}
+
+/**
+ * The JSON text of one event of a batch.
+ *
+ * @param {any} events
+ * @param {number} index
+ */
+function textAt(events, index) {
+  let event;
+  try {
+    event = events[index];
+  } catch (thrown) {
+    throw invalid('event could not be read', { cause: causeOf(thrown), index });
   }
+  return eventText(event, index);
 }
 
 /** @param {unknown} event */
@@ -66,4 +74,4 @@ function serializeEvent(event) {
   return `${eventText(event)}\n`;
 }
 
-module.exports = { eventCount, eventText, eventTexts, serializeEvent };
+module.exports = { eventCount, eventText, eventTexts, serializeEvent, textAt };

@@ -96,7 +96,8 @@ pub(crate) struct History {
     index: DedupIndex,
     /// What stands before is asked of the side index.
     kept_from: u64,
-    side: Option<SideIndex>,
+    /// Boxed, because a process may have ten thousand writers, most of them of short logs.
+    side: Option<Box<SideIndex>>,
     /// Look-ups for which runs of the side index were asked.
     lookups: u32,
     side_failed: bool,
@@ -144,7 +145,7 @@ impl History {
             lookups: 0,
             frontier: side.frontier().clone(),
             marks: side.marks().to_vec(),
-            side: Some(side),
+            side: Some(Box::new(side)),
             side_failed: false,
             counted: Mark::default(),
         }
@@ -167,7 +168,7 @@ impl History {
             self.kept_from = side.table_end();
             self.index.forget_before(self.kept_from);
         }
-        self.side = Some(side);
+        self.side = Some(Box::new(side));
         Ok(true)
     }
 
@@ -195,7 +196,7 @@ impl History {
 
     /// Opens the side index again. False: it is gone, and what it would have said is not known.
     pub(crate) fn reopen_side(&mut self) -> bool {
-        self.side.as_mut().is_none_or(SideIndex::reopen)
+        self.side.as_mut().is_none_or(|side| side.reopen())
     }
 
     /// How much of the log the side index covers.
@@ -215,12 +216,12 @@ impl History {
 
     /// The side index it began with.
     pub(crate) fn into_side(self) -> Option<SideIndex> {
-        self.side
+        self.side.map(|side| *side)
     }
 
     /// The side index it began with, the key of the hashes, how far it reaches, and the marks.
     pub(crate) fn parts(&self) -> (Option<&SideIndex>, Keys, &Frontier, &[Mark]) {
-        (self.side.as_ref(), self.index.keys(), &self.frontier, &self.marks)
+        (self.side.as_deref(), self.index.keys(), &self.frontier, &self.marks)
     }
 
     pub(crate) fn frontier(&self) -> &Frontier {

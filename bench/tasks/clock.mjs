@@ -29,6 +29,9 @@ export async function longestBlock(call) {
     // A block at the very end shows in the next turn only.
     await new Promise((resolve) => setTimeout(resolve, 2));
     look();
+    clearInterval(timer);
+    // Collections are told of some turns later.
+    await new Promise((resolve) => setTimeout(resolve, 50));
   } finally {
     clearInterval(timer);
     collected(observer.takeRecords());
