@@ -84,5 +84,7 @@ export class Library {
 
   dropIndex(log) {
     rmSync(sideIndexOf(log.path), { force: true });
+    // What a process leaves that ended while it made one: who finds it makes the index first.
+    rmSync(`${sideIndexOf(log.path)}-new`, { force: true });
   }
 }

@@ -838,9 +838,23 @@ const sideIndex = [
   {
     name: 'an index is made before a long log is scanned',
     file: 'src/commit.rs',
-    find: 'indexing::make_first(&self.path, &stat, history, length);',
+    find: 'indexing::learn(&self.path, &*open.storage, &stat, history, length);',
     replace: '',
-    tests: ['tests/side_index.rs::a_process_that_ends_at_once'],
+    tests: ['tests/side_index.rs::where_a_process_came_to_no_index'],
+  },
+  {
+    name: 'an index is made first when somebody came to none',
+    file: 'src/indexing.rs',
+    find: '(side_index::was_missed(&path.index_path()) || is_much)',
+    replace: 'is_much',
+    tests: ['tests/side_index.rs::where_a_process_came_to_no_index'],
+  },
+  {
+    name: 'word of an index that is missing is left by the first who misses it',
+    file: 'src/side_index.rs',
+    find: 'new.write(true).create_new(true);',
+    replace: 'new.write(true);',
+    tests: ['tests/side_index.rs::a_log_without_an_index_is_scanned'],
   },
   {
     name: 'what was scanned is looked at before an index takes its place',

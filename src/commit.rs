@@ -255,7 +255,7 @@ impl Writer {
         if !std::mem::replace(made_first, true)
             && let Some((_making, stat)) = self.begin_indexing().zip(*known)
         {
-            indexing::make_first(&self.path, &stat, history, length);
+            indexing::learn(&self.path, &*open.storage, &stat, history, length);
         }
         if history.catch_up(&*open.storage, length)?.restarted {
             rewritten(open);

@@ -195,12 +195,25 @@ pub(crate) struct Maker {
     is_placed: bool,
 }
 
+/// Leaves word that an index is missing: an empty file where the next one is written, which goes when one is made. True: somebody did so before, or
+/// began to make one, and was not seen to come to an end.
+pub(crate) fn was_missed(path: &Path) -> bool {
+    let mut new = platform::beside();
+    new.write(true).create_new(true);
+    let left = platform::keep_private(&mut new).open(fresh_at(path));
+    left.is_err_and(|error| error.kind() == io::ErrorKind::AlreadyExists)
+}
+
+fn fresh_at(path: &Path) -> PathBuf {
+    let mut fresh = path.as_os_str().to_owned();
+    fresh.push("-new");
+    PathBuf::from(fresh)
+}
+
 impl Maker {
     /// `None`: another one is at it, something else stands in the place of the new file, or an index of ours would not be believed.
     pub(crate) fn begin(path: &Path, log_path: &Path) -> io::Result<Option<Maker>> {
-        let mut fresh = path.as_os_str().to_owned();
-        fresh.push("-new");
-        let fresh = PathBuf::from(fresh);
+        let fresh = fresh_at(path);
         let log = std::fs::metadata(log_path)?;
         let Some(file) = open_fresh(&fresh)? else {
             return Ok(None);

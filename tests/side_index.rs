@@ -12,7 +12,7 @@ use std::time::Duration;
 use fs4::FileExt;
 use indexed::{EVENTS, Process, indexed_log, log_length, wait_for};
 use rustix::fs::{CWD, Mode, mkfifoat};
-use sage_chronicle::{AppendOptions, ChroniclePath};
+use sage_chronicle::{AppendOptions, ChroniclePath, Durability};
 use sha2::{Digest, Sha256};
 
 #[test]
@@ -314,10 +314,12 @@ fn unindexed_log(folder: &Path, tail: &str) -> (ChroniclePath, PathBuf) {
 }
 
 #[test]
-fn a_process_that_ends_at_once_leaves_an_index_of_a_long_log_and_scanned_nothing_into_memory() {
+fn where_a_process_came_to_no_index_the_next_one_makes_it_first_and_scans_nothing_into_memory() {
     for tail in ["", "{\"eventId\":\"torn", "{\"eventId\":\"open\"}"] {
         let folder = tempfile::tempdir().unwrap();
         let (log, index) = unindexed_log(folder.path(), tail);
+        // What a process leaves that ends at once.
+        fs::File::create(folder.path().join(".long.sage.chronicle-index-new")).unwrap();
         let process = Process::new();
         let (again, read) = process.again(&log, EVENTS / 2);
         assert!(index.exists(), "before the first append was settled");
@@ -330,6 +332,23 @@ fn a_process_that_ends_at_once_leaves_an_index_of_a_long_log_and_scanned_nothing
         let new = next.append(&log, EVENTS..EVENTS + 1).remove(0);
         assert_eq!((new.duplicate, new.seq), (false, EVENTS + 2 + is_record), "{tail}");
     }
+}
+
+#[test]
+fn a_log_without_an_index_is_scanned_into_memory_once_and_word_is_left_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (log, index) = unindexed_log(folder.path(), "");
+    let fresh = folder.path().join(".long.sage.chronicle-index-new");
+    // Nothing of it is synced, so that no index is made behind it.
+    let unsynced = || AppendOptions { durability: Durability::Os, ..AppendOptions::default() };
+    let (again, read) = Process::new().again_with(&log, 7, unsynced());
+    assert_eq!((again.duplicate, again.seq), (true, 8));
+    assert!(read >= log_length(&log), "only {read} bytes were read");
+    assert!(fresh.exists() && !index.exists());
+    let (again, read) = Process::new().again_with(&log, 8, unsynced());
+    assert_eq!((again.duplicate, again.seq), (true, 9));
+    assert!(read < log_length(&log) / 4, "{read} bytes were read into memory");
+    assert!(index.exists() && !fresh.exists());
 }
 
 #[test]
@@ -360,17 +379,22 @@ fn what_cannot_be_indexed_first_is_scanned_into_memory() {
 #[test]
 fn a_living_process_learns_much_that_others_wrote_from_their_index_or_one_of_its_own() {
     let folder = tempfile::tempdir().unwrap();
-    let (log, _) = unindexed_log(folder.path(), "");
+    let (log, index) = unindexed_log(folder.path(), "");
+    let length_of_index = || fs::metadata(&index).map_or(0, |index| index.len());
     let process = Process::new();
     assert!(process.again(&log, 0).0.duplicate);
+    wait_for(|| index.exists());
+    let before = length_of_index();
     let line = format!("{{\"text\":\"{}\"}}\n", "x".repeat(8 << 20));
     let mut file = fs::OpenOptions::new().append(true).open(log.as_path()).unwrap();
     file.write_all(line.as_bytes()).unwrap();
     Process::new().append(&log, EVENTS..2 * EVENTS);
+    wait_for(|| length_of_index() > before);
     file.write_all(line.as_bytes()).unwrap();
     let (again, read) = process.again(&log, 2 * EVENTS - 1);
     assert_eq!((again.duplicate, again.seq), (true, 2 * EVENTS + 2));
-    assert!(read < 1 << 20, "{read} bytes were read");
+    // The line that came last, and not those that the index covers.
+    assert!(read < 9 << 20, "{read} bytes were read");
     // Cut back and grown by other lines: what was known does not hold, whatever there is of an index.
     let cut = process.append(&log, 100..101)[0].offset;
     file.set_len(cut).unwrap();

@@ -98,9 +98,18 @@ impl Process {
 
     /// The receipt of an event that the log has, and how many bytes of the log were read for it.
     pub fn again(&self, log: &ChroniclePath, n: u64) -> (Receipt, u64) {
+        self.again_with(log, n, AppendOptions::default())
+    }
+
+    pub fn again_with(
+        &self,
+        log: &ChroniclePath,
+        n: u64,
+        options: AppendOptions,
+    ) -> (Receipt, u64) {
         let before = self.read.load(Ordering::Relaxed);
-        let receipt = self.append(log, n..n + 1).remove(0);
-        (receipt, self.read.load(Ordering::Relaxed) - before)
+        let (mut receipts, _) = self.registry.append(log, event(n), false, options).unwrap();
+        (receipts.remove(0), self.read.load(Ordering::Relaxed) - before)
     }
 }
 
