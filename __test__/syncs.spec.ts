@@ -1,5 +1,5 @@
 import { readFileSync, realpathSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { Driven } from './driven';
@@ -81,6 +81,8 @@ describe.skipIf(!traceable)('which files are synced', () => {
   it('the blocks of a run of a side index, before its header says that they are there', async () => {
     const path = join(realpathSync(scratch.folder()), 'log.sage');
     writeFileSync(path, `{"text":"${'x'.repeat(1 << 20)}"}\n`.repeat(24));
+    // The word of a process that came to no index.
+    writeFileSync(join(dirname(path), '.log.sage.chronicle-index-new'), '');
     const watched = new Watched('fdatasync,write,pwrite64');
     // The table is made before this append, and a run behind the next.
     await watched.value('append', path, note('first'));
