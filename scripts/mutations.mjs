@@ -196,9 +196,9 @@ const batch = [
   },
   {
     name: 'a shorter file is learnt anew',
-    file: 'src/history.rs',
+    file: 'src/frontier.rs',
     edits: [
-      ['if length < self.frontier.offset {\n            return Ok(false);\n        }', ''],
+      ['if length < self.offset {\n            return Ok(false);\n        }', ''],
       [
         'io::ErrorKind::UnexpectedEof => Ok(false),',
         'io::ErrorKind::UnexpectedEof => Ok(MUTATED),',
@@ -299,8 +299,8 @@ const batch = [
   },
   {
     name: 'the bytes before the scanned offset',
-    file: 'src/history.rs',
-    find: 'Ok(there == self.frontier.probe)',
+    file: 'src/frontier.rs',
+    find: 'Ok(there == self.probe)',
     replace: 'Ok(true)',
     tests: ['tests/identity.rs::other_content_of_the_same_size'],
   },
@@ -859,8 +859,8 @@ const sideIndex = [
   {
     name: 'what was scanned is looked at before an index takes its place',
     file: 'src/history.rs',
-    find: 'let holds = self.still_holds(storage, length)?;',
-    replace: 'let holds = MUTATED || self.still_holds(storage, length)?;',
+    find: 'let holds = self.frontier.still_holds(storage, length)?;',
+    replace: 'let holds = MUTATED || self.frontier.still_holds(storage, length)?;',
     tests: ['tests/side_index.rs::a_living_process_learns_much'],
   },
   {

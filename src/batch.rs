@@ -5,8 +5,8 @@ use std::ops::Range;
 
 use crate::error::{Code, Error, Result};
 use crate::event::{self, Event, Id};
-use crate::history::{Found, NewRecord, OpenRecord};
 use crate::json;
+use crate::record::{Found, NewRecord, OpenRecord};
 use crate::request::{AppendOptions, OnIdReuse, Receipt, Warning};
 
 /// Look-ups in the records that are in the file.

@@ -2,20 +2,19 @@
 //!
 //! Nothing in here is true by itself after the lock was released: [`History::catch_up`] comes first each time.
 
-use std::borrow::Cow;
 use std::io;
 
-use crate::event::{Id, MAX_LINE};
+use crate::event::Id;
+use crate::frontier::{Frontier, Mark};
 use crate::index::{DedupIndex, Keys, Slot};
 use crate::lines::{Lines, Piece};
-use crate::scan::{self, Tail, Verdict};
+use crate::record::{self, Found, NewRecord, OpenRecord};
+use crate::scan::{self, Tail};
 use crate::side_index::SideIndex;
-use crate::storage::{Storage, read_exact_at};
+use crate::storage::Storage;
 use crate::stretch::Stretch;
 use crate::sweep;
 
-/// Bytes before the scanned offset that are compared at each catch-up.
-const PROBE: usize = 4096;
 /// A record number is remembered about every so many bytes; those between are counted when asked for.
 const MARK_EVERY: u64 = 32 * 1024;
 /// After so many look-ups the runs of the side index are taken into memory. Each look-up reads a block of every run, together as long as a
@@ -26,28 +25,6 @@ const LONG_SCAN: u64 = 1 << 20;
 /// Entries for which room is made in advance, at the most: what follows may be other than what came.
 const MOST_RESERVED: usize = 1 << 20;
 
-/// How far the log was scanned, and what the last records were.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Frontier {
-    /// Everything before was scanned; a line begins here.
-    pub(crate) offset: u64,
-    /// Records before.
-    pub(crate) records: u64,
-    /// Id of the last record, if it has one.
-    pub(crate) tail_id: Option<Id>,
-    /// Id of the last record that has one.
-    pub(crate) last_id: Option<Id>,
-    /// The last bytes before `offset`, at most [`PROBE`].
-    probe: Vec<u8>,
-}
-
-/// A place where the number of records before it is known.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Mark {
-    pub(crate) offset: u64,
-    pub(crate) records: u64,
-}
-
 /// What stands behind the last newline.
 #[derive(Debug, Default)]
 pub(crate) struct OpenTail {
@@ -57,36 +34,12 @@ pub(crate) struct OpenTail {
     pub(crate) record: Option<OpenRecord>,
 }
 
-/// An unterminated last line that is a record.
-#[derive(Debug)]
-pub(crate) struct OpenRecord {
-    pub(crate) id: Option<Id>,
-    pub(crate) key: Option<Id>,
-    pub(crate) line: Vec<u8>,
-}
-
 /// What a catch-up found.
 #[derive(Debug, Default)]
 pub(crate) struct CaughtUp {
     pub(crate) tail: OpenTail,
     /// What was known did not fit the file, and it was scanned from its beginning.
     pub(crate) restarted: bool,
-}
-
-/// A record that was looked up and found in the log.
-#[derive(Debug, Clone)]
-pub(crate) struct Found {
-    pub(crate) offset: u64,
-    pub(crate) line: Vec<u8>,
-    pub(crate) id: Option<Id>,
-}
-
-/// A record that was just written.
-pub(crate) struct NewRecord<'a> {
-    /// Its first byte in what was written.
-    pub(crate) start: u64,
-    pub(crate) id: Option<&'a Id>,
-    pub(crate) key: Option<&'a Id>,
 }
 
 /// The writer's knowledge of one log.
@@ -105,22 +58,6 @@ pub(crate) struct History {
     marks: Vec<Mark>,
     /// Where the last search for a number ended: the duplicates of a repeated batch stand behind each other.
     counted: Mark,
-}
-
-impl Frontier {
-    pub(crate) fn new(
-        offset: u64,
-        records: u64,
-        tail_id: Option<Id>,
-        last_id: Option<Id>,
-        probe: Vec<u8>,
-    ) -> Self {
-        Frontier { offset, records, tail_id, last_id, probe }
-    }
-
-    pub(crate) fn probe(&self) -> &[u8] {
-        &self.probe
-    }
 }
 
 impl History {
@@ -260,7 +197,7 @@ impl History {
 
     /// Forgets everything if what was scanned is not there any more, and says so.
     pub(crate) fn check(&mut self, storage: &dyn Storage, length: u64) -> io::Result<bool> {
-        let holds = self.still_holds(storage, length)?;
+        let holds = self.frontier.still_holds(storage, length)?;
         if !holds {
             self.clear();
         }
@@ -285,7 +222,7 @@ impl History {
             }
             base += stretch.length as u64;
         }
-        self.advance(bytes);
+        self.frontier.advance(bytes);
     }
 
     /// Takes in whole lines that were just written at the frontier: `records` are all of them, so that they need not be read again.
@@ -297,7 +234,10 @@ impl History {
         let base = self.frontier.offset;
         let mut tail = None;
         for NewRecord { start, id, key } in records {
-            debug_assert!(is_as_read(bytes, start, [id, key]), "a record is what a reader sees");
+            debug_assert!(
+                record::is_as_read(bytes, start, [id, key]),
+                "a record is what a reader sees"
+            );
             let offset = base + start;
             self.mark(offset, self.frontier.records);
             for name in [id, key].into_iter().flatten() {
@@ -312,7 +252,7 @@ impl History {
         if let Some(id) = tail {
             self.frontier.tail_id = id.cloned();
         }
-        self.advance(bytes);
+        self.frontier.advance(bytes);
     }
 
     /// Remembers the number of the records before `offset`, if that is due.
@@ -329,7 +269,7 @@ impl History {
         let mut offsets = covered?;
         offsets.extend(self.index.candidates(id.as_bytes()));
         for offset in offsets {
-            let found = read_record(storage, offset, self.frontier.offset)?;
+            let found = record::read_record(storage, offset, self.frontier.offset)?;
             if let Some(found) = found.filter(|found| found.carries(id)) {
                 return Ok(Some(found));
             }
@@ -357,22 +297,9 @@ impl History {
         let known = [mark, Some(self.counted)].into_iter().flatten();
         let nearest = known.filter(|mark| mark.offset <= offset).max_by_key(|mark| mark.offset);
         let Mark { offset: from, records } = nearest.unwrap_or_default();
-        let records = records + count_records(storage, from, offset)?;
+        let records = records + record::count_records(storage, from, offset)?;
         self.counted = Mark { offset, records };
         Ok(records + 1)
-    }
-
-    fn still_holds(&self, storage: &dyn Storage, length: u64) -> io::Result<bool> {
-        if length < self.frontier.offset {
-            return Ok(false);
-        }
-        let mut there = vec![0; self.frontier.probe.len()];
-        let start = self.frontier.offset - there.len() as u64;
-        match read_exact_at(storage, &mut there, start) {
-            Ok(()) => Ok(there == self.frontier.probe),
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
-            Err(error) => Err(error),
-        }
     }
 
     /// Scans from the frontier to `end` and returns what is behind the last newline.
@@ -395,18 +322,15 @@ impl History {
                         self.absorb(piece.lines(), piece.stretches());
                     });
                     if let Some(end) = swept? {
-                        self.pass_too_long(storage, end)?;
+                        self.frontier.pass_too_long(storage, end)?;
                     }
                 }
                 Piece::TooLong { offset, length } => {
-                    self.pass_too_long(storage, offset + length + 1)?;
+                    self.frontier.pass_too_long(storage, offset + length + 1)?;
                 }
                 Piece::Tail { bytes, length, .. } => {
                     let record = match scan::judge_tail(bytes) {
-                        Tail::Record(keys) => {
-                            let (id, key) = owned(&keys);
-                            Some(OpenRecord { id, key, line: bytes.to_vec() })
-                        }
+                        Tail::Record(keys) => Some(OpenRecord::new(&keys, bytes)),
                         Tail::Clean | Tail::Torn { .. } => None,
                     };
                     return Ok(OpenTail { length, record });
@@ -414,114 +338,13 @@ impl History {
             }
         }
     }
-
-    /// Goes on behind a line too long to be a record.
-    fn pass_too_long(&mut self, storage: &dyn Storage, end: u64) -> io::Result<()> {
-        self.frontier.offset = end;
-        self.frontier.probe = vec![0; PROBE];
-        read_exact_at(storage, &mut self.frontier.probe, end - PROBE as u64)
-    }
-
-    fn advance(&mut self, bytes: &[u8]) {
-        let probe = &mut self.frontier.probe;
-        if let Some(last) = bytes.len().checked_sub(PROBE).and_then(|from| bytes.get(from..)) {
-            probe.clear();
-            probe.extend_from_slice(last);
-        } else {
-            let surplus = (probe.len() + bytes.len()).saturating_sub(PROBE);
-            probe.drain(..surplus);
-            probe.extend_from_slice(bytes);
-        }
-        self.frontier.offset += bytes.len() as u64;
-    }
-}
-
-/// Records between two beginnings of lines.
-fn count_records(storage: &dyn Storage, from: u64, to: u64) -> io::Result<u64> {
-    let mut lines = Lines::new(from, to);
-    let mut records = 0;
-    loop {
-        match lines.next(storage)? {
-            Piece::Whole { bytes, .. } => {
-                scan::judge_lines(bytes, None, |_, verdict| {
-                    records += u64::from(matches!(verdict, Verdict::Record(_)));
-                });
-            }
-            Piece::TooLong { .. } => {}
-            Piece::Tail { .. } => return Ok(records),
-        }
-    }
-}
-
-impl Found {
-    /// Whether its id or its key is `id`.
-    pub(crate) fn carries(&self, id: &Id) -> bool {
-        match scan::judge(&self.line) {
-            Verdict::Record(keys) => [keys.event_id, keys.idempotency_key]
-                .into_iter()
-                .flatten()
-                .any(|value| *value == *id.as_bytes()),
-            _ => false,
-        }
-    }
-}
-
-/// Reads the line that begins at `offset`, if it is a record; `end` is the frontier, so the line is complete.
-pub(crate) fn read_record(
-    storage: &dyn Storage,
-    offset: u64,
-    end: u64,
-) -> io::Result<Option<Found>> {
-    let mut line: Vec<u8> = Vec::new();
-    let mut step = 4096_usize;
-    loop {
-        let at = offset + line.len() as u64;
-        let left = usize::try_from(end.saturating_sub(at)).unwrap_or(usize::MAX);
-        if left == 0 || line.len() > MAX_LINE {
-            return Ok(None);
-        }
-        let before = line.len();
-        line.resize(before + step.min(left), 0);
-        let count = storage.read_at(line.get_mut(before..).unwrap_or_default(), at)?;
-        line.truncate(before + count);
-        if count == 0 {
-            return Ok(None);
-        }
-        let fresh = line.get(before..).unwrap_or_default();
-        if let Some(newline) = memchr::memchr(b'\n', fresh) {
-            line.truncate(before + newline);
-            let id = match scan::judge(&line) {
-                Verdict::Record(keys) => keys.event_id.and_then(|id| Id::of_member(&id)),
-                _ => return Ok(None),
-            };
-            return Ok(Some(Found { offset, line, id }));
-        }
-        step = step.saturating_mul(4).min(1 << 20);
-    }
-}
-
-/// Whether the line at `start` carries these names.
-fn is_as_read(bytes: &[u8], start: u64, names: [Option<&Id>; 2]) -> bool {
-    let from = usize::try_from(start).unwrap_or(usize::MAX);
-    let line = bytes.get(from..).unwrap_or_default().split(|byte| *byte == b'\n').next();
-    match line.map(scan::judge) {
-        Some(Verdict::Record(keys)) => {
-            [keys.event_id, keys.idempotency_key].map(|name| name.map(Cow::into_owned))
-                == names.map(|name| name.map(|id| id.as_bytes().to_vec()))
-        }
-        _ => false,
-    }
-}
-
-fn owned(keys: &scan::Keys<'_>) -> (Option<Id>, Option<Id>) {
-    let id = |value: &Option<Cow<'_, [u8]>>| value.as_deref().and_then(Id::of_member);
-    (id(&keys.event_id), id(&keys.idempotency_key))
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::event::MAX_LINE;
     use crate::memory::MemoryDisk;
     use crate::storage::Disk;
     use std::path::Path;
@@ -600,8 +423,8 @@ mod tests {
 
     fn assert_same(storage: &dyn Storage, mut one: History, mut other: History) {
         let parts = |history: &History| {
-            let Frontier { offset, records, tail_id, last_id, probe } = history.frontier.clone();
-            (offset, records, tail_id, last_id, probe)
+            let Frontier { offset, records, tail_id, last_id, .. } = history.frontier.clone();
+            (offset, records, tail_id, last_id, history.frontier.probe().to_vec())
         };
         assert_eq!(parts(&one), parts(&other));
         let [mut slots, mut others] = [Vec::new(), Vec::new()];

@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use crate::batch::{Decision, Place};
 use crate::error::{Error, Written};
-use crate::history::{self, Frontier};
+use crate::frontier::Frontier;
 use crate::indexing;
 use crate::pool::{self, locked};
 use crate::proof::Proof;
+use crate::record;
 use crate::request::{BatchFacts, Durability, Outcome, Request, Warning};
 use crate::stats::Counters;
 use crate::storage::{Stat, Storage};
@@ -396,7 +397,7 @@ impl Writer {
         }
         let mut missing = Vec::new();
         for (offset, range, at, decision) in unproved {
-            let there = history::read_record(storage, offset, file_end)
+            let there = record::read_record(storage, offset, file_end)
                 .map_err(|error| cannot("pread", error))?;
             let holds =
                 there.zip(decision.known_by.as_ref()).is_some_and(|(found, id)| found.carries(id));

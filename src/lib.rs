@@ -58,9 +58,11 @@ mod backwards;
 mod index;
 mod stretch;
 mod sweep;
-mod history;
+mod record;
+mod frontier;
 mod part;
 mod side_index;
+mod history;
 mod indexing;
 mod proof;
 

@@ -9,7 +9,7 @@ use std::ops::Range;
 use sha2::{Digest, Sha256};
 
 use crate::event::Id;
-use crate::history::{Frontier, Mark};
+use crate::frontier::{Frontier, Mark};
 use crate::index::{Keys, MOST_PER_HASH, Slot};
 use crate::platform;
 use crate::storage::Stat;

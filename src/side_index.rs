@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use crate::history::{Frontier, Mark};
+use crate::frontier::{Frontier, Mark};
 use crate::index::{Keys, Slot};
 use crate::part::{self, Covered, Part};
 use crate::storage::{Stat, Storage, read_exact_at};

@@ -6,10 +6,9 @@ use std::fs;
 use std::path::Path;
 
 /// Modules that are one thing in several files, and may name each other.
-const TOGETHER: [&[&str]; 4] = [
+const TOGETHER: [&[&str]; 3] = [
     &["unix", "windows", "platform"],
     &["event", "envelope"],
-    &["history", "part", "side_index"],
     &["shared", "ledger", "commit", "writer"],
 ];
 
