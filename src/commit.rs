@@ -9,8 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use crate::acquire::cannot;
 use crate::batch::{Batch, Before, Decision, Past, Place};
-use crate::error::{Code, Error, Result, Written};
+use crate::error::{Code, Result, Written};
 use crate::event::Id;
 use crate::history::{CaughtUp, History};
 use crate::indexing;
@@ -20,128 +21,14 @@ use crate::platform;
 use crate::pool::locked;
 use crate::record::Found;
 use crate::request::{BatchFacts, Observer, Outcome, Request, Warning};
-use crate::side_index::SideIndex;
+use crate::state::{Open, State};
 use crate::storage::{Stat, Storage};
 use crate::writer::{Next, Writer};
 
-/// Times the file at the path may be another one than was opened before this is taken for a file system without stable
-/// inode numbers.
-const MOST_REOPENS: usize = 100;
 /// More than so many bytes to catch up with are scanned after the lock was given back, and only then it is taken again.
 const LONG_SCAN: u64 = 4 << 20;
 /// What is read again from the disk before the first batch on a descriptor, at the least.
 const LAST_PAGE: u64 = 4096;
-
-/// What only the write job uses.
-pub(crate) struct State {
-    open: Option<Open>,
-    /// The file that `history` is about.
-    known: Option<Stat>,
-    history: History,
-    /// How far was scanned ahead; a tail that is not ended stays behind it.
-    looked_to: u64,
-    /// An index was made first since the last batch: what came meanwhile is scanned, however much it is, because that takes less time.
-    made_first: bool,
-    /// So many of the next batches take in one request only.
-    one_by_one: usize,
-    attempts: u32,
-    is_waiting: bool,
-    /// When the lock was first tried for the next batch.
-    tried_at: Option<Instant>,
-    warnings: Vec<Warning>,
-}
-
-struct Open {
-    storage: Arc<dyn Storage>,
-    generation: u64,
-    /// The last page was not read from the disk yet.
-    fresh: bool,
-}
-
-/// The lock, released on every way out.
-struct Locked {
-    storage: Arc<dyn Storage>,
-    released: bool,
-}
-
-impl Locked {
-    /// Releases it. A descriptor whose lock cannot be released is closed: that ends the lock.
-    fn release(mut self, writer: &Writer, state: &mut State) {
-        self.released = true;
-        if self.storage.unlock().is_err() {
-            state.close(writer);
-        }
-    }
-}
-
-impl Drop for Locked {
-    fn drop(&mut self) {
-        if !self.released {
-            // On the way out of a panic, after which the descriptor is closed.
-            let _ = self.storage.unlock();
-        }
-    }
-}
-
-impl State {
-    pub(crate) fn new() -> Self {
-        State {
-            open: None,
-            known: None,
-            history: History::new(),
-            looked_to: 0,
-            made_first: false,
-            one_by_one: 0,
-            attempts: 0,
-            is_waiting: false,
-            tried_at: None,
-            warnings: Vec::new(),
-        }
-    }
-
-    pub(crate) fn has_descriptor(&self) -> bool {
-        self.open.is_some()
-    }
-
-    pub(crate) fn descriptor(&self) -> Option<(Arc<dyn Storage>, u64)> {
-        self.open.as_ref().map(|open| (open.storage.clone(), open.generation))
-    }
-
-    pub(crate) fn close(&mut self, writer: &Writer) {
-        self.open = None;
-        self.history.close_side();
-        writer.shared.closed(writer);
-    }
-
-    /// Leaves what a side index covers to it, if it is about the open file.
-    pub(crate) fn adopt(&mut self, side: SideIndex, of: &Stat) {
-        let Some(open) = &self.open else { return };
-        if self.known.is_some_and(|known| known.is_same_file(of)) {
-            // It stays in memory when that fails.
-            let _ = self.history.adopt(&*open.storage, side);
-        }
-    }
-
-    /// How far a side index reaches, and which file is open.
-    pub(crate) fn covered(&self) -> Option<(u64, Stat)> {
-        Some((self.history.covered(), self.known?))
-    }
-
-    /// Forgets everything, after a panic.
-    pub(crate) fn reset(&mut self, writer: &Writer) {
-        self.close(writer);
-        self.known = None;
-        self.history.clear();
-        self.waits(writer, false);
-    }
-
-    fn waits(&mut self, writer: &Writer, waits: bool) {
-        if self.is_waiting != waits {
-            self.is_waiting = waits;
-            writer.shared.waits(waits);
-        }
-    }
-}
 
 impl Writer {
     /// Writes one batch, if the lock is free.
@@ -262,118 +149,6 @@ impl Writer {
             rewritten(open);
         }
         Ok(())
-    }
-
-    /// Takes the lock of the file that is at the path now, opening it if need be. `None`: somebody else holds it.
-    fn acquire(&self, state: &mut State) -> Result<Option<(Locked, Stat)>> {
-        for _ in 0..MOST_REOPENS {
-            let storage = match &state.open {
-                Some(open) => open.storage.clone(),
-                None => self.open(state)?,
-            };
-            if !storage.try_lock().map_err(|error| cannot_lock(&error))? {
-                return Ok(None);
-            }
-            let lock = Locked { storage, released: false };
-            match self.identify(&*lock.storage) {
-                Ok(Some(here)) => return Ok(Some((lock, here))),
-                Ok(None) => {
-                    lock.release(self, state);
-                    state.close(self);
-                    state.known = None;
-                }
-                Err(error) => {
-                    lock.release(self, state);
-                    return Err(error);
-                }
-            }
-        }
-        Err(Error::new(Code::Unsupported, "the file system has no stable inode numbers"))
-    }
-
-    /// Whether the locked file is the one at the path, on a file system that honours the lock. `None`: the path names another file.
-    fn identify(&self, storage: &dyn Storage) -> Result<Option<Stat>> {
-        let here = storage.stat().map_err(|error| cannot("fstat", error))?;
-        if here.links == 0 || !self.is_at_path(&here)? {
-            return Ok(None);
-        }
-        let path = self.path.as_path();
-        let honoured = self
-            .shared
-            .honours_lock(here.device, || self.shared.disk.honours_lock(path))
-            .map_err(|error| cannot("flock", error))?;
-        if honoured {
-            return Ok(Some(here));
-        }
-        if !self.is_at_path(&here)? {
-            // It was another file that could be locked.
-            return Ok(None);
-        }
-        self.shared.refuse(here.device);
-        Err(dishonoured())
-    }
-
-    fn is_at_path(&self, here: &Stat) -> Result<bool> {
-        let there = self.shared.disk.stat(self.path.as_path());
-        let there = there.map_err(|error| cannot("stat", error))?;
-        Ok(there.is_some_and(|there| there.is_same_file(here)))
-    }
-
-    fn open(&self, state: &mut State) -> Result<Arc<dyn Storage>> {
-        if let Some(me) = self.me.upgrade() {
-            self.shared.opening(&me);
-        }
-        let opened = self.open_durably();
-        let (storage, stat) = match opened {
-            Ok(opened) => opened,
-            Err(error) => {
-                self.shared.closed(self);
-                return Err(error);
-            }
-        };
-        let same_file = state.known.is_some_and(|known| known.is_same_file(&stat));
-        if !same_file || !state.history.reopen_side() {
-            state.history.clear();
-        }
-        if state.history.frontier().offset == 0
-            && self.shared.disk.has_side_files()
-            && let Some(history) = indexing::load(&self.path, &*storage, &stat)
-        {
-            state.history = history;
-        }
-        let generation = {
-            let mut ledger = locked(&self.ledger);
-            ledger.opened(&stat, same_file);
-            ledger.generation
-        };
-        let network = storage.network_file_system();
-        if let Some(kind) = network.filter(|_| self.shared.first_warning(stat.device)) {
-            state.warnings.push(Warning {
-                    code: "CHRONICLE_NETWORK_FILE_SYSTEM",
-                    message: format!(
-                        "{} is on {kind}: the lock holds between the machines only if the server honours it",
-                        self.path.as_path().display()
-                    ),
-                });
-        }
-        state.known = Some(stat);
-        state.looked_to = 0;
-        state.open = Some(Open { storage: storage.clone(), generation, fresh: true });
-        Ok(storage)
-    }
-
-    /// Opens the file and makes its directory entry durable, whoever made the file.
-    fn open_durably(&self) -> Result<(Arc<dyn Storage>, Stat)> {
-        let path = self.path.as_path();
-        let storage = self.shared.disk.open(path)?;
-        let stat = storage.stat().map_err(|error| cannot("fstat", error))?;
-        match self.shared.disk.sync_directory(path) {
-            // Renamed or deleted in between: the identity check will see that.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(cannot("fsync", error)),
-            Ok(()) => {}
-        }
-        Ok((storage, stat))
     }
 
     /// Decides and writes, under the lock. Requests that conflict are settled here.
@@ -580,26 +355,4 @@ impl Past for Records<'_> {
     fn seq_of(&mut self, offset: u64) -> Result<u64> {
         self.history.seq_of(self.storage, offset).map_err(|error| cannot("pread", error))
     }
-}
-
-/// The error of a file system that lets two have the lock.
-pub(crate) fn dishonoured() -> Error {
-    let message = "the file system does not honour the lock: a second descriptor got it too";
-    Error::new(Code::Unsupported, message)
-}
-
-/// The error of a lock that could not be tried for.
-pub(crate) fn cannot_lock(error: &io::Error) -> Error {
-    let copy = error
-        .raw_os_error()
-        .map_or_else(|| io::Error::from(error.kind()), io::Error::from_raw_os_error);
-    if error.kind() == io::ErrorKind::Unsupported {
-        let message = "the file system has no advisory locks";
-        return Error::io(message, "flock", copy).with_code(Code::Unsupported);
-    }
-    Error::io("cannot lock", "flock", copy).with_written(Written::No)
-}
-
-fn cannot(operation: &'static str, error: io::Error) -> Error {
-    Error::io("cannot append", operation, error).with_written(Written::No)
 }

@@ -76,6 +76,8 @@ mod batch;
 mod landing;
 mod shared;
 mod ledger;
+mod state;
+mod acquire;
 mod commit;
 mod writer;
 pub mod registry;

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, Weak, mpsc};
 use std::time::{Duration, Instant};
 
-use crate::commit::{cannot_lock, dishonoured};
+use crate::acquire::{cannot_lock, dishonoured};
 use crate::error::{Code, Error, Result, Written};
 use crate::files::{Files, LentDisk, Place};
 use crate::held::{self, Held, LockMode};

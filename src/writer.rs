@@ -10,7 +10,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use crate::commit::State;
 use crate::error::{Error, Written};
 use crate::held;
 use crate::ledger::Ledger;
@@ -18,6 +17,7 @@ use crate::path::ChroniclePath;
 use crate::pool::{self, locked};
 use crate::request::{Outcome, Request, in_parts};
 use crate::shared::Shared;
+use crate::state::State;
 
 /// Requests that a batch is held back for, how long, and how many have to be in flight for that.
 const ENOUGH: usize = 64;

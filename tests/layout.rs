@@ -9,7 +9,7 @@ use std::path::Path;
 const TOGETHER: [&[&str]; 3] = [
     &["unix", "windows", "platform"],
     &["event", "envelope"],
-    &["shared", "ledger", "commit", "writer"],
+    &["shared", "ledger", "state", "acquire", "commit", "writer"],
 ];
 
 fn source(path: &str) -> String {

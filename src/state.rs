@@ -1,0 +1,96 @@
+//! What the write job keeps from one batch to the next: the open file, and what is known of it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::history::History;
+use crate::request::Warning;
+use crate::side_index::SideIndex;
+use crate::storage::{Stat, Storage};
+use crate::writer::Writer;
+
+/// What only the write job uses.
+pub(crate) struct State {
+    pub(crate) open: Option<Open>,
+    /// The file that `history` is about.
+    pub(crate) known: Option<Stat>,
+    pub(crate) history: History,
+    /// How far was scanned ahead; a tail that is not ended stays behind it.
+    pub(crate) looked_to: u64,
+    /// An index was made first since the last batch: what came meanwhile is scanned, however much it is, because that takes less time.
+    pub(crate) made_first: bool,
+    /// So many of the next batches take in one request only.
+    pub(crate) one_by_one: usize,
+    pub(crate) attempts: u32,
+    is_waiting: bool,
+    /// When the lock was first tried for the next batch.
+    pub(crate) tried_at: Option<Instant>,
+    pub(crate) warnings: Vec<Warning>,
+}
+
+pub(crate) struct Open {
+    pub(crate) storage: Arc<dyn Storage>,
+    pub(crate) generation: u64,
+    /// The last page was not read from the disk yet.
+    pub(crate) fresh: bool,
+}
+
+impl State {
+    pub(crate) fn new() -> Self {
+        State {
+            open: None,
+            known: None,
+            history: History::new(),
+            looked_to: 0,
+            made_first: false,
+            one_by_one: 0,
+            attempts: 0,
+            is_waiting: false,
+            tried_at: None,
+            warnings: Vec::new(),
+        }
+    }
+
+    pub(crate) fn has_descriptor(&self) -> bool {
+        self.open.is_some()
+    }
+
+    pub(crate) fn descriptor(&self) -> Option<(Arc<dyn Storage>, u64)> {
+        self.open.as_ref().map(|open| (open.storage.clone(), open.generation))
+    }
+
+    pub(crate) fn close(&mut self, writer: &Writer) {
+        self.open = None;
+        self.history.close_side();
+        writer.shared.closed(writer);
+    }
+
+    /// Leaves what a side index covers to it, if it is about the open file.
+    pub(crate) fn adopt(&mut self, side: SideIndex, of: &Stat) {
+        let Some(open) = &self.open else { return };
+        if self.known.is_some_and(|known| known.is_same_file(of)) {
+            // It stays in memory when that fails.
+            let _ = self.history.adopt(&*open.storage, side);
+        }
+    }
+
+    /// How far a side index reaches, and which file is open.
+    pub(crate) fn covered(&self) -> Option<(u64, Stat)> {
+        Some((self.history.covered(), self.known?))
+    }
+
+    /// Forgets everything, after a panic.
+    pub(crate) fn reset(&mut self, writer: &Writer) {
+        self.close(writer);
+        self.known = None;
+        self.history.clear();
+        self.waits(writer, false);
+    }
+
+    pub(crate) fn waits(&mut self, writer: &Writer, waits: bool) {
+        if self.is_waiting != waits {
+            self.is_waiting = waits;
+            writer.shared.waits(waits);
+        }
+    }
+}
