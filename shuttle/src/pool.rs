@@ -44,3 +44,13 @@ pub(crate) fn share<T: Send + 'static>(
 ) -> Vec<T> {
     (0..parts).map(part).collect()
 }
+
+/// As [`share`], after `own`.
+pub(crate) fn share_while<T: Send + 'static, R>(
+    parts: usize,
+    part: impl Fn(usize) -> T + Send + Sync + 'static,
+    own: impl FnOnce() -> R,
+) -> (R, Vec<T>) {
+    let outcome = own();
+    (outcome, share(parts, part))
+}
