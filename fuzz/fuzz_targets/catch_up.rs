@@ -37,7 +37,7 @@ fuzz_target!(|steps: Vec<Step>| {
         let text = |id: u8| format!(r#"{{"type":"X","eventId":"{id}"}}"#).into_bytes();
         let rules = Rules { lenient: true, ..Rules::default() };
         let options = AppendOptions { rules, ..AppendOptions::default() };
-        let receipts = writer.append(&path, ids.map(text).collect(), false, options);
+        let receipts = writer.append(&path, ids.map(text).collect::<Vec<_>>(), false, options);
         receipts.expect("memory does not fail").0
     };
     for step in steps.iter().take(16) {
