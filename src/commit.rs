@@ -63,7 +63,7 @@ impl Writer {
             lock.release(self, &mut state);
             return self.scan_ahead(&mut state, stat.length);
         }
-        state.made_first = false;
+        state.asked_index = false;
         let requests = self.take_batch(state.one_by_one > 0);
         state.one_by_one = state.one_by_one.saturating_sub(1);
         if requests.is_empty() {
@@ -115,7 +115,7 @@ impl Writer {
     }
 
     /// Scans up to a length that was seen under the lock, without it: what lies before cannot change, because a failed write is
-    /// taken back under the lock under which it was made. What a side index can be made of is left to that.
+    /// taken back under the lock under which it was made. The side index is asked first.
     fn scan_ahead(&self, state: &mut State, length: u64) -> Next {
         state.looked_to = length;
         match self.scanning(|| self.learn(state, length)) {
@@ -130,7 +130,7 @@ impl Writer {
     }
 
     fn learn(&self, state: &mut State, length: u64) -> io::Result<()> {
-        let State { open: Some(open), history, known, made_first, .. } = state else {
+        let State { open: Some(open), history, known, asked_index, .. } = state else {
             return Ok(());
         };
         let rewritten = |open: &mut Open| {
@@ -140,7 +140,7 @@ impl Writer {
         if history.check(&*open.storage, length)? {
             rewritten(open);
         }
-        if !std::mem::replace(made_first, true)
+        if !std::mem::replace(asked_index, true)
             && let Some((_making, stat)) = self.begin_indexing().zip(*known)
         {
             indexing::learn(&self.path, &*open.storage, &stat, history, length);

@@ -6,7 +6,7 @@ use crate::event::Id;
 use crate::storage::{Storage, read_exact_at};
 
 /// Bytes before the scanned offset that are compared at each catch-up.
-const PROBE: usize = 4096;
+pub(crate) const PROBE: usize = 4096;
 
 /// How far the log was scanned, and what the last records were.
 #[derive(Debug, Clone, Default)]

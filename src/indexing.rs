@@ -55,10 +55,10 @@ pub(crate) fn make(path: &ChroniclePath, stat: &Stat, end: u64) -> Option<SideIn
     make_alone(path, stat, end)
 }
 
-/// Learns a log that is long beyond what `history` has of it, up to `end`, from its index; what that does not cover is left to be scanned into
-/// memory, and to an index that is made behind the appends: so the first of them is answered in a third of the time that making one takes. But the index is made first if it
-/// is too much for the memory, or if a process before this one came to no index, as those do that end at once.
-/// Where none can be made nothing changes.
+/// Learns a log that is long beyond what `history` has of it, up to `end`, from its index. What that does not cover is left to be scanned
+/// into memory, and the index to be extended behind the appends: so the first of them is answered in a third of the time. But it is extended
+/// here if that is too much for the memory, or if a process before this one came to no index, as those do that end at once. Where none can
+/// be made nothing changes.
 pub(crate) fn learn(
     path: &ChroniclePath,
     log: &dyn Storage,
@@ -67,7 +67,7 @@ pub(crate) fn learn(
     end: u64,
 ) {
     take_over(history, load(path, log, &Stat { length: end, ..*stat }));
-    let mut covered = history.covered().max(history.frontier().offset);
+    let mut covered = history.frontier().offset;
     let is_much = end.saturating_sub(covered) > MOST_IN_MEMORY;
     if !is_due(covered, end) || !(side_index::was_missed(&path.index_path()) || is_much) {
         return;

@@ -10,14 +10,11 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use crate::frontier::{Frontier, Mark};
+use crate::frontier::{Frontier, Mark, PROBE};
 use crate::index::{Keys, Slot};
 use crate::part::{self, Covered, Part};
 use crate::storage::{Stat, Storage, read_exact_at};
 use crate::{lock, platform};
-
-/// Bytes before the end of the prefix whose hash binds the index to the log.
-const PROBE: u64 = 4096;
 
 /// An index that fits its log.
 #[derive(Debug)]
@@ -77,7 +74,8 @@ impl SideIndex {
         }
         let last = runs.last().unwrap_or(&table);
         let covered = last.covers.end;
-        let mut probe = vec![0; usize::try_from(covered.min(PROBE)).ok()?];
+        let mut probe =
+            vec![0; usize::try_from(covered).map_or(PROBE, |covered| covered.min(PROBE))];
         let probe_at = covered - probe.len() as u64;
         read_exact_at(log, &mut probe, probe_at).ok()?;
         if Sha256::digest(&probe)[..] != ends.probe_digest[..] {

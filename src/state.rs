@@ -17,8 +17,8 @@ pub(crate) struct State {
     pub(crate) history: History,
     /// How far was scanned ahead; a tail that is not ended stays behind it.
     pub(crate) looked_to: u64,
-    /// An index was made first since the last batch: what came meanwhile is scanned, however much it is, because that takes less time.
-    pub(crate) made_first: bool,
+    /// The index was asked since the last batch: what came meanwhile is scanned, however much it is, because that takes less time.
+    pub(crate) asked_index: bool,
     /// So many of the next batches take in one request only.
     pub(crate) one_by_one: usize,
     pub(crate) attempts: u32,
@@ -42,7 +42,7 @@ impl State {
             known: None,
             history: History::new(),
             looked_to: 0,
-            made_first: false,
+            asked_index: false,
             one_by_one: 0,
             attempts: 0,
             is_waiting: false,
