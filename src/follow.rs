@@ -456,7 +456,7 @@ impl Seen {
             of: Of::RecordBefore,
             ..Cursor::NOWHERE
         };
-        let stat = Stat { device: 0, inode: 0, length, links: 1 };
+        let stat = Stat { device: 0, inode: 0, length, links: 1, born: None };
         Ok(match range::place_of(&cursor, storage, &stat)? {
             Some(Bound::At { offset, .. }) => Some(offset),
             _ => None,

@@ -100,7 +100,8 @@ impl Disk for MemoryDisk {
 
 impl File {
     fn stat(&self) -> Stat {
-        Stat { device: 0, inode: self.inode, length: locked(&self.bytes).len() as u64, links: 1 }
+        let length = locked(&self.bytes).len() as u64;
+        Stat { device: 0, inode: self.inode, length, links: 1, born: None }
     }
 }
 

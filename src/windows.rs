@@ -73,6 +73,8 @@ pub(crate) fn stat(file: &File) -> io::Result<Stat> {
         inode: found.file_index(),
         length: found.file_size(),
         links: found.number_of_links(),
+        // In steps of 100 ns since 1601: only compared.
+        born: found.creation_time().filter(|time| *time > 0),
     })
 }
 

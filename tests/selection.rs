@@ -310,7 +310,7 @@ fn a_file_that_is_missing_lacks_only_an_id_to_begin_at() {
 
 #[test]
 fn a_cursor_with_numbers_that_no_file_has_is_none() {
-    let stat = Stat { device: 1, inode: 1, length: 2, links: 1 };
+    let stat = Stat { device: 1, inode: 1, length: 2, links: 1, born: None };
     let step = Step { reverse: false, is_counted: true };
     let right = RecordPlace { seq: 1, line: 1, offset: 0, length: 2 };
     for place in [

@@ -266,6 +266,7 @@ impl Met {
             inode: number_of(self.inode),
             length: 0,
             links: 1,
+            born: None,
         };
         let place = RecordPlace { seq, line: number, offset, length };
         let step = Step { reverse: self.reverse, is_counted: self.counted };

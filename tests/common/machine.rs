@@ -311,6 +311,7 @@ impl State {
             inode: number,
             length: self.inodes[&number].image.cached.len() as u64,
             links: names.count() as u64,
+            born: None,
         }
     }
 }
