@@ -10,6 +10,7 @@ use crate::request::Warning;
 use crate::state::{Open, State};
 use crate::storage::{Stat, Storage};
 use crate::writer::Writer;
+use crate::written::Descriptor;
 
 /// Times the file at the path may be another one than was opened before this is taken for a file system without stable
 /// inode numbers.
@@ -45,7 +46,7 @@ impl Writer {
     pub(crate) fn acquire(&self, state: &mut State) -> Result<Option<(Locked, Stat)>> {
         for _ in 0..MOST_REOPENS {
             let storage = match &state.open {
-                Some(open) => open.storage.clone(),
+                Some(open) => open.descriptor.storage.clone(),
                 None => self.open(state)?,
             };
             if !storage.try_lock().map_err(|error| cannot_lock(&error))? {
@@ -100,8 +101,8 @@ impl Writer {
         if let Some(me) = self.me.upgrade() {
             self.shared.opening(&me);
         }
-        let opened = self.open_durably();
-        let (storage, stat) = match opened {
+        let opened = self.open_durably(state.entered.as_ref());
+        let (storage, stat, is_entered) = match opened {
             Ok(opened) => opened,
             Err(error) => {
                 self.shared.closed(self);
@@ -118,11 +119,8 @@ impl Writer {
         {
             state.history = history;
         }
-        let generation = {
-            let mut ledger = locked(&self.ledger);
-            ledger.opened(&stat, same_file);
-            ledger.generation
-        };
+        let syncs = storage.shared_syncs().unwrap_or_default();
+        let generation = locked(&self.ledger).opened(&stat, same_file, syncs.clone());
         let network = storage.network_file_system();
         if let Some(kind) = network.filter(|_| self.shared.first_warning(stat.device)) {
             state.warnings.push(Warning {
@@ -133,24 +131,30 @@ impl Writer {
                     ),
                 });
         }
+        state.entered = is_entered.then_some(stat);
         state.known = Some(stat);
         state.looked_to = 0;
-        state.open = Some(Open { storage: storage.clone(), generation, fresh: true });
+        let descriptor = Descriptor { storage: storage.clone(), syncs, generation };
+        state.open = Some(Open { descriptor, fresh: true });
         Ok(storage)
     }
 
-    /// Opens the file and makes its directory entry durable, whoever made the file.
-    fn open_durably(&self) -> Result<(Arc<dyn Storage>, Stat)> {
+    /// Opens the file and makes its directory entry durable, whoever made the file. Once for each file: a writer whose descriptor is
+    /// closed again and again while it waits for a lock would sync the folder at each of its tries. Without a birth time a file is
+    /// not known again.
+    fn open_durably(&self, entered: Option<&Stat>) -> Result<(Arc<dyn Storage>, Stat, bool)> {
         let path = self.path.as_path();
         let storage = self.shared.disk.open(path)?;
         let stat = storage.stat().map_err(|error| cannot("fstat", error))?;
+        if entered.is_some_and(|entered| stat.born.is_some() && entered.is_same_file(&stat)) {
+            return Ok((storage, stat, true));
+        }
         match self.shared.disk.sync_directory(path) {
             // Renamed or deleted in between: the identity check will see that.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(cannot("fsync", error)),
-            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok((storage, stat, false)),
+            Err(error) => Err(cannot("fsync", error)),
+            Ok(()) => Ok((storage, stat, true)),
         }
-        Ok((storage, stat))
     }
 }
 

@@ -11,24 +11,31 @@ use std::time::{Duration, Instant};
 
 use crate::acquire::cannot;
 use crate::batch::{Batch, Before, Decision, Past, Place};
-use crate::error::{Code, Result, Written};
+use crate::error::{Code, Error, Result, Written};
 use crate::event::Id;
 use crate::history::{CaughtUp, History};
 use crate::indexing;
 use crate::landing::{self, Handed};
-use crate::ledger::{Group, WrittenBatch};
 use crate::platform;
 use crate::pool::locked;
 use crate::record::Found;
 use crate::request::{BatchFacts, Observer, Outcome, Request, Warning};
 use crate::state::{Open, State};
 use crate::storage::{Stat, Storage};
+use crate::syncs::cannot_sync;
 use crate::writer::{Next, Writer};
+use crate::written::{Descriptor, Group, WrittenBatch};
 
 /// More than so many bytes to catch up with are scanned after the lock was given back, and only then it is taken again.
 const LONG_SCAN: u64 = 4 << 20;
 /// What is read again from the disk before the first batch on a descriptor, at the least.
 const LAST_PAGE: u64 = 4096;
+
+/// A request that conflicts with a record.
+struct Refused {
+    request: Arc<Request>,
+    error: Error,
+}
 
 impl Writer {
     /// Writes one batch, if the lock is free.
@@ -59,7 +66,7 @@ impl Writer {
         // Not forgotten at once: a file whose lock is fought over is waited for at everybody's pace.
         state.attempts = state.attempts.saturating_sub(2);
         let seen = state.history.frontier().offset.max(state.looked_to);
-        if stat.length.saturating_sub(seen) > LONG_SCAN && !locked(&self.ledger).suspect {
+        if stat.length.saturating_sub(seen) > LONG_SCAN && !locked(&self.ledger).is_suspect() {
             lock.release(self, &mut state);
             return self.scan_ahead(&mut state, stat.length);
         }
@@ -71,7 +78,8 @@ impl Writer {
             return self.after_write();
         }
         self.shared.counters().waited(lock_wait);
-        let committed = self.commit(&mut state, &stat, &requests, lock_wait);
+        let mut refused = Vec::new();
+        let committed = self.commit(&mut state, &stat, &requests, lock_wait, &mut refused);
         lock.release(self, &mut state);
         let may_be_told_apart = committed.as_ref().is_err_and(|error| {
             let failed_write = error.cause().is_some_and(|cause| cause.operation == "write");
@@ -89,15 +97,31 @@ impl Writer {
         }
         drop(state);
         match committed {
-            Ok(batch) => self.hand_over(batch),
+            Ok(batch) if batch.is_glued => {
+                self.put_back(refused.into_iter().map(|refused| refused.request).collect());
+                locked(&self.ledger).wrote_to(batch.file_end);
+                self.run_again(batch.groups, &glued());
+            }
+            Ok(batch) => {
+                refused.into_iter().for_each(|refused| self.refuse(refused));
+                self.hand_over(batch);
+            }
             Err(_) if side_failed || again => self.put_back(requests),
             Err(error) => {
-                for request in requests {
+                let is_refused = |request: &Arc<Request>| {
+                    refused.iter().any(|refused| Arc::ptr_eq(&refused.request, request))
+                };
+                for request in requests.iter().filter(|request| !is_refused(request)) {
                     request.settle(Outcome::Failed(self.about(error.clone())));
                 }
+                self.put_back(refused.into_iter().map(|refused| refused.request).collect());
             }
         }
         self.after_write()
+    }
+
+    fn refuse(&self, Refused { request, error }: Refused) {
+        request.settle(Outcome::Failed(self.about(error.with_written(Written::No))));
     }
 
     fn try_later(&self, state: &mut State) -> Next {
@@ -137,33 +161,36 @@ impl Writer {
             locked(&self.ledger).rewritten(length);
             open.fresh = true;
         };
-        if history.check(&*open.storage, length)? {
+        let storage = open.descriptor.storage.clone();
+        if history.check(&*storage, length)? {
             rewritten(open);
         }
         if !std::mem::replace(asked_index, true)
             && let Some((_making, stat)) = self.begin_indexing().zip(*known)
         {
-            indexing::learn(&self.path, &*open.storage, &stat, history, length);
+            indexing::learn(&self.path, &*storage, &stat, history, length);
         }
-        if history.catch_up(&*open.storage, length)?.restarted {
+        if self.scan(open, history, length)?.restarted {
             rewritten(open);
         }
         Ok(())
     }
 
-    /// Decides and writes, under the lock. Requests that conflict are settled here.
+    /// Decides and writes, under the lock. What a request is `refused` for may be a record of this batch: the caller settles it once
+    /// the batch is written, and has it decided once more if that fails.
     fn commit(
         &self,
         state: &mut State,
         stat: &Stat,
         requests: &[Arc<Request>],
         lock_wait: Duration,
+        refused: &mut Vec<Refused>,
     ) -> Result<WrittenBatch> {
         let Some(open) = &mut state.open else {
             return Err(cannot("fstat", io::Error::other("the descriptor was closed")));
         };
-        let storage = open.storage.clone();
-        let generation = open.generation;
+        let descriptor = open.descriptor.clone();
+        let storage = descriptor.storage.clone();
         let history = &mut state.history;
         let (caught, failures) = self.catch_up(open, history, stat.length)?;
 
@@ -186,9 +213,7 @@ impl Writer {
                 Err(error) if error.code() == Code::Io => {
                     return Err(error.with_written(Written::No));
                 }
-                Err(error) => {
-                    request.settle(Outcome::Failed(self.about(error.with_written(Written::No))));
-                }
+                Err(error) => refused.push(Refused { request: request.clone(), error }),
             }
         }
         let is_open = |decision: &Decision| {
@@ -198,7 +223,7 @@ impl Writer {
         let ends_tail = tail_length > 0
             && (!batch.buffer().is_empty()
                 || groups.iter().flat_map(|group| &group.decisions).any(is_open));
-        let mut file_end = stat.length;
+        let (mut file_end, mut is_glued) = (stat.length, false);
         if ends_tail || !batch.buffer().is_empty() {
             let mut bytes = Vec::new();
             let bytes: &[u8] = if ends_tail {
@@ -209,10 +234,11 @@ impl Writer {
                 batch.buffer()
             };
             let handed = Handed { bytes, batch: &batch, start: stat.length, tail_length };
-            landing::write_at_end(&*storage, &handed, || self.sync_once(&*storage, generation))?;
+            landing::write_at_end(&*storage, &handed, || self.sync_once(&descriptor))?;
             let landed = landing::land(&*storage, history, &handed)
                 .map_err(|error| cannot("pread", error).with_written(Written::Unknown))?;
             file_end = landed.file_end;
+            is_glued = landed.is_glued;
             self.shared.counters().batches.fetch_add(1, Ordering::Relaxed);
             for group in &mut groups {
                 group.begin = landed.begin;
@@ -222,7 +248,7 @@ impl Writer {
         self.observe(&mut groups, batch.buffer().len(), lock_wait);
         let end = history.frontier().clone();
         let rewrites = locked(&self.ledger).rewrites;
-        Ok(WrittenBatch { storage, generation, failures, rewrites, end, file_end, groups })
+        Ok(WrittenBatch { descriptor, failures, rewrites, end, file_end, is_glued, groups })
     }
 
     /// Has each observer told of the batch, with the first of its appends.
@@ -264,32 +290,32 @@ impl Writer {
         history: &mut History,
         length: u64,
     ) -> Result<(CaughtUp, u64)> {
-        let storage = &*open.storage;
-        let (suspect, proved, failures) = {
+        // Counted before it is asked whether the file is suspect: a sync that fails in between makes it suspect, or rejects the batch.
+        let failures = open.descriptor.syncs.failures();
+        let (suspect, sure) = {
             let mut ledger = locked(&self.ledger);
             if std::mem::take(&mut ledger.doubtful) {
                 history.clear();
                 ledger.rewritten(length);
             }
-            (ledger.suspect, ledger.proved.clone(), ledger.failures)
+            (ledger.is_suspect(), ledger.last_sure())
         };
         if suspect {
-            let proved = proved.unwrap_or_default();
-            // From the page on in which the last proved byte stands.
-            let start = proved.offset.min(length).saturating_sub(1) / LAST_PAGE * LAST_PAGE;
+            let sure = sure.unwrap_or_default();
+            // From the page on in which the last sure byte stands.
+            let start = sure.offset.min(length).saturating_sub(1) / LAST_PAGE * LAST_PAGE;
             let range = start..length;
-            self.sync_once(storage, open.generation)
-                .map_err(|error| error.with_written(Written::No))?;
-            if !self.reread(storage, open.generation, range.clone())? {
+            self.sync_once(&open.descriptor).map_err(|error| error.with_written(Written::No))?;
+            if !self.reread(&open.descriptor, range)? {
                 return Err(cannot("posix_fadvise", platform::busy()));
             }
-            history.roll_back(proved);
+            history.roll_back(sure);
         } else if open.fresh {
             self.reread_last_page(open, length)?;
         }
         let caught = loop {
             let caught =
-                history.catch_up(storage, length).map_err(|error| cannot("pread", error))?;
+                self.scan(open, history, length).map_err(|error| cannot("pread", error))?;
             if !caught.restarted {
                 break caught;
             }
@@ -297,11 +323,31 @@ impl Writer {
             self.reread_last_page(open, length)?;
         };
         if suspect {
-            let mut ledger = locked(&self.ledger);
-            ledger.suspect = ledger.failures != failures;
+            locked(&self.ledger).answered(failures);
         }
         open.fresh = false;
         Ok((caught, failures))
+    }
+
+    /// Scans up to `length`. Of a file just opened it notes how the log was at the open, where what is read again after a failed sync
+    /// begins.
+    fn scan(&self, open: &Open, history: &mut History, length: u64) -> io::Result<CaughtUp> {
+        let storage = &*open.descriptor.storage;
+        if open.fresh {
+            let opened_at = locked(&self.ledger).opened_at();
+            if history.frontier().offset <= opened_at && opened_at < length {
+                let caught = history.catch_up(storage, opened_at)?;
+                if caught.restarted {
+                    return Ok(caught);
+                }
+                locked(&self.ledger).scanned_at_open(history.frontier());
+            }
+        }
+        let caught = history.catch_up(storage, length)?;
+        if open.fresh && !caught.restarted {
+            locked(&self.ledger).scanned_at_open(history.frontier());
+        }
+        Ok(caught)
     }
 
     /// What stands at the end decides how the next line begins: it must be what the disk holds.
@@ -309,19 +355,17 @@ impl Writer {
         if length == 0 {
             return Ok(());
         }
-        let storage = &*open.storage;
-        self.sync_once(storage, open.generation)
-            .map_err(|error| error.with_written(Written::No))?;
+        self.sync_once(&open.descriptor).map_err(|error| error.with_written(Written::No))?;
         let start = (length - 1) / LAST_PAGE * LAST_PAGE;
         // A page that somebody maps stays in the cache; then this rests on the sync alone.
-        self.reread(storage, open.generation, start..length).map(|_| ())
+        self.reread(&open.descriptor, start..length).map(|_| ())
     }
 
-    fn reread(&self, storage: &dyn Storage, generation: u64, range: Range<u64>) -> Result<bool> {
-        let gone =
-            storage.drop_cached(range.clone()).map_err(|error| cannot("posix_fadvise", error))?;
+    fn reread(&self, descriptor: &Descriptor, range: Range<u64>) -> Result<bool> {
+        let dropped = descriptor.storage.drop_cached(range.clone());
+        let gone = dropped.map_err(|error| cannot("posix_fadvise", error))?;
         let mut ledger = locked(&self.ledger);
-        if gone && ledger.generation == generation {
+        if gone && ledger.generation == descriptor.generation {
             ledger.proof.reread(range);
         }
         Ok(gone)
@@ -339,6 +383,11 @@ fn group(request: &Arc<Request>, decisions: Vec<Decision>, warnings: &mut Vec<Wa
         warnings,
         facts: None,
     }
+}
+
+fn glued() -> Error {
+    let cause = "another program wrote a part of a line right before the append";
+    cannot_sync("write", io::Error::other(cause))
 }
 
 /// The records in the file, looked up under the lock.

@@ -10,6 +10,7 @@ use crate::held::{Held, LockMode};
 use crate::path::{ChroniclePath, lock_file_of};
 use crate::pool::locked;
 use crate::storage::{self, Disk, FileDisk, Stat, Storage};
+use crate::syncs::Syncs;
 
 /// What a session holds, path by path.
 pub(crate) struct Files {
@@ -277,6 +278,10 @@ impl Storage for Lent {
 
     fn unlock(&self) -> io::Result<()> {
         locked(&self.gate).take().map_or(Ok(()), |gate| gate.leave())
+    }
+
+    fn shared_syncs(&self) -> Option<Arc<Syncs>> {
+        Some(self.held.syncs.clone())
     }
 
     fn network_file_system(&self) -> Option<&'static str> {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::error::{Code, Error};
 use crate::pool::locked;
 use crate::storage::{FileStorage, Stat, Storage};
+use crate::syncs::Syncs;
 
 /// Who else may hold the lock at the same time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
@@ -28,6 +29,8 @@ static HELD: OnceLock<Mutex<HashMap<(u64, u64), usize>>> = OnceLock::new();
 pub(crate) struct Held {
     pub(crate) file: FileStorage,
     pub(crate) stat: Stat,
+    /// Of the file's open description, which the writers of the session share.
+    pub(crate) syncs: Arc<Syncs>,
     mode: LockMode,
     state: Mutex<State>,
 }
@@ -44,7 +47,7 @@ impl Held {
     /// An open file that is not locked yet.
     pub(crate) fn new(file: FileStorage, mode: LockMode) -> io::Result<Arc<Held>> {
         let stat = file.stat()?;
-        Ok(Arc::new(Held { file, stat, mode, state: Mutex::default() }))
+        Ok(Arc::new(Held { file, stat, syncs: Arc::default(), mode, state: Mutex::default() }))
     }
 
     /// Tries once for the lock, and keeps it.

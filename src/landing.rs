@@ -25,6 +25,8 @@ pub(crate) struct Landed {
     pub(crate) begin: u64,
     pub(crate) records_before: u64,
     pub(crate) file_end: u64,
+    /// Another program wrote the beginning of a line right before: the first of these lines is the rest of that one, and no record.
+    pub(crate) is_glued: bool,
 }
 
 /// One write of all bytes. When it fails part of the way, the part is taken back if nothing came behind it, which `sync` makes
@@ -75,22 +77,25 @@ pub(crate) fn land(
     let alone = file_end == handed.start + handed.bytes.len() as u64;
     if alone && handed.tail_length == 0 {
         history.absorb_written(handed.bytes, handed.batch.records());
-        return Ok(Landed { begin: handed.start, records_before: records, file_end });
+        let begin = handed.start;
+        return Ok(Landed { begin, records_before: records, file_end, is_glued: false });
     }
     history.catch_up(storage, file_end)?;
     let lines = handed.batch.buffer();
-    let begin = if alone {
-        file_end - lines.len() as u64
+    let (begin, is_glued) = if alone {
+        (file_end - lines.len() as u64, false)
     } else {
         let size = usize::try_from(file_end.saturating_sub(handed.start)).unwrap_or(usize::MAX);
         let mut region = vec![0; size];
         read_exact_at(storage, &mut region, handed.start)?;
         let at = memmem::find(&region, handed.bytes).ok_or_else(not_there)?;
         let before_lines = handed.bytes.len() - lines.len();
-        handed.start + (at + before_lines) as u64
+        let comes_first = at.checked_sub(1).and_then(|last| region.get(last));
+        let is_glued = before_lines == 0 && comes_first.is_some_and(|byte| *byte != b'\n');
+        (handed.start + (at + before_lines) as u64, is_glued)
     };
-    let records_before = history.seq_of(storage, begin)? - 1;
-    Ok(Landed { begin, records_before, file_end })
+    let records_before = history.seq_of(storage, begin)?.saturating_sub(1);
+    Ok(Landed { begin, records_before, file_end, is_glued })
 }
 
 fn not_there() -> io::Error {

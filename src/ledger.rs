@@ -4,17 +4,18 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crate::batch::{Decision, Place};
+use crate::batch::Place;
 use crate::error::{Error, Written};
 use crate::frontier::Frontier;
 use crate::indexing;
 use crate::pool::{self, locked};
 use crate::proof::Proof;
 use crate::record;
-use crate::request::{BatchFacts, Durability, Outcome, Request, Warning};
-use crate::stats::Counters;
-use crate::storage::{Stat, Storage};
+use crate::request::{Durability, Outcome};
+use crate::storage::Stat;
+use crate::syncs::{Syncs, cannot_sync as cannot};
 use crate::writer::Writer;
+use crate::written::{Descriptor, Group, WrittenBatch};
 
 /// Stretches of the file closer than this are read again as one.
 const GAP: u64 = 64 * 1024;
@@ -23,20 +24,21 @@ const GAP: u64 = 64 * 1024;
 pub(crate) struct Ledger {
     /// Which descriptor of this writer, counted from 1.
     pub(crate) generation: u64,
-    /// Failed syncs so far. A batch that began under another number was not made durable.
-    pub(crate) failures: u64,
-    last_failure: Option<Error>,
-    /// Descriptors that were given up, and a sync of which failed after that.
-    lost_generations: Vec<u64>,
+    /// Of the description that is open.
+    syncs: Arc<Syncs>,
+    /// Failed syncs of the description after which the file was read again from the disk.
+    answered: u64,
+    /// The file was to be read again when its descriptor before this one was closed.
+    was_suspect: bool,
     /// Times the file was found rewritten in place. What was learnt before does not hold after it.
     pub(crate) rewrites: u64,
-    /// Bytes after the last proved offset may be gone: they are read again from the disk before anything is acknowledged.
-    pub(crate) suspect: bool,
     /// A duplicate's record was not on the disk: what is known of the log is learnt anew.
     pub(crate) doubtful: bool,
     pub(crate) proof: Proof,
     /// The log as it was at the last proved batch.
-    pub(crate) proved: Option<Frontier>,
+    proved: Option<Frontier>,
+    /// The log as it was when the descriptor was opened: what is read again begins there while no batch is proved.
+    at_open: Option<Frontier>,
     written_to: u64,
     synced_to: u64,
     unsynced: Vec<WrittenBatch>,
@@ -45,81 +47,18 @@ pub(crate) struct Ledger {
     last_seen: Option<Stat>,
 }
 
-/// A batch that is in the file and waits for its sync.
-pub(crate) struct WrittenBatch {
-    pub(crate) storage: Arc<dyn Storage>,
-    pub(crate) generation: u64,
-    pub(crate) failures: u64,
-    pub(crate) rewrites: u64,
-    /// The log after the batch.
-    pub(crate) end: Frontier,
-    /// Bytes in the file after the batch.
-    pub(crate) file_end: u64,
-    pub(crate) groups: Vec<Group>,
-}
-
-/// One request of a batch and what was decided for it.
-pub(crate) struct Group {
-    pub(crate) request: Arc<Request>,
-    pub(crate) decisions: Vec<Decision>,
-    /// Where the batch begins in the file, and how many records come before it.
-    pub(crate) begin: u64,
-    pub(crate) records_before: u64,
-    pub(crate) warnings: Vec<Warning>,
-    /// For its observer, if it is the first one with this observer in its batch.
-    pub(crate) facts: Option<BatchFacts>,
-}
-
-impl Group {
-    fn wrote(&self) -> bool {
-        self.decisions.iter().any(|decision| !decision.duplicate)
-    }
-
-    fn settle(
-        mut self,
-        counters: &Counters,
-        synced: Option<Duration>,
-        durable: impl Fn(&Decision) -> bool,
-    ) {
-        let duplicates = self.decisions.iter().filter(|decision| decision.duplicate).count();
-        counters.appends.fetch_add((self.decisions.len() - duplicates) as u64, Ordering::Relaxed);
-        counters.duplicates.fetch_add(duplicates as u64, Ordering::Relaxed);
-        if let Some((facts, observer)) =
-            self.facts.as_mut().zip(self.request.options.observer.as_ref())
-        {
-            facts.sync = synced;
-            observer.tell(facts);
-        }
-        let receipt = |decision: &Decision| {
-            decision.receipt(self.begin, self.records_before, durable(decision))
-        };
-        let receipts = self.decisions.iter().map(receipt).collect();
-        self.request.settle(Outcome::Done(receipts, self.warnings));
-    }
-
-    fn range(&self, decision: &Decision) -> std::ops::Range<u64> {
-        let offset = decision.receipt(self.begin, self.records_before, false).offset;
-        offset..offset + decision.length + 1
-    }
-
-    /// Whether its receipts can be given with `proof` as it is.
-    fn is_proved(&self, proof: &Proof) -> bool {
-        self.decisions.iter().all(|decision| proof.covers(&self.range(decision)))
-    }
-}
-
 impl Ledger {
     pub(crate) fn new() -> Self {
         Ledger {
             generation: 0,
-            failures: 0,
+            syncs: Arc::default(),
+            answered: 0,
+            was_suspect: false,
             rewrites: 0,
-            last_failure: None,
-            lost_generations: Vec::new(),
-            suspect: false,
             doubtful: false,
             proof: Proof::default(),
             proved: None,
+            at_open: None,
             written_to: 0,
             synced_to: 0,
             unsynced: Vec::new(),
@@ -129,16 +68,20 @@ impl Ledger {
         }
     }
 
-    /// A descriptor was opened on a file of `stat`; `same_file` as the last time, as far as that can be told.
-    pub(crate) fn opened(&mut self, stat: &Stat, same_file: bool) {
+    /// A file of `stat` was opened; `same_file` as the last time, as far as that can be known. Returns which descriptor this is.
+    pub(crate) fn opened(&mut self, stat: &Stat, same_file: bool, syncs: Arc<Syncs>) -> u64 {
         self.generation += 1;
+        self.was_suspect = same_file && self.is_suspect();
+        self.answered = syncs.failures();
+        self.syncs = syncs;
         self.proof = Proof::new(stat.length);
         self.proved = None;
-        self.suspect &= same_file;
+        self.at_open = None;
         self.doubtful = false;
         self.written_to = 0;
         self.synced_to = 0;
         self.last_seen = Some(*stat);
+        self.generation
     }
 
     /// The file was rewritten in place: nothing in it is proved.
@@ -146,6 +89,36 @@ impl Ledger {
         self.rewrites += 1;
         self.proof = Proof::new(length);
         self.proved = None;
+        self.at_open = None;
+    }
+
+    /// Bytes after the last proved offset may be gone: a sync of the description failed, whoever asked for it. They are read again
+    /// from the disk before anything is acknowledged.
+    pub(crate) fn is_suspect(&self) -> bool {
+        self.was_suspect || self.answered != self.syncs.failures()
+    }
+
+    /// The file was read again from the disk after so many failed syncs.
+    pub(crate) fn answered(&mut self, failures: u64) {
+        self.was_suspect = false;
+        self.answered = failures;
+    }
+
+    /// The log as it was at the last proved batch, or else when the descriptor was opened; `None` where neither is known.
+    pub(crate) fn last_sure(&self) -> Option<Frontier> {
+        self.proved.clone().or_else(|| self.at_open.clone())
+    }
+
+    /// What is scanned of the log just opened stood there when it was opened.
+    pub(crate) fn scanned_at_open(&mut self, frontier: &Frontier) {
+        if self.at_open.is_none() && frontier.offset <= self.proof.opened_at() {
+            self.at_open = Some(frontier.clone());
+        }
+    }
+
+    /// Bytes in the file when it was opened.
+    pub(crate) fn opened_at(&self) -> u64 {
+        self.proof.opened_at()
     }
 
     pub(crate) fn last_seen(&self) -> Option<Stat> {
@@ -154,28 +127,18 @@ impl Ledger {
 
     /// Nothing waits for a sync, and nothing is suspect.
     pub(crate) fn is_settled(&self) -> bool {
-        self.unsynced.is_empty() && !self.syncing && !self.suspect
+        self.unsynced.is_empty() && !self.syncing && !self.is_suspect()
     }
 
-    /// Whether a sync of the descriptor failed since a batch on it began, when `failures` had failed.
-    fn was_lost(&self, generation: u64, failures: u64) -> bool {
-        if generation == self.generation {
-            self.failures != failures
-        } else {
-            self.lost_generations.contains(&generation)
-        }
+    /// Takes out what was written through a description and waits for a sync.
+    fn take_unsynced(&mut self, syncs: &Arc<Syncs>) -> Vec<WrittenBatch> {
+        let is_lost = |batch: &mut WrittenBatch| Arc::ptr_eq(&batch.descriptor.syncs, syncs);
+        self.unsynced.extract_if(.., is_lost).collect()
     }
 
-    /// A sync of a descriptor failed. Returns what was written through it and waits for one.
-    fn fail(&mut self, generation: u64, error: &Error) -> Vec<WrittenBatch> {
-        if generation == self.generation {
-            self.failures += 1;
-            self.suspect = true;
-        } else {
-            self.lost_generations.push(generation);
-        }
-        self.last_failure = Some(error.clone());
-        self.unsynced.extract_if(.., |batch| batch.generation == generation).collect()
+    /// Bytes up to this end may be unsynced.
+    pub(crate) fn wrote_to(&mut self, end: u64) {
+        self.written_to = self.written_to.max(end);
     }
 
     fn is_synced(&self) -> bool {
@@ -186,16 +149,15 @@ impl Ledger {
 impl Writer {
     /// Hands a batch over that is in the file and whose lock was released. What asks for no sync is settled here.
     pub(crate) fn hand_over(&self, mut batch: WrittenBatch) {
-        let storage = batch.storage.clone();
+        let storage = batch.descriptor.storage.clone();
         let mut ledger = locked(&self.ledger);
-        let current = ledger.generation == batch.generation;
-        if ledger.was_lost(batch.generation, batch.failures) {
-            let error = ledger.last_failure.clone();
+        let current = ledger.generation == batch.descriptor.generation;
+        if let Some(error) = batch.descriptor.syncs.failure_since(batch.failures) {
             drop(ledger);
-            return self.reject(batch.groups, &error.unwrap_or_else(lost_sync));
+            return self.reject(batch.groups, &error);
         }
         if current && batch.groups.iter().any(Group::wrote) {
-            ledger.written_to = ledger.written_to.max(batch.file_end);
+            ledger.wrote_to(batch.file_end);
         }
         let done = |group: &mut Group| {
             let no_sync = group.request.options.durability == Durability::Os;
@@ -212,9 +174,7 @@ impl Writer {
             return;
         }
         match storage.stat() {
-            Ok(stat) if stat.links == 0 => {
-                self.put_back(settled.into_iter().map(|group| group.request).collect());
-            }
+            Ok(stat) if stat.links == 0 => self.run_again(settled, &replaced()),
             Ok(_) => {
                 for (group, durable) in settled.into_iter().zip(proved) {
                     group.settle(self.shared.counters(), None, |_| durable);
@@ -232,11 +192,10 @@ impl Writer {
                 return;
             }
             ledger.syncing = true;
-            let generation = ledger.unsynced.first().map(|batch| batch.generation);
-            let batches: Vec<WrittenBatch> = ledger
-                .unsynced
-                .extract_if(.., |batch| Some(batch.generation) == generation)
-                .collect();
+            let generation = ledger.unsynced.first().map(|batch| batch.descriptor.generation);
+            let is_of_it =
+                |batch: &mut WrittenBatch| Some(batch.descriptor.generation) == generation;
+            let batches: Vec<WrittenBatch> = ledger.unsynced.extract_if(.., is_of_it).collect();
             drop(ledger);
             self.syncing(batches.iter().map(|batch| batch.groups.len()).sum());
             let unfinished = EndSync(self);
@@ -280,18 +239,13 @@ impl Writer {
     /// After a panic in the sync job: what was to be synced counts as lost.
     pub(crate) fn sync_panicked(&self) {
         let error = cannot("panic", std::io::Error::other("the syncing thread panicked"));
-        let mut ledger = locked(&self.ledger);
-        let mut lost = Vec::new();
-        let generations: Vec<u64> = ledger
-            .unsynced
-            .iter()
-            .map(|batch| batch.generation)
-            .chain([ledger.generation])
-            .collect();
-        for generation in generations {
-            lost.extend(ledger.fail(generation, &error));
-        }
-        drop(ledger);
+        let lost = {
+            let mut ledger = locked(&self.ledger);
+            let lost = std::mem::take(&mut ledger.unsynced);
+            let of_lost = lost.iter().map(|batch| &batch.descriptor.syncs);
+            of_lost.chain([&ledger.syncs]).for_each(|syncs| syncs.fail(&error));
+            lost
+        };
         for batch in lost {
             self.reject(batch.groups, &error);
         }
@@ -301,38 +255,36 @@ impl Writer {
     ///
     /// # Errors
     /// `EIO`; then everything that was written and not yet synced is rejected, and the file is suspect.
-    pub(crate) fn sync_once(&self, storage: &dyn Storage, generation: u64) -> Result<(), Error> {
-        let failures = locked(&self.ledger).failures;
-        let length = storage.stat().map_err(|error| cannot("fstat", error))?.length;
-        self.sync_through(storage, generation, failures, length)
+    pub(crate) fn sync_once(&self, descriptor: &Descriptor) -> Result<(), Error> {
+        let failures = descriptor.syncs.failures();
+        let stat = descriptor.storage.stat().map_err(|error| cannot("fstat", error))?;
+        self.sync_through(descriptor, failures, stat.length)
     }
 
     fn sync_batches(&self, batches: Vec<WrittenBatch>) {
         let Some(last) = batches.last() else { return };
-        let (storage, generation, failures) =
-            (last.storage.clone(), last.generation, last.failures);
+        let (descriptor, failures) = (last.descriptor.clone(), last.failures);
         let (rewrites, end, file_end) = (last.rewrites, last.end.clone(), last.file_end);
         let groups: Vec<Group> = batches.into_iter().flat_map(|batch| batch.groups).collect();
         let begun = Instant::now();
-        if let Err(error) = self.sync_through(&*storage, generation, failures, file_end) {
+        if let Err(error) = self.sync_through(&descriptor, failures, file_end) {
             return self.reject(groups, &error);
         }
         let synced = begun.elapsed();
-        match storage.stat() {
-            Ok(stat) if stat.links == 0 => {
-                return self.put_back(groups.into_iter().map(|group| group.request).collect());
-            }
+        match descriptor.storage.stat() {
+            Ok(stat) if stat.links == 0 => return self.run_again(groups, &replaced()),
             Ok(_) => {}
             Err(error) => return self.reject(groups, &cannot("fstat", error)),
         }
         {
             let mut ledger = locked(&self.ledger);
-            let is_current = ledger.generation == generation && ledger.rewrites == rewrites;
-            if is_current && !ledger.suspect {
+            let is_current =
+                ledger.generation == descriptor.generation && ledger.rewrites == rewrites;
+            if is_current && !ledger.is_suspect() {
                 ledger.proved = Some(end);
             }
         }
-        match self.prove_duplicates(&*storage, generation, &groups, file_end) {
+        match self.prove_duplicates(&descriptor, &groups, file_end) {
             Ok(missing) => self.settle_proved(groups, &missing, synced),
             Err(error) => self.reject(groups, &error),
         }
@@ -363,11 +315,11 @@ impl Writer {
     /// Reads records from the disk that duplicates rest on and no sync of ours proves. Returns the groups whose record is not there.
     fn prove_duplicates(
         &self,
-        storage: &dyn Storage,
-        generation: u64,
+        descriptor: &Descriptor,
         groups: &[Group],
         file_end: u64,
     ) -> Result<Vec<usize>, Error> {
+        let (storage, generation) = (&*descriptor.storage, descriptor.generation);
         let mut unproved = Vec::new();
         {
             let ledger = locked(&self.ledger);
@@ -415,22 +367,19 @@ impl Writer {
 
     fn sync_through(
         &self,
-        storage: &dyn Storage,
-        generation: u64,
+        descriptor: &Descriptor,
         failures: u64,
         length: u64,
     ) -> Result<(), Error> {
-        let _gate = locked(&self.gate);
-        {
-            let ledger = locked(&self.ledger);
-            if ledger.was_lost(generation, failures) {
-                return Err(ledger.last_failure.clone().unwrap_or_else(lost_sync));
-            }
+        let syncs = &descriptor.syncs;
+        let _turn = syncs.turn();
+        if let Some(error) = syncs.failure_since(failures) {
+            return Err(error);
         }
         self.shared.counters().syncs.fetch_add(1, Ordering::Relaxed);
-        let synced = storage.sync();
+        let synced = descriptor.storage.sync();
         let mut ledger = locked(&self.ledger);
-        let current = ledger.generation == generation;
+        let current = ledger.generation == descriptor.generation;
         match synced {
             Ok(()) if current => {
                 ledger.proof.synced(length);
@@ -440,7 +389,8 @@ impl Writer {
             Ok(()) => Ok(()),
             Err(error) => {
                 let error = cannot("fdatasync", error);
-                let lost = ledger.fail(generation, &error);
+                syncs.fail(&error);
+                let lost = ledger.take_unsynced(syncs);
                 drop(ledger);
                 for batch in lost {
                     self.reject(batch.groups, &error);
@@ -455,7 +405,7 @@ impl Writer {
         let Ok(mut state) = self.state.try_lock() else {
             return false;
         };
-        let Some((storage, generation)) = state.descriptor() else {
+        let Some(descriptor) = state.descriptor() else {
             return true;
         };
         if self.last_used().elapsed() < idle {
@@ -465,11 +415,21 @@ impl Writer {
             let ledger = locked(&self.ledger);
             (ledger.is_settled(), ledger.is_synced())
         };
-        if !settled || (!synced && self.sync_once(&*storage, generation).is_err()) {
+        if !settled || (!synced && self.sync_once(&descriptor).is_err()) {
             return false;
         }
         state.close(self);
         true
+    }
+
+    /// Has requests decided once more that were written, on the file that is at the path now. Whether an event without id and key is
+    /// in that file cannot be known: `lost` is the error of such a request.
+    pub(crate) fn run_again(&self, groups: Vec<Group>, lost: &Error) {
+        let (again, nameless): (Vec<_>, Vec<_>) =
+            groups.into_iter().partition(Group::can_run_again);
+        self.reject(nameless, lost);
+        again.iter().for_each(Group::mark_written);
+        self.put_back(again.into_iter().map(|group| group.request).collect());
     }
 
     fn reject(&self, groups: Vec<Group>, error: &Error) {
@@ -499,14 +459,11 @@ impl Drop for EndSync<'_> {
     }
 }
 
-fn cannot(operation: &'static str, error: std::io::Error) -> Error {
-    Error::io("cannot make the append durable", operation, error)
-}
-
 fn gone() -> std::io::Error {
     std::io::Error::other("a record that the log had is not on the disk")
 }
 
-fn lost_sync() -> Error {
-    cannot("fdatasync", std::io::Error::other("a sync of this file failed"))
+fn replaced() -> Error {
+    let cause = "the file was replaced while its sync was waited for; the new file may have a copy of the event";
+    cannot("fstat", std::io::Error::other(cause))
 }

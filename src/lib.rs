@@ -36,6 +36,7 @@ mod platform;
 pub mod error;
 pub mod path;
 mod lock;
+pub mod syncs;
 pub mod storage;
 
 mod string;
@@ -73,6 +74,7 @@ pub mod stats;
 mod permit;
 pub mod request;
 mod batch;
+mod written;
 mod landing;
 mod shared;
 mod ledger;

@@ -24,6 +24,11 @@ impl Proof {
         Proof { opened_at: length, synced_to: length, reread: BTreeMap::new() }
     }
 
+    /// Bytes in the file when it was opened.
+    pub(crate) fn opened_at(&self) -> u64 {
+        self.opened_at
+    }
+
     /// A good sync began when the file had `end` bytes.
     pub(crate) fn synced(&mut self, end: u64) {
         self.synced_to = self.synced_to.max(end);

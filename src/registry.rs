@@ -44,7 +44,7 @@ impl Ticket {
     /// Settles the append with [`Outcome::Cancelled`] unless its batch is being written or it is settled already.
     pub fn cancel(&self) {
         if let Some(request) = self.request.upgrade() {
-            request.settle_queued(Outcome::Cancelled);
+            request.cancel();
         }
     }
 }

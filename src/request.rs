@@ -212,6 +212,8 @@ impl Texts {
 const QUEUED: u8 = 0;
 const TAKEN: u8 = 1;
 const SETTLED: u8 = 2;
+/// Queued once more after it was written: it is not cancelled any more.
+const AGAIN: u8 = 3;
 
 impl From<Vec<u8>> for Texts {
     fn from(text: Vec<u8>) -> Self {
@@ -240,6 +242,8 @@ pub(crate) struct Request {
     tried: AtomicBool,
     preparing: AtomicBool,
     completion: Mutex<Option<Completion>>,
+    /// Which of its events an earlier run wrote.
+    written: OnceLock<Box<[bool]>>,
     /// Where it was counted in.
     pending: Arc<Pending>,
 }
@@ -266,6 +270,7 @@ impl Request {
             tried: AtomicBool::new(false),
             preparing: AtomicBool::new(false),
             completion: Mutex::new(Some(completion)),
+            written: OnceLock::new(),
             pending,
         }
     }
@@ -305,14 +310,26 @@ impl Request {
 
     /// Takes it into a batch; from now on it has its true outcome. False: it was settled meanwhile.
     pub(crate) fn take(&self) -> bool {
-        self.step(QUEUED, TAKEN)
+        self.step(QUEUED, TAKEN) || self.step(AGAIN, TAKEN)
+    }
+
+    /// These of its events were written, and it is to run again. From then on it is not cancelled, and a failure of it
+    /// is `written: 'unknown'`.
+    pub(crate) fn mark_written(&self, which: Box<[bool]>) {
+        // The first run counts: what a later one finds is a copy of it.
+        let _ = self.written.set(which);
+    }
+
+    /// Whether an earlier run wrote this event.
+    pub(crate) fn wrote_before(&self, index: usize) -> bool {
+        self.written.get().is_some_and(|written| written.get(index).is_some_and(|wrote| *wrote))
     }
 
     /// Puts it back to be decided again, with its whole lock timeout before it.
     pub(crate) fn put_back(&self) {
         *locked(&self.deadline) = later(Instant::now(), self.options.lock_timeout);
         self.tried.store(false, Ordering::Relaxed);
-        let _ = self.step(TAKEN, QUEUED);
+        let _ = self.step(TAKEN, if self.written.get().is_some() { AGAIN } else { QUEUED });
     }
 
     /// Time spent on work that the deadline does not cover is given back.
@@ -342,7 +359,7 @@ impl Request {
     }
 
     pub(crate) fn is_queued(&self) -> bool {
-        self.state.load(Ordering::Acquire) == QUEUED
+        matches!(self.state.load(Ordering::Acquire), QUEUED | AGAIN)
     }
 
     pub(crate) fn waited(&self) -> Duration {
@@ -351,11 +368,18 @@ impl Request {
 
     /// Settles it unless it was taken into a batch. Says whether it did.
     pub(crate) fn settle_queued(&self, outcome: Outcome) -> bool {
-        let settled = self.step(QUEUED, SETTLED);
+        let settled = self.step(QUEUED, SETTLED) || self.step(AGAIN, SETTLED);
         if settled {
             self.complete(outcome);
         }
         settled
+    }
+
+    /// Settles it as cancelled unless its batch is being written, or was once.
+    pub(crate) fn cancel(&self) {
+        if self.step(QUEUED, SETTLED) {
+            self.complete(Outcome::Cancelled);
+        }
     }
 
     /// Settles it.
@@ -372,6 +396,12 @@ impl Request {
         let completion = locked(&self.completion).take();
         if let Some(completion) = completion {
             let _counted = Counted(self);
+            let outcome = match outcome {
+                Outcome::Failed(error) if self.written.get().is_some() => {
+                    Outcome::Failed(error.with_written(Written::Unknown))
+                }
+                other => other,
+            };
             completion.tell(outcome);
         }
     }

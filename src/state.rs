@@ -1,17 +1,19 @@
 //! What the write job keeps from one batch to the next: the open file, and what is known of it.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use crate::history::History;
 use crate::request::Warning;
 use crate::side_index::SideIndex;
-use crate::storage::{Stat, Storage};
+use crate::storage::Stat;
 use crate::writer::Writer;
+use crate::written::Descriptor;
 
 /// What only the write job uses.
 pub(crate) struct State {
     pub(crate) open: Option<Open>,
+    /// The file whose entry in its folder was made durable last.
+    pub(crate) entered: Option<Stat>,
     /// The file that `history` is about.
     pub(crate) known: Option<Stat>,
     pub(crate) history: History,
@@ -29,8 +31,7 @@ pub(crate) struct State {
 }
 
 pub(crate) struct Open {
-    pub(crate) storage: Arc<dyn Storage>,
-    pub(crate) generation: u64,
+    pub(crate) descriptor: Descriptor,
     /// The last page was not read from the disk yet.
     pub(crate) fresh: bool,
 }
@@ -39,6 +40,7 @@ impl State {
     pub(crate) fn new() -> Self {
         State {
             open: None,
+            entered: None,
             known: None,
             history: History::new(),
             looked_to: 0,
@@ -55,8 +57,8 @@ impl State {
         self.open.is_some()
     }
 
-    pub(crate) fn descriptor(&self) -> Option<(Arc<dyn Storage>, u64)> {
-        self.open.as_ref().map(|open| (open.storage.clone(), open.generation))
+    pub(crate) fn descriptor(&self) -> Option<Descriptor> {
+        self.open.as_ref().map(|open| open.descriptor.clone())
     }
 
     pub(crate) fn close(&mut self, writer: &Writer) {
@@ -70,7 +72,7 @@ impl State {
         let Some(open) = &self.open else { return };
         if self.known.is_some_and(|known| known.is_same_file(of)) {
             // It stays in memory when that fails.
-            let _ = self.history.adopt(&*open.storage, side);
+            let _ = self.history.adopt(&*open.descriptor.storage, side);
         }
     }
 

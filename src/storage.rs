@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::error::{Error, Result, Written};
 use crate::lock::{self, Lock};
 use crate::platform;
+use crate::syncs::Syncs;
 
 pub use crate::platform::Stat;
 
@@ -32,6 +33,10 @@ pub trait Storage: Send + Sync {
     fn try_lock_shared(&self) -> io::Result<bool>;
     /// Releases the lock.
     fn unlock(&self) -> io::Result<()>;
+    /// The syncs of the open file description, where this file shares it with others; `None` where it has its own.
+    fn shared_syncs(&self) -> Option<Arc<Syncs>> {
+        None
+    }
     /// The network file system that holds the file, if one does.
     fn network_file_system(&self) -> Option<&'static str> {
         None

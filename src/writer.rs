@@ -36,8 +36,6 @@ pub(crate) struct Writer {
     /// The write job's own; held while it runs.
     pub(crate) state: Mutex<State>,
     pub(crate) ledger: Mutex<Ledger>,
-    /// At most one sync of this file at a time: a failed one marks the pages of both clean.
-    pub(crate) gate: Mutex<()>,
     /// The write job scans without the lock, which the deadlines do not cover.
     scanning: AtomicBool,
     started: Instant,
@@ -86,7 +84,6 @@ impl Writer {
             gathered: Condvar::new(),
             state: Mutex::new(State::new()),
             ledger: Mutex::new(Ledger::new()),
-            gate: Mutex::default(),
             scanning: AtomicBool::new(false),
             started: Instant::now(),
             used_at: AtomicU64::new(0),
@@ -259,6 +256,9 @@ impl Writer {
 
     /// Puts requests back at the head of the queue, to be decided again.
     pub(crate) fn put_back(&self, requests: Vec<Arc<Request>>) {
+        if requests.is_empty() {
+            return;
+        }
         let mut queue = locked(&self.queue);
         let mut armed = Ok(());
         for request in requests.into_iter().rev() {
@@ -271,7 +271,9 @@ impl Writer {
         drop(queue);
         let started = if start { self.schedule(Next::Now) } else { Ok(()) };
         if let Err(error) = armed.and(started) {
-            self.reject_queued(&Error::io("cannot start a thread", "clone", error));
+            self.reject_queued(
+                &Error::io("cannot start a thread", "clone", error).with_written(Written::No),
+            );
             locked(&self.queue).writing = false;
         }
     }
@@ -289,8 +291,10 @@ impl Writer {
         struct End<'a>(&'a Writer, Instant);
         impl Drop for End<'_> {
             fn drop(&mut self) {
+                let took = self.1.elapsed();
                 for request in locked(&self.0.queue).all() {
-                    request.extend(self.1.elapsed());
+                    // One that came while the scan was under way waited for a part of it.
+                    request.extend(took.min(request.waited()));
                 }
                 self.0.scanning.store(false, Ordering::Release);
             }

@@ -8,6 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use sage_chronicle::registry::Registry;
 use sage_chronicle::storage::{Disk, Stat, Storage};
+use sage_chronicle::syncs::Syncs;
 use sage_chronicle::{Error, Result, Written};
 
 use super::fault::{Gate, Kind, Operation, Rule, Verdict, When};
@@ -60,6 +61,17 @@ pub struct Crash {
 struct View {
     machine: Arc<Machine>,
     process: u32,
+    /// By inode: the open descriptions of a lock session, whose writers share them. Else each descriptor has its own.
+    session: Option<Mutex<BTreeMap<u64, Arc<Description>>>>,
+}
+
+/// An open file description: what its descriptors share.
+struct Description {
+    number: u64,
+    told: Mutex<u64>,
+    syncs: Arc<Syncs>,
+    /// One writer of a session writes a batch.
+    in_batch: Mutex<bool>,
 }
 
 struct Descriptor {
@@ -67,7 +79,8 @@ struct Descriptor {
     process: u32,
     number: u64,
     inode: u64,
-    told: Mutex<u64>,
+    description: Arc<Description>,
+    is_shared: bool,
 }
 
 /// A lock that a program holds that is none of ours; dropping it releases it.
@@ -87,19 +100,31 @@ impl Machine {
 
     /// Starts a process: a registry of its own.
     pub fn start(self: &Arc<Self>) -> Process {
+        self.start_with(None)
+    }
+
+    /// Starts a process that appends in a lock session: two names of one file share its open description.
+    pub fn start_session(self: &Arc<Self>) -> Process {
+        self.start_with(Some(Mutex::default()))
+    }
+
+    fn start_with(
+        self: &Arc<Self>,
+        session: Option<Mutex<BTreeMap<u64, Arc<Description>>>>,
+    ) -> Process {
         let process = {
             let mut state = self.state();
             state.processes += 1;
             state.processes
         };
         let machine = self.clone();
-        let registry = Registry::new(Arc::new(View { machine, process }));
+        let registry = Registry::new(Arc::new(View { machine, process, session }));
         Process { registry, id: process }
     }
 
     /// The files as a reader reaches them.
     pub fn disk(self: &Arc<Self>) -> Arc<dyn Disk> {
-        Arc::new(View { machine: self.clone(), process: 0 })
+        Arc::new(View { machine: self.clone(), process: 0, session: None })
     }
 
     // Faults.
@@ -184,6 +209,14 @@ impl Machine {
         let mut state = self.state();
         let number = state.names.remove(Path::new(from)).unwrap();
         state.names.insert(to.into(), number);
+        state.durable_names = state.names.clone();
+    }
+
+    /// Gives the file at `path` another name.
+    pub fn link(&self, path: &str, name: &str) {
+        let mut state = self.state();
+        let number = state.names[Path::new(path)];
+        state.names.insert(name.into(), number);
         state.durable_names = state.names.clone();
     }
 
@@ -347,12 +380,25 @@ impl Disk for View {
             state.count += 1;
             let descriptor = state.count;
             state.descriptors.insert(descriptor, number);
+            let made = || {
+                Arc::new(Description {
+                    number: descriptor,
+                    told: Mutex::new(state.inodes[&number].errors),
+                    syncs: Arc::default(),
+                    in_batch: Mutex::new(false),
+                })
+            };
+            let description = match &self.session {
+                Some(known) => known.lock().unwrap().entry(number).or_insert_with(made).clone(),
+                None => made(),
+            };
             Ok(Descriptor {
                 machine: self.machine.clone(),
                 process: self.process,
                 number: descriptor,
                 inode: number,
-                told: Mutex::new(state.inodes[&number].errors),
+                description,
+                is_shared: self.session.is_some(),
             })
         });
         match opened {
@@ -481,7 +527,7 @@ impl Storage for Descriptor {
             } else {
                 inode.image.write_back();
             }
-            let mut told = self.told.lock().unwrap();
+            let mut told = self.description.told.lock().unwrap();
             if *told != inode.errors {
                 *told = inode.errors;
                 let code = match verdict {
@@ -504,11 +550,14 @@ impl Storage for Descriptor {
 
     fn try_lock(&self) -> io::Result<bool> {
         self.call(Kind::TryLock, 0..0, |inode, verdict| {
-            let free = inode.locked_by.is_none_or(|holder| holder == self.number);
+            let mut in_batch = self.description.in_batch.lock().unwrap();
+            let owner = self.description.number;
+            let free = inode.locked_by.is_none_or(|holder| holder == owner) && !*in_batch;
             if verdict == Verdict::Refuse || !free {
                 return Ok(false);
             }
-            inode.locked_by = Some(self.number);
+            inode.locked_by = Some(owner);
+            *in_batch = self.is_shared;
             Ok(true)
         })
     }
@@ -520,9 +569,14 @@ impl Storage for Descriptor {
 
     fn unlock(&self) -> io::Result<()> {
         self.call(Kind::Unlock, 0..0, |inode, _| {
-            inode.locked_by.take_if(|holder| *holder == self.number);
+            inode.locked_by.take_if(|holder| *holder == self.description.number);
+            *self.description.in_batch.lock().unwrap() = false;
             Ok(())
         })
+    }
+
+    fn shared_syncs(&self) -> Option<Arc<Syncs>> {
+        self.is_shared.then(|| self.description.syncs.clone())
     }
 }
 
@@ -530,7 +584,7 @@ impl Drop for Descriptor {
     fn drop(&mut self) {
         let mut state = self.machine.state();
         state.descriptors.remove(&self.number);
-        if let Some(inode) = state.inodes.get_mut(&self.inode) {
+        if let Some(inode) = state.inodes.get_mut(&self.inode).filter(|_| !self.is_shared) {
             inode.locked_by.take_if(|holder| *holder == self.number);
         }
     }
