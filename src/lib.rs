@@ -70,7 +70,7 @@ mod proof;
 mod pending;
 mod held;
 pub mod stats;
-#[cfg(feature = "node")]
+#[cfg_attr(not(feature = "node"), allow(dead_code, reason = "only the binding bounds its readers"))]
 mod permit;
 pub mod request;
 mod batch;

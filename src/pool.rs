@@ -35,12 +35,28 @@ pub(crate) fn run_at(at: Instant, job: Job) -> io::Result<()> {
     WORK.get_or_init(Work::default).add(job, Some(at))
 }
 
-/// Runs `job`, which must not do I/O, on the clock thread at `at`: deadlines hold also while every worker is stuck in a dead device.
+/// Runs `job`, which must not do I/O, on the clock thread at `at`, unless the alarm is dropped before: deadlines hold also while
+/// every worker is stuck in a dead device.
 ///
 /// # Errors
 /// When the clock thread cannot be made.
-pub(crate) fn alarm(at: Instant, job: Job) -> io::Result<()> {
+pub(crate) fn alarm(at: Instant, job: Job) -> io::Result<Alarm> {
     CLOCK.get_or_init(Clock::default).add(at, job)
+}
+
+/// A job of the clock thread. Dropping it takes the job back: a wait that ended early keeps nothing in memory until its deadline.
+#[derive(Debug)]
+#[must_use = "a dropped alarm does not ring"]
+pub(crate) struct Alarm((Instant, u64));
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        if let Some(clock) = CLOCK.get() {
+            let job = locked(&clock.state).alarms.remove(&self.0);
+            // Outside of the clock's lock: what the job holds may take others.
+            drop(job);
+        }
+    }
 }
 
 /// Runs `job`, which takes long and much memory, on the one thread for such jobs, one after the other: what the workers' allocators keep for the
@@ -293,7 +309,7 @@ struct ClockState {
 }
 
 impl Clock {
-    fn add(&'static self, at: Instant, job: Job) -> io::Result<()> {
+    fn add(&'static self, at: Instant, job: Job) -> io::Result<Alarm> {
         let mut state = locked(&self.state);
         if !state.running {
             thread::Builder::new().name("chronicle-clock".into()).spawn(move || self.tick())?;
@@ -305,7 +321,7 @@ impl Clock {
         if state.alarms.first_key_value().is_some_and(|(first, _)| *first == key) {
             self.wake.notify_one();
         }
-        Ok(())
+        Ok(Alarm(key))
     }
 
     fn tick(&self) {
@@ -387,6 +403,17 @@ mod tests {
     }
 
     #[test]
+    fn an_alarm_that_is_dropped_does_not_ring_and_keeps_nothing_in_memory() {
+        let held = Arc::new(());
+        let far = Instant::now() + Duration::from_secs(3600);
+        for _ in 0..100 {
+            let held = held.clone();
+            drop(alarm(far, Box::new(move || drop(held))).unwrap());
+        }
+        assert_eq!(Arc::strong_count(&held), 1);
+    }
+
+    #[test]
     fn alarms_ring_while_every_worker_is_stuck() {
         let (stuck, release) = mpsc::channel::<()>();
         let release = std::sync::Arc::new(Mutex::new(release));
@@ -398,8 +425,9 @@ mod tests {
             .unwrap();
         }
         let (sender, receiver) = mpsc::channel();
-        alarm(Instant::now(), Box::new(move || sender.send(()).unwrap())).unwrap();
+        let alarm = alarm(Instant::now(), Box::new(move || sender.send(()).unwrap())).unwrap();
         receiver.recv_timeout(Duration::from_secs(30)).unwrap();
+        drop(alarm);
         drop(stuck);
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result, Written};
 use crate::path::ChroniclePath;
-use crate::pool::{self, locked};
+use crate::pool::{self, Alarm, locked};
 use crate::request::{AppendOptions, Completion, Outcome, Receipt, Request, Texts};
 use crate::shared::Shared;
 use crate::stats::Stats;
@@ -23,7 +23,8 @@ const FORGET: Duration = Duration::from_secs(120);
 pub struct Registry {
     shared: Arc<Shared>,
     writers: Mutex<HashMap<PathBuf, Arc<Writer>>>,
-    sweeping: Mutex<bool>,
+    /// Until the next look at what is unused.
+    sweeping: Mutex<Option<Alarm>>,
     me: Weak<Registry>,
 }
 
@@ -98,8 +99,8 @@ impl Registry {
                 return Ticket::none();
             }
         };
-        let counted = (pending, bytes);
-        let request = Request::new(texts.clone(), single, options.into(), completion, counted);
+        let options = options.into();
+        let request = Request::new(texts.clone(), single, options, completion, pending, bytes);
         let request = Arc::new(request);
         let ticket = Ticket { request: Arc::downgrade(&request), _texts: Some(texts) };
         self.writer(path).submit(request);
@@ -144,7 +145,8 @@ impl Registry {
         &self.shared
     }
 
-    /// Waits until nothing is pending in this registry; false when something still is after `timeout`.
+    /// Waits until all that is pending at the call is settled; false when some of it is not after `timeout`. What is submitted
+    /// meanwhile is not waited for.
     pub fn flush(&self, timeout: Duration) -> bool {
         self.shared.flush(timeout)
     }
@@ -161,7 +163,7 @@ impl Registry {
 
     fn keep_sweeping(&self) {
         let mut sweeping = locked(&self.sweeping);
-        if *sweeping {
+        if sweeping.is_some() {
             return;
         }
         let me = self.me.clone();
@@ -174,11 +176,11 @@ impl Registry {
             // Closing may sync: not for the clock thread. Without a worker there is nothing to close.
             let _ = pool::run(Box::new(job));
         };
-        *sweeping = pool::alarm(Instant::now() + SWEEP, Box::new(sweep)).is_ok();
+        *sweeping = pool::alarm(Instant::now() + SWEEP, Box::new(sweep)).ok();
     }
 
     fn sweep(&self) {
-        *locked(&self.sweeping) = false;
+        *locked(&self.sweeping) = None;
         let open = self.shared.close_idle();
         let mut writers = locked(&self.writers);
         writers.retain(|_, writer| Arc::strong_count(writer) > 1 || !writer.is_forgettable(FORGET));

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result, Written};
 use crate::event::{Event, Id, Rules};
-use crate::pending::Pending;
+use crate::pending::{Parity, Pending};
 use crate::pool::{self, locked};
 
 /// What is done about an id that is in the log with another content.
@@ -244,8 +244,8 @@ pub(crate) struct Request {
     completion: Mutex<Option<Completion>>,
     /// Which of its events an earlier run wrote.
     written: OnceLock<Box<[bool]>>,
-    /// Where it was counted in.
-    pending: Arc<Pending>,
+    /// Where it was counted in, and with which.
+    pending: (Arc<Pending>, Parity),
 }
 
 impl Request {
@@ -255,7 +255,8 @@ impl Request {
         single: bool,
         options: Arc<AppendOptions>,
         completion: Completion,
-        (pending, bytes): (Arc<Pending>, usize),
+        pending: (Arc<Pending>, Parity),
+        bytes: usize,
     ) -> Self {
         let now = Instant::now();
         Request {
@@ -412,7 +413,8 @@ struct Counted<'a>(&'a Request);
 
 impl Drop for Counted<'_> {
     fn drop(&mut self) {
-        self.0.pending.discharge(self.0.bytes);
+        let (pending, parity) = &self.0.pending;
+        pending.discharge(*parity, self.0.bytes);
     }
 }
 

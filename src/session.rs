@@ -15,7 +15,7 @@ use crate::error::{Code, Error, Result, Written};
 use crate::files::{Files, LentDisk, Place};
 use crate::held::{self, Held, LockMode};
 use crate::path::{ChroniclePath, lock_file_of};
-use crate::pool::{self, locked};
+use crate::pool::{self, Alarm, locked};
 use crate::registry::{Registry, Ticket};
 use crate::request::{AppendOptions, Completion, Outcome, Receipt, Texts, later};
 use crate::shared::Shared;
@@ -89,6 +89,7 @@ impl Session {
             attempts: AtomicU32::new(0),
             busy: Mutex::default(),
             found: Mutex::new(Some(found)),
+            alarm: Mutex::default(),
         });
         let search = Search(Arc::downgrade(&quest));
         let at = quest.deadline.max(begun + GRACE) + LAST_TRY;
@@ -99,8 +100,10 @@ impl Session {
             }
         };
         let job = quest.clone();
-        let started =
-            pool::alarm(at, Box::new(ring)).and_then(|()| pool::run(Box::new(move || job.run())));
+        let started = pool::alarm(at, Box::new(ring)).and_then(|alarm| {
+            *locked(&quest.alarm) = Some(alarm);
+            pool::run(Box::new(move || job.run()))
+        });
         if let Err(error) = started {
             quest.settle(Sought::Failed(Error::io("cannot start a thread", "clone", error)));
         }
@@ -280,6 +283,8 @@ struct Quest {
     /// The file whose lock was not free when it was tried last.
     busy: Mutex<Option<(PathBuf, Stat)>>,
     found: Mutex<Option<Found>>,
+    /// Rings at the deadline. Gone once it is settled: a lock that was got at once would keep it until then.
+    alarm: Mutex<Option<Alarm>>,
 }
 
 enum Tried {
@@ -346,6 +351,8 @@ impl Quest {
 
     fn settle(&self, sought: Sought) {
         let found = locked(&self.found).take();
+        let alarm = locked(&self.alarm).take();
+        drop(alarm);
         if let Some(found) = found {
             self.shared.waits(false);
             found(sought);

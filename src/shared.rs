@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use crate::error::{Error, Written};
-use crate::pending::Pending;
+use crate::pending::{Parity, Pending};
 use crate::platform;
 use crate::pool::locked;
 use crate::stats::{Counters, Stats};
@@ -80,16 +80,16 @@ impl Shared {
     }
 
     /// Counts a request in, unless too much is pending.
-    pub(crate) fn admit(&self, bytes: usize) -> Result<Arc<Pending>, Error> {
-        if self.common.pending.admit(bytes, MOST_PENDING) {
-            return Ok(self.common.pending.clone());
+    pub(crate) fn admit(&self, bytes: usize) -> Result<(Arc<Pending>, Parity), Error> {
+        if let Some(parity) = self.common.pending.admit(bytes, MOST_PENDING) {
+            return Ok((self.common.pending.clone(), parity));
         }
         let cause = platform::no_buffers();
         let message = format!("more than {} MiB of events are pending", MOST_PENDING >> 20);
         Err(Error::io(message, "append", cause).with_written(Written::No))
     }
 
-    /// Waits until nothing is pending; false when something still is after `timeout`.
+    /// Waits until all that is pending at the call is settled; false when some of it is not after `timeout`.
     pub(crate) fn flush(&self, timeout: Duration) -> bool {
         self.common.pending.wait(timeout)
     }

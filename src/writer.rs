@@ -14,7 +14,7 @@ use crate::error::{Error, Written};
 use crate::held;
 use crate::ledger::Ledger;
 use crate::path::ChroniclePath;
-use crate::pool::{self, locked};
+use crate::pool::{self, Alarm, locked};
 use crate::request::{Outcome, Request, in_parts};
 use crate::shared::Shared;
 use crate::state::State;
@@ -53,7 +53,8 @@ struct Queue {
     gathering: bool,
     /// A write job is running, ready to run or waiting for its next try.
     writing: bool,
-    alarm_at: Option<Instant>,
+    /// When [`Writer::expire`] runs next.
+    alarm: Option<(Instant, Alarm)>,
 }
 
 impl Queue {
@@ -345,8 +346,8 @@ impl Writer {
         queue.fresh.retain(stays);
         let next = queue.all().map(|request| request.expires_at()).min();
         let next = next.map(|at| if scanning { at.max(now + LOOK_AGAIN) } else { at });
-        if queue.alarm_at.is_some_and(|at| at <= now) {
-            queue.alarm_at = None;
+        if queue.alarm.as_ref().is_some_and(|(at, _)| *at <= now) {
+            queue.alarm = None;
         }
         let armed = next.map_or(Ok(()), |at| self.arm(&mut queue, at));
         drop(queue);
@@ -363,7 +364,7 @@ impl Writer {
 
     /// Sees to it that [`Writer::expire`] runs at `at`.
     fn arm(&self, queue: &mut Queue, at: Instant) -> std::io::Result<()> {
-        if queue.alarm_at.is_some_and(|armed| armed <= at) {
+        if queue.alarm.as_ref().is_some_and(|(armed, _)| *armed <= at) {
             return Ok(());
         }
         let me = self.me.clone();
@@ -372,8 +373,7 @@ impl Writer {
                 writer.expire();
             }
         };
-        pool::alarm(at, Box::new(ring))?;
-        queue.alarm_at = Some(at);
+        queue.alarm = Some((at, pool::alarm(at, Box::new(ring))?));
         Ok(())
     }
 }

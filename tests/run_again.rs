@@ -138,7 +138,11 @@ fn a_line_glued_to_a_strangers_fragment_is_written_again() {
                 let found = machine.content(PATH);
                 let at = usize::try_from(receipt.offset).unwrap();
                 assert_eq!(found[at - 1], b'\n', "{}", found.escape_ascii());
-                assert!(found[at..].starts_with(line_of(&event).as_bytes()), "{}", found.escape_ascii());
+                assert!(
+                    found[at..].starts_with(line_of(&event).as_bytes()),
+                    "{}",
+                    found.escape_ascii()
+                );
             }
             Err(error) => {
                 assert_eq!(event, NAMELESS);

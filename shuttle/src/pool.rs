@@ -27,9 +27,12 @@ pub(crate) fn run_at(_at: Instant, job: Job) -> io::Result<()> {
     }))
 }
 
-pub(crate) fn alarm(_at: Instant, job: Job) -> io::Result<()> {
+/// One that never rings.
+pub(crate) struct Alarm;
+
+pub(crate) fn alarm(_at: Instant, job: Job) -> io::Result<Alarm> {
     drop(job);
-    Ok(())
+    Ok(Alarm)
 }
 
 /// As [`run`].

@@ -56,6 +56,9 @@ fn begin<W: Turns>(
         Ok(work) => permits.acquire(Box::new(move |permit| {
             if begun.begin() {
                 run(&slot, begun.stop.clone(), Permitted { work, _permit: permit }, told);
+            } else {
+                // Whoever gave it up may not have come to settle it, and this may be the last to know of it.
+                slot.settle(CANCELLED.into(), None);
             }
         })),
         Err(error) => slot.settle(outcome::error(&error), None),
