@@ -31,6 +31,33 @@ pub struct Look {
     pub start: Option<Cursor>,
     /// Nothing is left to read for now.
     pub is_idle: bool,
+    /// What the file of these records is to the one before. Other than [`FileState::Same`] only in the first look that
+    /// gives records of a file.
+    pub file: FileState,
+}
+
+/// What a file is to the one whose records were given before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FileState {
+    /// The same file, or a copy in which the last record has the same number.
+    #[default]
+    Same,
+    /// The one before was renamed away or deleted, and read to its end. This one is read from its start.
+    Next,
+    /// The last record that was given is in it under another number, or only an earlier one is.
+    Rewritten,
+    /// Nothing that was given is in it: records between may be gone. It is read from its start.
+    Unknown,
+}
+
+/// Where to go on in a file that was rewritten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnRewrite {
+    /// Behind the last record that was given and is in it.
+    #[default]
+    Continue,
+    /// At its start.
+    Restart,
 }
 
 /// Follows a log: gives each record of each file that stands at the path once, in file order. It holds a descriptor, so that a
@@ -44,6 +71,9 @@ pub struct Follower {
     next: VecDeque<(Arc<dyn Storage>, Stat)>,
     /// The record passed last, of whatever file.
     last: Option<Seen>,
+    on_rewrite: OnRewrite,
+    /// Of the file, until records of it were given.
+    state: FileState,
 }
 
 /// The file that is read.
@@ -96,7 +126,16 @@ impl Follower {
             file: None,
             next: VecDeque::new(),
             last: None,
+            on_rewrite: OnRewrite::default(),
+            state: FileState::Same,
         }
+    }
+
+    /// Says where to go on in a file that was rewritten.
+    #[must_use]
+    pub fn on_rewrite(mut self, on_rewrite: OnRewrite) -> Follower {
+        self.on_rewrite = on_rewrite;
+        self
     }
 
     /// Looks once: reads what is new, about a quarter of a mebibyte of records at the most.
@@ -131,7 +170,8 @@ impl Follower {
         };
         let at_path = self.meet_next(path)?;
         let is_idle = is_read && self.is_all(at_path, path)?;
-        Ok(Look { slice: slice.end(false), stat, is_counted, start, is_idle })
+        let file = if slice.count == 0 { FileState::Same } else { std::mem::take(&mut self.state) };
+        Ok(Look { slice: slice.end(false), stat, is_counted, start, is_idle, file })
     }
 
     /// Has a file open, if there is one. At the first look: the place before anything was read.
@@ -192,7 +232,14 @@ impl Follower {
             }
         }
         if let Some(last) = self.last {
-            return Ok(last.find(storage, stat.length).map_err(failed)?.unwrap_or(START));
+            let found = last.find(storage, stat.length).map_err(failed)?;
+            self.state = match &found {
+                Some(_) => FileState::Rewritten,
+                None if self.has_begun => FileState::Next,
+                None => FileState::Unknown,
+            };
+            let goes_on = self.on_rewrite == OnRewrite::Continue;
+            return Ok(found.filter(|_| goes_on).unwrap_or(START));
         }
         match &self.selection.from {
             Place::Cursor(_) => Ok(START),

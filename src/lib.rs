@@ -117,7 +117,7 @@ pub use cursor::Cursor;
 pub use error::{Code, Error, Position, Result, Written};
 pub use event::{Event, Id, Rules};
 pub use filter::{Filter, Wanted};
-pub use follow::Follower;
+pub use follow::{FileState, Follower, OnRewrite};
 pub use held::LockMode;
 pub use instant::Instant;
 pub use path::ChroniclePath;
