@@ -21,6 +21,14 @@ export declare class Follower {
   close(id: number): void
 }
 
+/** The whole list of a result, once that is settled. */
+export declare class Listing {
+  /** To be given with the request. */
+  constructor()
+  /** The next entries as a JSON array; an empty one at the end. */
+  next(): string
+}
+
 /** A tree of files in memory, and the writers on it. */
 export declare class Memory {
   /** An empty one. */
@@ -42,10 +50,15 @@ export declare class Port {
   /** Settles a request as cancelled unless its batch is being written. */
   cancel(id: number): void
   /**
-   * Takes what is settled: first the appends, number and outcome of each as one JSON array; then number, outcome and text of
-   * each other request.
+   * Takes a bounded part of what is settled: first the appends, number and outcome of each as one JSON array; then number,
+   * outcome and text of each other request; facts of a batch have the number 0 and come first of these. `onSettled` is
+   * called once more when something is left.
    */
   drain(): Array<number | string | null>
+  /** The numbers of the appends that were handed over last: for a caller that cannot read their text. */
+  handed(): Array<number>
+  /** Has one value of the next hand-over fail, after so many that are made: shows that no settlement is lost. */
+  failAfter(values: number): void
 }
 
 /** One sequential read of a log as it was when the read began. */
@@ -82,8 +95,8 @@ export declare class Verifier {
   close(id?: number | undefined | null): void
 }
 
-/** Counts what a log holds. */
-export declare function analyze(port: Port, id: number, path: string, options?: string | undefined | null): void
+/** Counts what a log holds. `links` gets all broken links, of which the outcome has the first. */
+export declare function analyze(port: Port, id: number, path: string, options?: string | undefined | null, links?: Listing | undefined | null): void
 
 /** Appends and waits. */
 export declare function appendSync(path: string, events: string, options?: string | undefined | null): string
@@ -106,8 +119,8 @@ export declare function cursorOf(line: string, place: string): string
 /** Waits for what is queued in the process; false when some remains. */
 export declare function flushSync(timeoutMs: number): boolean
 
-/** Rewrites a log, or says what a rewrite would do. */
-export declare function repair(port: Port, id: number, path: string, options?: string | undefined | null): void
+/** Rewrites a log, or says what a rewrite would do. `removed` gets all lines moved out, of which the outcome has the first. */
+export declare function repair(port: Port, id: number, path: string, options?: string | undefined | null, removed?: Listing | undefined | null): void
 
 /** What the process did. */
 export declare function stats(): string

@@ -836,6 +836,7 @@ function __napiStampBindingTarget(exportsObject, target) {
 module.exports.__napiBindingTarget = __napiStampBindingTarget(nativeBinding, __napiLoadedBindingTarget)
 module.exports = nativeBinding
 module.exports.Follower = nativeBinding.Follower
+module.exports.Listing = nativeBinding.Listing
 module.exports.Memory = nativeBinding.Memory
 module.exports.Port = nativeBinding.Port
 module.exports.Reader = nativeBinding.Reader

@@ -108,8 +108,10 @@ export interface Verification {
   lines: number;
   /** Records. */
   records: number;
-  /** What is wrong, in file order. */
+  /** What is wrong, in file order: the first 10,000. The command `chronicle verify` prints all. */
   findings: Finding[];
+  /** How many findings come after those in `findings`; absent where there are none. */
+  findingsOmitted?: number;
 }
 
 /** Options of {@link verifyChronicle}. `undefined` counts as absent; unknown names are refused. */
@@ -173,8 +175,11 @@ export interface ChainValidationResult {
   totalEvents: number;
   /** Events that have an `eventId` and a `prevEventId`: those whose link was checked. */
   chainedEvents: number;
+  /** In file order. {@link analyzeChronicle} gives the first 10,000. */
   brokenLinks: BrokenLink[];
-  /** The ids of the events with the issue `'missing_prev'`. */
+  /** How many broken links come after those in `brokenLinks`; absent where there are none. */
+  brokenLinksOmitted?: number;
+  /** The ids of the events in `brokenLinks` with the issue `'missing_prev'`. */
   orphanedEvents: string[];
 }
 

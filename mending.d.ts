@@ -148,8 +148,13 @@ export interface ChronicleRepairResult {
   plan: {
     /** Events that stay. */
     kept: number;
-    /** Lines that are moved out, in file order. */
+    /**
+     * Lines that are moved out, in file order: the first 10,000. The command `chronicle repair`
+     * prints all.
+     */
     removed: RemovedLine[];
+    /** How many such lines come after those in `removed`; absent where there are none. */
+    removedOmitted?: number;
     /** Events that stand elsewhere among the events than before. */
     reordered: number;
   };

@@ -1,7 +1,7 @@
 'use strict';
 
 const { causeOf, invalid } = require('./errors.js');
-const { analyze } = require('./native.js');
+const { analyze, Listing } = require('./native.js');
 const { ANALYZE, readOptions, toNative } = require('./options.js');
 const { pathText } = require('./path.js');
 const { request, throwIfAborted, unwrap } = require('./port.js');
@@ -16,14 +16,26 @@ const TOP_ACTORS = 5;
  * @param {unknown} [options]
  * @returns {Promise<ChronicleAnalysis>}
  */
-async function analyzeChronicle(path, options) {
+function analyzeChronicle(path, options) {
+  return analyzeListed(path, options);
+}
+
+/**
+ * {@link analyzeChronicle}. `links` gets all broken links, of which the result has the first.
+ *
+ * @param {string} path
+ * @param {unknown} [options]
+ * @param {Listing} [links]
+ * @returns {Promise<ChronicleAnalysis>}
+ */
+async function analyzeListed(path, options, links) {
   const { signal, ...rest } = readOptions(options, ANALYZE);
   const name = pathText(path);
   throwIfAborted(signal);
   const asked = toNative(rest);
-  const { outcome } = await request((port, id) => analyze(port, id, name, asked), signal);
+  const { outcome } = await request((port, id) => analyze(port, id, name, asked, links), signal);
   const found = unwrap(outcome, { signal, path: name });
-  const { totalEvents, chainedEvents, brokenLinks, timeRange, largestEvent } = found;
+  const { totalEvents, chainedEvents, brokenLinks, omitted, timeRange, largestEvent } = found;
   const missing = brokenLinks.filter((/** @type {any} */ { issue }) => issue === 'missing_prev');
   return {
     totalEvents,
@@ -40,6 +52,7 @@ async function analyzeChronicle(path, options) {
       totalEvents,
       chainedEvents,
       brokenLinks,
+      ...(omitted > 0 && { brokenLinksOmitted: omitted }),
       orphanedEvents: missing.map((/** @type {any} */ { eventId }) => eventId),
     },
     avgEventSize: totalEvents === 0 ? 0 : found.totalSize / totalEvents,
@@ -125,4 +138,4 @@ function reportOf(analysis) {
   return lines.map((line) => printable(line.replaceAll('\n', '\\n'))).join('\n');
 }
 
-module.exports = { analyzeChronicle, formatAnalysisReport };
+module.exports = { analyzeChronicle, analyzeListed, formatAnalysisReport };

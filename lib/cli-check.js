@@ -1,13 +1,11 @@
 'use strict';
 
 const { statSync } = require('node:fs');
-const {
-  analyzeChronicle,
-  formatAnalysisReport,
-  repairChronicle,
-  streamChronicle,
-  verifyChronicle,
-} = require('./index.js');
+const { formatAnalysisReport, streamChronicle } = require('./index.js');
+const { analyzeListed } = require('./analyze.js');
+const { Listing } = require('./native.js');
+const { repairListed } = require('./repair.js');
+const { verifyInSlices } = require('./verify.js');
 const { checkPath } = require('./cli-arguments.js');
 const { ANY_EXTENSION, TIMEOUT, anyFile, defined } = require('./cli-options.js');
 const { Progress } = require('./cli-output.js');
@@ -36,29 +34,48 @@ const verify = {
   async run({ words, options }, output) {
     const path = anyFile(String(words[0]));
     const progress = new Progress('verify', options.json);
-    const result = await verifyChronicle(path, {
+    /** @type {{ anyExtension: boolean, onProgress: (at: { bytes: number, total: number }) => void }} */
+    const asked = {
       anyExtension: true,
       onProgress: ({ bytes, total }) => progress.update(bytes, total),
+    };
+    let count = 0;
+    // A finding is printed as it is found: a log may have more of them than memory holds.
+    if (options.json) await output.text('{"findings":[');
+    const result = await verifyInSlices(path, asked, async (findings) => {
+      progress.clear();
+      for (const finding of findings) {
+        const comma = count > 0 ? ',' : '';
+        count += 1;
+        if (options.json) await output.text(comma + JSON.stringify(finding));
+        else await printFinding(finding, output);
+      }
     }).finally(() => progress.clear());
-    if (options.json) await output.line(JSON.stringify(result));
-    else await printFindings(result, output);
+    if (options.json) await output.line(`],${JSON.stringify(result).slice(1)}`);
+    else await printVerdict(result, count, output);
     return result.ok ? 0 : 1;
   },
 };
 
 /**
- * @param {import('../index.d.ts').Verification} result
+ * @param {import('../index.d.ts').Finding} finding
  * @param {Output} output
  */
-async function printFindings({ ok, bytes, lines, records, findings }, output) {
-  for (const { kind, line, offset, details } of findings) {
-    const mild = kind === 'torn' || kind === 'out-of-order';
-    const name = style(output.stream, mild ? 'yellow' : 'red', kind);
-    await output.line(`line ${line}, byte ${offset}: ${name}: ${printable(details)}`);
-  }
+function printFinding({ kind, line, offset, details }, output) {
+  const mild = kind === 'torn' || kind === 'out-of-order';
+  const name = style(output.stream, mild ? 'yellow' : 'red', kind);
+  return output.line(`line ${line}, byte ${offset}: ${name}: ${printable(details)}`);
+}
+
+/**
+ * @param {Omit<import('../index.d.ts').Verification, 'findings'>} result
+ * @param {number} count of findings
+ * @param {Output} output
+ */
+async function printVerdict({ ok, bytes, lines, records }, count, output) {
   const word = ok ? style(output.stream, 'green', 'ok') : style(output.stream, 'red', 'not ok');
   await output.line(
-    `${word}: ${counted(records, 'record')} in ${counted(lines, 'line')}, ${size(bytes)}, ${counted(findings.length, 'finding')}`,
+    `${word}: ${counted(records, 'record')} in ${counted(lines, 'line')}, ${size(bytes)}, ${counted(count, 'finding')}`,
   );
 }
 
@@ -74,9 +91,16 @@ const analyze = {
     ['chronicle analyze agent.sage --json | jq .eventTypes', 'one part of it'],
   ],
   async run({ words, options }, output) {
-    const analysis = await analyzeChronicle(anyFile(String(words[0])), { anyExtension: true });
-    const text = options.json ? JSON.stringify(analysis) : formatAnalysisReport(analysis);
-    await output.line(text.trimEnd());
+    const links = new Listing();
+    const path = anyFile(String(words[0]));
+    const analysis = await analyzeListed(path, { anyExtension: true }, links);
+    if (!options.json) {
+      await output.line(formatAnalysisReport(analysis).trimEnd());
+      return 0;
+    }
+    const { brokenLinksOmitted, orphanedEvents, ...chain } = analysis.causalChainIntegrity;
+    const causalChainIntegrity = { ...chain, brokenLinks: [], orphanedEvents };
+    await jsonWithList({ ...analysis, causalChainIntegrity }, 'brokenLinks', links, output);
     return 0;
   },
 };
@@ -106,7 +130,8 @@ const repair = {
   async run({ words, options }, output) {
     const [path = ''] = words;
     checkPath(path, 'repair', options['any-extension']);
-    const result = await repairChronicle(
+    const removed = new Listing();
+    const result = await repairListed(
       path,
       defined({
         dryRun: options['dry-run'],
@@ -116,20 +141,64 @@ const repair = {
         lockTimeoutMs: options.timeout,
         anyExtension: options['any-extension'],
       }),
+      removed,
     );
-    if (options.json) await output.line(JSON.stringify(result));
-    else await printRepair(result, options['dry-run'] === true, output);
+    if (options.json) {
+      const { removedOmitted, ...plan } = result.plan;
+      await jsonWithList({ ...result, plan: { ...plan, removed: [] } }, 'removed', removed, output);
+    } else {
+      await printRepair(result, removed, options['dry-run'] === true, output);
+    }
     return 0;
   },
 };
 
 /**
+ * The entries of a list, part by part.
+ *
+ * @param {Listing} listing
+ * @returns {Generator<any>}
+ */
+function* entriesOf(listing) {
+  for (;;) {
+    const part = JSON.parse(listing.next());
+    if (part.length === 0) return;
+    yield* part;
+  }
+}
+
+/**
+ * Prints a result as one line of JSON, with all of a list in the place of the empty one that has this
+ * name. The list may be longer than any string.
+ *
+ * @param {object} result
+ * @param {string} name
+ * @param {Listing} listing
+ * @param {Output} output
+ */
+async function jsonWithList(result, name, listing, output) {
+  const text = JSON.stringify(result);
+  // Inside of a string the quotes would be escaped.
+  const empty = `"${name}":[]`;
+  const at = text.indexOf(empty) + empty.length - 1;
+  await output.text(text.slice(0, at));
+  let comma = '';
+  for (const entry of entriesOf(listing)) {
+    await output.text(comma + JSON.stringify(entry));
+    comma = ',';
+  }
+  await output.line(text.slice(at));
+}
+
+/**
  * @param {import('../index.d.ts').ChronicleRepairResult} result
+ * @param {Listing} removed
  * @param {boolean} dryRun
  * @param {Output} output
  */
-async function printRepair({ repaired, backupPath, removedPath, ...rest }, dryRun, output) {
-  for (const { kind, line, offset, length } of rest.plan.removed) {
+async function printRepair(result, removed, dryRun, output) {
+  const { repaired, backupPath, removedPath, ...rest } = result;
+  for (const { kind, line, offset, length } of entriesOf(removed)) {
     await output.line(
       `line ${line}, byte ${offset}: ${style(output.stream, 'red', kind)}: ${counted(length, 'byte')}`,
     );

@@ -43,21 +43,67 @@ function openPort() {
 }
 
 /**
- * Called by the binding when settlements wait. Of a batch is told before its appends settle, and of what waited for
- * appends, as the release of a lock does, after them.
+ * Called by the binding when settlements wait. Order: facts of batches, then the appends, then
+ * requests that waited for appends (a lock release). The binding handed these settlements over and
+ * does not have them any more: whatever throws here, all of them settle.
  */
 function deliver() {
-  const settled = openPort().drain();
+  const opened = openPort();
+  const settled = opened.drain();
   const [appends] = settled;
-  for (let i = 1; i < settled.length; i += 3) {
-    if (settled[i] === 0) publishBatch(JSON.parse(String(settled[i + 1])));
-  }
-  const ended = appends === null ? [] : JSON.parse(String(appends));
+  for (let i = 1; settled[i] === 0; i += 3) attempt(publishFacts, String(settled[i + 1]));
+  const ended = appends === null ? [] : endedOf(opened, String(appends));
   for (let i = 0; i < ended.length; i += 2) settle(ended[i], { outcome: ended[i + 1], text: null });
   for (let i = 1; i < settled.length; i += 3) {
     const text = settled[i + 2];
     const outcome = String(settled[i + 1]);
     settle(Number(settled[i]), { outcome, text: typeof text === 'string' ? text : null });
+  }
+}
+
+/** @param {string} text */
+function publishFacts(text) {
+  publishBatch(JSON.parse(text));
+}
+
+/**
+ * Numbers and outcomes of appends in turn. What cannot be read is a failure of each of them.
+ *
+ * @param {Port} opened
+ * @param {string} text
+ * @returns {any[]}
+ */
+function endedOf(opened, text) {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    const message = `the outcome cannot be read: ${cause instanceof Error ? cause.message : ''}`;
+    const outcome = { error: { code: 'EIO', message, written: 'unknown' } };
+    return opened.handed().flatMap((id) => [id, outcome]);
+  }
+}
+
+/**
+ * Calls a function that may be a caller's. What it throws is a process warning: nothing waits for it.
+ *
+ * @template T
+ * @param {(value: T) => void} call
+ * @param {T} value
+ */
+function attempt(call, value) {
+  try {
+    call(value);
+  } catch (error) {
+    warn('CHRONICLE_CALLBACK_FAILED', `a function of the caller threw: ${textOf(error)}`);
+  }
+}
+
+/** @param {unknown} error */
+function textOf(error) {
+  try {
+    return String(error);
+  } catch {
+    return 'a value that has no text';
   }
 }
 
@@ -67,10 +113,10 @@ function deliver() {
  */
 function settle(id, settlement) {
   const resolve = waiting.get(id);
-  // Nobody waits for what is told of a batch.
+  // Nothing waits for the facts of a batch.
   if (resolve === undefined) return;
   waiting.delete(id);
-  resolve(settlement);
+  attempt(resolve, settlement);
 }
 
 /** An id that no request under way has; it fits a 32-bit integer. */
@@ -123,8 +169,8 @@ function request(start, signal) {
     if (signal) {
       follow(signal, id);
       waiting.set(id, (settlement) => {
-        unfollow(signal, id);
         resolve(settlement);
+        unfollow(signal, id);
       });
     } else {
       waiting.set(id, resolve);

@@ -1,7 +1,7 @@
 'use strict';
 
 const { ChronicleError } = require('./errors.js');
-const { repair } = require('./native.js');
+const { Listing, repair } = require('./native.js');
 const { DEDUPLICATE, REPAIR, readOptions, toNative } = require('./options.js');
 const { pathText } = require('./path.js');
 const { request, throwIfAborted, unwrap } = require('./port.js');
@@ -11,7 +11,20 @@ const { request, throwIfAborted, unwrap } = require('./port.js');
  * @param {unknown} [options]
  * @returns {Promise<import('../index.d.ts').ChronicleRepairResult>}
  */
-async function repairChronicle(path, options) {
+function repairChronicle(path, options) {
+  return repairListed(path, options);
+}
+
+/**
+ * {@link repairChronicle}. `removed` gets all lines that are moved out, of which the result has the
+ * first.
+ *
+ * @param {string} path
+ * @param {unknown} [options]
+ * @param {Listing} [removed]
+ * @returns {Promise<import('../index.d.ts').ChronicleRepairResult>}
+ */
+async function repairListed(path, options, removed) {
   const { signal, repairCausalChain, ...rest } = readOptions(options, REPAIR);
   const name = pathText(path);
   if (repairCausalChain) {
@@ -20,7 +33,7 @@ async function repairChronicle(path, options) {
   }
   throwIfAborted(signal);
   const asked = toNative(rest);
-  const { outcome } = await request((port, id) => repair(port, id, name, asked), signal);
+  const { outcome } = await request((port, id) => repair(port, id, name, asked, removed), signal);
   return unwrap(outcome, { signal, path: name });
 }
 
@@ -35,7 +48,8 @@ async function deduplicateConsecutiveEvents(path, options) {
   throwIfAborted(signal);
   const asked = toNative({ ...rest, onlyConsecutive: true });
   const { outcome } = await request((port, id) => repair(port, id, name, asked), signal);
-  return unwrap(outcome, { signal, path: name }).plan.removed.length;
+  const { removed, removedOmitted = 0 } = unwrap(outcome, { signal, path: name }).plan;
+  return removed.length + removedOmitted;
 }
 
-module.exports = { deduplicateConsecutiveEvents, repairChronicle };
+module.exports = { deduplicateConsecutiveEvents, repairChronicle, repairListed };

@@ -5,25 +5,48 @@ const { MEMORY, VERIFY, readOptions, toNative } = require('./options.js');
 const { pathText } = require('./path.js');
 const { nextTurn, openPort, request, throwIfAborted, unwrap } = require('./port.js');
 
+/** @typedef {import('../index.d.ts').Finding} Finding */
+
+/** Findings in a result, at most. */
+const MAX_FINDINGS = 10_000;
+
 /**
  * @param {string} path
  * @param {unknown} [options]
  * @returns {Promise<import('../index.d.ts').Verification>}
  */
 async function verifyChronicle(path, options) {
+  /** @type {Finding[]} */
+  const findings = [];
+  let findingsOmitted = 0;
+  const counts = await verifyInSlices(path, options, (found) => {
+    const listed = found.slice(0, MAX_FINDINGS - findings.length);
+    findingsOmitted += found.length - listed.length;
+    findings.push(...listed);
+  });
+  return { ...counts, findings, ...(findingsOmitted > 0 && { findingsOmitted }) };
+}
+
+/**
+ * {@link verifyChronicle}, which gives `take` the findings as they are found; it is awaited.
+ *
+ * @param {string} path
+ * @param {unknown} options
+ * @param {(findings: Finding[]) => void | Promise<void>} take
+ * @returns {Promise<Omit<import('../index.d.ts').Verification, 'findings'>>}
+ */
+async function verifyInSlices(path, options, take) {
   const { signal, onProgress, ...rest } = readOptions(options, VERIFY);
   const name = pathText(path);
   throwIfAborted(signal);
-  /** @type {import('../index.d.ts').Finding[]} */
-  const findings = [];
   const verifier = new Verifier(openPort(), name, toNative(rest), rest[MEMORY]);
   try {
     for (;;) {
       const { outcome } = await request((_port, id) => verifier.next(id), signal);
       const { done, total, findings: found, ...counts } = unwrap(outcome, { signal });
-      for (const finding of found) findings.push(finding);
+      if (found.length > 0) await take(found);
       onProgress?.({ bytes: counts.bytes, total });
-      if (done) return { ...counts, findings };
+      if (done) return counts;
       await nextTurn();
       throwIfAborted(signal);
     }
@@ -32,4 +55,4 @@ async function verifyChronicle(path, options) {
   }
 }
 
-module.exports = { verifyChronicle };
+module.exports = { verifyChronicle, verifyInSlices };

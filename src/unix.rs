@@ -401,6 +401,11 @@ pub(crate) fn no_buffers() -> io::Error {
     rustix::io::Errno::NOBUFS.into()
 }
 
+/// The error of a result that is too large for JavaScript.
+pub(crate) fn too_large() -> io::Error {
+    rustix::io::Errno::OVERFLOW.into()
+}
+
 /// Whether a file could not be opened because somebody else has it open: never here.
 pub(crate) fn is_in_use(_error: &io::Error) -> bool {
     false

@@ -30,6 +30,7 @@ const MAX_PATH: usize = 260;
 const ERROR_TOO_MANY_OPEN_FILES: i32 = 4;
 const ERROR_SHARING_VIOLATION: i32 = 32;
 const ERROR_LOCK_VIOLATION: i32 = 33;
+const ERROR_ARITHMETIC_OVERFLOW: i32 = 534;
 const WSAENOBUFS: i32 = 10055;
 
 /// To open a log for reading. The standard library lets others write, rename and delete it meanwhile.
@@ -209,6 +210,7 @@ pub(crate) fn error_name(error: &io::Error) -> Option<&'static str> {
         Some(ERROR_TOO_MANY_OPEN_FILES) => return Some("EMFILE"),
         Some(ERROR_SHARING_VIOLATION | ERROR_LOCK_VIOLATION) => return Some("EBUSY"),
         Some(WSAENOBUFS) => return Some("ENOBUFS"),
+        Some(ERROR_ARITHMETIC_OVERFLOW) => return Some("EOVERFLOW"),
         _ => {}
     }
     Some(match error.kind() {
@@ -246,6 +248,11 @@ pub(crate) fn busy() -> io::Error {
 /// The error of events for which there is no room.
 pub(crate) fn no_buffers() -> io::Error {
     io::Error::from_raw_os_error(WSAENOBUFS)
+}
+
+/// The error of a result that is too large for JavaScript.
+pub(crate) fn too_large() -> io::Error {
+    io::Error::from_raw_os_error(ERROR_ARITHMETIC_OVERFLOW)
 }
 
 /// The network file system that a path, free of symlinks, is on, if the path tells.

@@ -1,33 +1,67 @@
 //! Analyzing and repairing: one request each, done in turns on the pool.
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 
 use napi_derive::napi;
 
+use super::listing::{Entries, Listing};
 use super::options::{Read, Repair as Options};
 use super::outcome;
 use super::port::{CANCELLED, Port, Slot};
-use crate::analyze::Analyzer;
+use crate::analyze::{Analysis, Analyzer};
 use crate::error::{Error, Result};
 use crate::permit::{MENDING, Permit, Permits, READING};
-use crate::repair::Repair;
+use crate::pool::locked;
+use crate::repair::{Repair, Report};
 use crate::turns::{self, Step, Turns};
 
-/// Counts what a log holds.
+type Place = Arc<Mutex<Option<Box<dyn Entries>>>>;
+
+/// Counts what a log holds. `links` gets all broken links, of which the outcome has the first.
 #[napi(catch_unwind)]
-pub fn analyze(port: &Port, id: u32, path: String, options: Option<String>) {
+pub fn analyze(
+    port: &Port,
+    id: u32,
+    path: String,
+    options: Option<String>,
+    links: Option<&Listing>,
+) {
     let analyzer =
         Read::parse(options.as_deref()).and_then(|options| options.path(&path)).map(Analyzer::new);
-    begin(port, id, &READING, analyzer, outcome::analysis);
+    let links = links.map(Listing::place);
+    let made = move |analysis: Analysis| {
+        let text = outcome::analysis(&analysis);
+        list(links, analysis.broken_links);
+        text
+    };
+    begin(port, id, &READING, analyzer, made);
 }
 
-/// Rewrites a log, or says what a rewrite would do.
+/// Rewrites a log, or says what a rewrite would do. `removed` gets all lines moved out, of which the outcome has the first.
 #[napi(catch_unwind)]
-pub fn repair(port: &Port, id: u32, path: String, options: Option<String>) {
+pub fn repair(
+    port: &Port,
+    id: u32,
+    path: String,
+    options: Option<String>,
+    removed: Option<&Listing>,
+) {
     let repair = Options::parse(options.as_deref())
         .and_then(|options| Ok(Repair::new(options.path(&path)?, options.into_core()?)));
-    begin(port, id, &MENDING, repair, outcome::report);
+    let removed = removed.map(Listing::place);
+    let made = move |report: Report| {
+        let text = outcome::report(&report);
+        list(removed, report.removed);
+        text
+    };
+    begin(port, id, &MENDING, repair, made);
+}
+
+fn list(place: Option<Place>, entries: impl Entries + 'static) {
+    if let Some(place) = place {
+        *locked(&place) = Some(Box::new(entries));
+    }
 }
 
 /// Work that has its permit.
@@ -49,13 +83,13 @@ fn begin<W: Turns>(
     id: u32,
     permits: &'static Permits,
     work: Result<W>,
-    told: fn(&W::Output) -> String,
+    made: impl FnOnce(W::Output) -> String + Send + 'static,
 ) {
     let (slot, begun) = port.desk.borrow_mut().stoppable(id);
     match work {
         Ok(work) => permits.acquire(Box::new(move |permit| {
             if begun.begin() {
-                run(&slot, begun.stop.clone(), Permitted { work, _permit: permit }, told);
+                run(&slot, begun.stop.clone(), Permitted { work, _permit: permit }, made);
             } else {
                 // Whoever gave it up may not have come to settle it, and this may be the last to know of it.
                 slot.settle(CANCELLED.into(), None);
@@ -65,12 +99,17 @@ fn begin<W: Turns>(
     }
 }
 
-fn run<W: Turns>(slot: &Arc<Slot>, stop: Arc<AtomicBool>, work: W, told: fn(&W::Output) -> String) {
+fn run<W: Turns>(
+    slot: &Arc<Slot>,
+    stop: Arc<AtomicBool>,
+    work: W,
+    made: impl FnOnce(W::Output) -> String + Send + 'static,
+) {
     let settled = slot.clone();
     let started = turns::run(work, stop, move |done| {
         let outcome = match done {
             None => CANCELLED.into(),
-            Some(Ok(output)) => told(&output),
+            Some(Ok(output)) => made(output),
             Some(Err(error)) => outcome::error(&error),
         };
         settled.settle(outcome, None);

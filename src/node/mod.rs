@@ -1,6 +1,8 @@
 //! The binding: converts, delegates, converts back. It knows no rule about events.
 
 mod follower;
+mod inbox;
+mod listing;
 mod memory;
 mod mending;
 mod options;

@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::listing::{self, Entries};
 use super::port::CANCELLED;
-use crate::analyze::{Analysis, Largest, Text, TimeRange};
+use crate::analyze::{Analysis, BrokenLink, Largest, Text, TimeRange};
 use crate::error::{Cause, Error, Written};
 use crate::follow::Look;
 use crate::json::escape_into;
 use crate::plan::RemovedLine;
+use crate::platform;
 use crate::repair::Report;
 use crate::request::{BatchFacts, Outcome, Receipt, Warning};
 use crate::slice::{RecordPlace, Slice};
@@ -87,9 +89,26 @@ pub(super) fn append_into(number: u32, outcome: &Outcome, out: &mut Vec<u8>) {
     write_append(outcome, out);
 }
 
+/// Bytes of one outcome, at most. V8 has no string of more than 2^29 - 24 characters.
+pub(super) const MAX_BYTES: usize = 256 << 20;
+
+/// The error in the place of an outcome that is too large.
+pub(super) fn too_large() -> Error {
+    let message = format!("the result has more than {} MiB", MAX_BYTES >> 20);
+    Error::io(message, "settle", platform::too_large())
+}
+
 fn write_append(outcome: &Outcome, out: &mut Vec<u8>) {
+    let begin = out.len();
     match outcome {
-        Outcome::Done(receipts, warnings) => done(receipts, warnings, out),
+        Outcome::Done(receipts, warnings) => {
+            done(receipts, warnings, out);
+            if out.len() - begin > MAX_BYTES {
+                out.truncate(begin);
+                let unknown = too_large().with_written(Written::Unknown);
+                out.extend_from_slice(error(&unknown).as_bytes());
+            }
+        }
         Outcome::Failed(failed) => out.extend_from_slice(error(failed).as_bytes()),
         Outcome::Cancelled => out.extend_from_slice(CANCELLED.as_bytes()),
     }
@@ -234,21 +253,8 @@ pub(super) fn progress(progress: &Progress) -> String {
 /// What a repair did, or would do.
 pub(super) fn report(report: &Report) -> String {
     #[derive(Serialize)]
-    struct Line {
-        kind: &'static str,
-        line: u64,
-        offset: u64,
-        length: u64,
-    }
-    #[derive(Serialize)]
-    struct Plan {
-        kept: u64,
-        removed: Vec<Line>,
-        reordered: u64,
-    }
-    #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
-    struct Told<'a> {
+    struct Head<'a> {
         repaired: bool,
         #[serde(skip_serializing_if = "Option::is_none")]
         backup_path: Option<String>,
@@ -256,27 +262,61 @@ pub(super) fn report(report: &Report) -> String {
         removed_path: Option<String>,
         changes_applied: &'a [String],
         warnings: &'a [String],
-        plan: Plan,
     }
     let text = |path: &PathBuf| path.to_string_lossy().into_owned();
-    let line = |line: &RemovedLine| Line {
-        kind: line.kind.as_str(),
-        line: line.line,
-        offset: line.offset,
-        length: line.length,
-    };
-    ok(&Told {
+    let mut out = json(&Head {
         repaired: report.repaired,
         backup_path: report.backup.as_ref().map(text),
         removed_path: report.removed_file.as_ref().map(text),
         changes_applied: &report.changes,
         warnings: &report.warnings,
-        plan: Plan {
-            kept: report.kept,
-            removed: report.removed.iter().map(line).collect(),
-            reordered: report.reordered,
-        },
-    })
+    });
+    // The plan is one more member.
+    out.pop();
+    let (removed, listed) = listing::part(&report.removed, 0);
+    let removed = String::from_utf8_lossy(&removed);
+    let Report { kept, reordered, .. } = report;
+    out += &format!(",\"plan\":{{\"kept\":{kept},\"removed\":{removed},");
+    match report.removed.len() - listed {
+        0 => {}
+        omitted => out += &format!("\"removedOmitted\":{omitted},"),
+    }
+    out += &format!("\"reordered\":{reordered}}}}}");
+    wrap("ok", &out)
+}
+
+impl Entries for Vec<RemovedLine> {
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    fn entry(&self, at: usize, out: &mut Vec<u8>) {
+        let Some(RemovedLine { kind, line, offset, length }) = self.get(at) else { return };
+        let text = format!(
+            "{{\"kind\":\"{}\",\"line\":{line},\"offset\":{offset},\"length\":{length}}}",
+            kind.as_str()
+        );
+        out.extend_from_slice(text.as_bytes());
+    }
+}
+
+impl Entries for Vec<BrokenLink> {
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    fn entry(&self, at: usize, out: &mut Vec<u8>) {
+        let Some(link) = self.get(at) else { return };
+        let head = format!(
+            "{{\"eventIndex\":{},\"issue\":\"{}\",\"details\":{},\"eventId\":",
+            link.index,
+            link.issue.as_str(),
+            json(&link.details)
+        );
+        out.extend_from_slice(head.as_bytes());
+        escape_into(&link.event_id, out);
+        out.push(b'}');
+    }
 }
 
 /// What an analysis found. Names may have lone surrogates, which no Rust string holds, so this is put together by hand.
@@ -319,20 +359,11 @@ pub(super) fn analysis(found: &Analysis) -> String {
         escape_into(event_type, &mut out);
         out.push(b'}');
     }
-    out.extend_from_slice(b",\"brokenLinks\":[");
-    for (at, link) in found.broken_links.iter().enumerate() {
-        out.extend_from_slice(if at == 0 { b"{" } else { b",{" });
-        let head = format!(
-            "\"eventIndex\":{},\"issue\":\"{}\",\"details\":{},\"eventId\":",
-            link.index,
-            link.issue.as_str(),
-            json(&link.details)
-        );
-        out.extend_from_slice(head.as_bytes());
-        escape_into(&link.event_id, &mut out);
-        out.push(b'}');
-    }
-    out.extend_from_slice(b"]}}");
+    let (links, listed) = listing::part(&found.broken_links, 0);
+    out.extend_from_slice(b",\"brokenLinks\":");
+    out.extend_from_slice(&links);
+    let omitted = found.broken_links.len() - listed;
+    out.extend_from_slice(format!(",\"omitted\":{omitted}}}}}").as_bytes());
     String::from_utf8_lossy(&out).into_owned()
 }
 

@@ -6,46 +6,27 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use napi::JsString;
 use napi::bindgen_prelude::{Either3, Env, Function, Null};
 use napi_derive::napi;
 
+use super::inbox::{HandedOver, Inbox, Settlement};
 use super::memory::{Memory, registry_of};
 use super::options::Append;
 use super::outcome;
 use super::text::Text;
-use super::wake::{Hold, Waker, waker};
+use super::wake::{Hold, waker};
 use crate::error::{Error, Result, Written};
 use crate::event::ROOM;
 use crate::pending::{Parity, Pending};
-use crate::pool::{self, locked};
+use crate::pool;
 use crate::registry::Ticket;
 use crate::request::{BatchFacts, Completion, Observer, Outcome, Settles, Texts};
 use crate::session::Search;
 use crate::{AppendOptions, ChroniclePath};
-
-/// Where settlements are collected until the JavaScript thread takes them.
-pub(super) struct Inbox {
-    settled: Mutex<Settled>,
-    waker: Waker,
-}
-
-#[derive(Default)]
-struct Settled {
-    /// Of appends: number and outcome of each, the inside of a JSON array. One text for all, because a text for each is made by one thread and
-    /// freed by another, crosses by itself and is parsed by itself.
-    appends: Vec<u8>,
-    numbers: Vec<u32>,
-    others: Vec<Settlement>,
-}
-
-struct Settlement {
-    id: u32,
-    outcome: String,
-    text: Option<String>,
-}
 
 /// One request's right to settle, used at most once; dropped unused, it settles with an error.
 pub(super) struct Slot {
@@ -85,6 +66,8 @@ pub(super) struct Desk {
     appends: Arc<Appends>,
     observer: Option<Observer>,
     pending: HashMap<u32, Option<Cancel>, BuildHasherDefault<Number>>,
+    /// Numbers of the appends that were handed over last.
+    handed: Vec<u32>,
     last: Option<Last>,
 }
 
@@ -154,7 +137,7 @@ pub struct Port {
     pub(super) desk: Rc<RefCell<Desk>>,
 }
 
-type Drained = Vec<Either3<u32, String, Null>>;
+type Drained<'env> = Vec<Either3<u32, JsString<'env>, Null>>;
 
 #[napi]
 impl Port {
@@ -167,10 +150,11 @@ impl Port {
             accepted.wait(AT_END);
         });
         let (waker, hold) = waker(&env, napi::JsValue::raw(&on_settled), at_end)?;
-        let inbox = Arc::new(Inbox { settled: Mutex::default(), waker });
+        let inbox = Arc::new(Inbox::new(waker));
         let appends = Arc::new(Appends { inbox: inbox.clone(), pending });
         let pending = HashMap::default();
-        let desk = Desk { inbox, hold, appends, observer: None, pending, last: None };
+        let handed = Vec::new();
+        let desk = Desk { inbox, hold, appends, observer: None, pending, handed, last: None };
         Ok(Port { desk: Rc::new(RefCell::new(desk)) })
     }
 
@@ -203,10 +187,8 @@ impl Port {
     pub fn listen(&self, wanted: bool) {
         let mut desk = self.desk.borrow_mut();
         let inbox = desk.inbox.clone();
-        let hear = move |facts: &BatchFacts| {
-            inbox.push(Settlement { id: 0, outcome: outcome::facts(facts), text: None });
-        };
-        desk.observer = wanted.then(|| Observer::new(hear));
+        let publish = move |facts: &BatchFacts| inbox.push_facts(outcome::facts(facts));
+        desk.observer = wanted.then(|| Observer::new(publish));
         desk.last = None;
     }
 
@@ -236,41 +218,43 @@ impl Port {
         }
     }
 
-    /// Takes what is settled: first the appends, number and outcome of each as one JSON array; then number, outcome and text of
-    /// each other request.
+    /// Takes a bounded part of what is settled: first the appends, number and outcome of each as one JSON array; then number,
+    /// outcome and text of each other request; facts of a batch have the number 0 and come first of these. `onSettled` is
+    /// called once more when something is left.
     #[napi(catch_unwind, ts_return_type = "Array<number | string | null>")]
-    pub fn drain(&self) -> Drained {
+    pub fn drain<'env>(&self, env: &'env Env) -> Drained<'env> {
         let mut desk = self.desk.borrow_mut();
-        let Settled { appends, numbers, others } =
-            std::mem::take(&mut *locked(&desk.inbox.settled));
-        let mut flat = Vec::with_capacity(1 + others.len() * 3);
-        flat.push(array(appends).map_or(Either3::C(Null), Either3::B));
-        for number in numbers {
-            desk.pending.remove(&number);
+        let HandedOver { facts, appends, numbers, others } = desk.inbox.hand_over(env);
+        let mut flat = Vec::with_capacity(1 + (facts.len() + others.len()) * 3);
+        flat.push(appends.map_or(Either3::C(Null), Either3::B));
+        for fact in facts {
+            flat.extend([Either3::A(0), Either3::B(fact), Either3::C(Null)]);
         }
-        for Settlement { id, outcome, text } in others {
+        for number in &numbers {
+            desk.pending.remove(number);
+        }
+        for (id, outcome, text) in others {
             desk.pending.remove(&id);
-            flat.push(Either3::A(id));
-            flat.push(Either3::B(outcome));
-            flat.push(text.map_or(Either3::C(Null), Either3::B));
+            let text = text.map_or(Either3::C(Null), Either3::B);
+            flat.extend([Either3::A(id), Either3::B(outcome), text]);
         }
+        desk.handed = numbers;
         let held = !desk.pending.is_empty();
         desk.hold.set(held);
         flat
     }
-}
 
-/// The JSON array of these elements, if there are any.
-fn array(mut elements: Vec<u8>) -> Option<String> {
-    if elements.is_empty() {
-        return None;
+    /// The numbers of the appends that were handed over last: for a caller that cannot read their text.
+    #[napi(catch_unwind)]
+    pub fn handed(&self) -> Vec<u32> {
+        self.desk.borrow().handed.clone()
     }
-    elements.push(b']');
-    // They were made of texts, and of ids with whatever is no text escaped.
-    Some(
-        String::from_utf8(elements)
-            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()),
-    )
+
+    /// Has one value of the next hand-over fail, after so many that are made: shows that no settlement is lost.
+    #[napi(catch_unwind)]
+    pub fn fail_after(&self, values: u32) {
+        self.desk.borrow().inbox.fail_after(values);
+    }
 }
 
 impl Desk {
@@ -365,30 +349,6 @@ impl Desk {
         let slot = Arc::new(self.slot(id));
         self.pending.insert(id, Some(Cancel::Other(slot.clone())));
         slot
-    }
-}
-
-impl Inbox {
-    fn push(&self, settlement: Settlement) {
-        self.add(|settled| settled.others.push(settlement));
-    }
-
-    fn push_append(&self, number: u32, outcome: &Outcome) {
-        self.add(|settled| {
-            settled.appends.push(if settled.numbers.is_empty() { b'[' } else { b',' });
-            outcome::append_into(number, outcome, &mut settled.appends);
-            settled.numbers.push(number);
-        });
-    }
-
-    fn add(&self, add: impl FnOnce(&mut Settled)) {
-        let mut settled = locked(&self.settled);
-        let is_first = settled.numbers.is_empty() && settled.others.is_empty();
-        add(&mut settled);
-        drop(settled);
-        if is_first {
-            self.waker.wake();
-        }
     }
 }
 

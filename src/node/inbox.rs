@@ -1,0 +1,236 @@
+//! Settlements on their way to JavaScript: collected by any thread, handed over in bounded parts.
+//!
+//! A settlement leaves this list only as a value that JavaScript has. What cannot be made into one is
+//! handed over as an error, or stays here for the next time.
+
+use std::collections::VecDeque;
+use std::sync::Mutex;
+
+use napi::JsString;
+use napi::bindgen_prelude::Env;
+
+use super::outcome;
+use super::wake::Waker;
+use crate::error::{Error, Written};
+use crate::pool::locked;
+use crate::request::Outcome;
+
+/// A part of the appends takes in no more once it has so many bytes.
+const PART_BYTES: usize = 16 << 20;
+/// So many bytes are handed over at a time, and the settlement that goes beyond.
+const HAND_OVER_BYTES: usize = 64 << 20;
+
+/// Where settlements are collected until the JavaScript thread takes them.
+pub(super) struct Inbox {
+    settled: Mutex<Settled>,
+    waker: Waker,
+}
+
+/// In the order in which they are handed over: the facts of a batch before its appends settle, and what waited for appends, as
+/// the release of a lock does, after them.
+#[derive(Default)]
+struct Settled {
+    facts: VecDeque<String>,
+    appends: VecDeque<Part>,
+    others: VecDeque<Settlement>,
+    /// So many values are still made before one fails, for the tests.
+    fails_after: Option<u32>,
+}
+
+/// Appends in one text, because a text for each is made by one thread and freed by another, crosses by itself and is parsed by
+/// itself.
+#[derive(Default)]
+struct Part {
+    /// Number and outcome of each, the inside of a JSON array.
+    elements: Vec<u8>,
+    numbers: Vec<u32>,
+}
+
+/// The outcome of any other request.
+pub(super) struct Settlement {
+    pub(super) id: u32,
+    pub(super) outcome: String,
+    pub(super) text: Option<String>,
+}
+
+/// What is handed over at a time.
+#[derive(Default)]
+pub(super) struct HandedOver<'env> {
+    /// Of batches.
+    pub(super) facts: Vec<JsString<'env>>,
+    /// A JSON array of numbers and outcomes in turn.
+    pub(super) appends: Option<JsString<'env>>,
+    /// The numbers in `appends`.
+    pub(super) numbers: Vec<u32>,
+    /// Number, outcome and text.
+    pub(super) others: Vec<(u32, JsString<'env>, Option<JsString<'env>>)>,
+}
+
+impl Inbox {
+    pub(super) fn new(waker: Waker) -> Inbox {
+        Inbox { settled: Mutex::default(), waker }
+    }
+
+    pub(super) fn push_facts(&self, facts: String) {
+        self.add(|settled| settled.facts.push_back(facts));
+    }
+
+    pub(super) fn push_append(&self, number: u32, outcome: &Outcome) {
+        self.add(|settled| settled.append(number, outcome));
+    }
+
+    pub(super) fn push(&self, settlement: Settlement) {
+        let Settlement { id, outcome, text } = settlement;
+        let bytes = outcome.len() + text.as_ref().map_or(0, String::len);
+        let settlement = if bytes > outcome::MAX_BYTES {
+            Settlement { id, outcome: outcome::error(&outcome::too_large()), text: None }
+        } else {
+            Settlement { id, outcome, text }
+        };
+        self.add(|settled| settled.others.push_back(settlement));
+    }
+
+    /// Has a value of the hand-overs to come fail, after so many that are made.
+    pub(super) fn fail_after(&self, values: u32) {
+        locked(&self.settled).fails_after = Some(values);
+    }
+
+    /// Takes a bounded part of what is settled. JavaScript is woken once more for the rest.
+    pub(super) fn hand_over<'env>(&self, env: &'env Env) -> HandedOver<'env> {
+        let mut settled = locked(&self.settled);
+        let handed = settled.hand_over(env);
+        let is_empty = settled.is_empty();
+        drop(settled);
+        if !is_empty {
+            self.waker.wake();
+        }
+        handed
+    }
+
+    fn add(&self, add: impl FnOnce(&mut Settled)) {
+        let mut settled = locked(&self.settled);
+        let is_first = settled.is_empty();
+        add(&mut settled);
+        drop(settled);
+        if is_first {
+            self.waker.wake();
+        }
+    }
+}
+
+impl Settled {
+    fn is_empty(&self) -> bool {
+        self.facts.is_empty() && self.appends.is_empty() && self.others.is_empty()
+    }
+
+    fn append(&mut self, number: u32, outcome: &Outcome) {
+        let has_room = |part: &&mut Part| part.elements.len() < PART_BYTES;
+        match self.appends.back_mut().filter(has_room) {
+            Some(part) => part.push(number, outcome),
+            None => {
+                let mut part = Part::default();
+                part.push(number, outcome);
+                self.appends.push_back(part);
+            }
+        }
+    }
+
+    fn hand_over<'env>(&mut self, env: &'env Env) -> HandedOver<'env> {
+        let mut handed = HandedOver::default();
+        let mut bytes = 0;
+        while bytes < HAND_OVER_BYTES
+            && let Some(facts) = self.facts.pop_front()
+        {
+            match self.value(env, &facts) {
+                Some(value) => handed.facts.push(value),
+                None => {
+                    self.facts.push_front(facts);
+                    return handed;
+                }
+            }
+            bytes += facts.len();
+        }
+        if bytes < HAND_OVER_BYTES
+            && let Some(mut part) = self.appends.pop_front()
+        {
+            let value = self.part_value(env, &mut part);
+            let value = value.or_else(|| self.part_value(env, &mut part.failed()));
+            let Some(value) = value else {
+                self.appends.push_front(part);
+                return handed;
+            };
+            bytes += part.elements.len();
+            handed.appends = Some(value);
+            handed.numbers = part.numbers;
+        }
+        // What comes after an append in time is not to settle before it.
+        while self.appends.is_empty()
+            && bytes < HAND_OVER_BYTES
+            && let Some(settlement) = self.others.pop_front()
+        {
+            let made = self.values(env, &settlement.outcome, settlement.text.as_deref());
+            let made =
+                made.or_else(|| self.values(env, &outcome::error(&cannot_hand_over()), None));
+            let Some((outcome, text)) = made else {
+                self.others.push_front(settlement);
+                return handed;
+            };
+            bytes += settlement.outcome.len() + settlement.text.map_or(0, |text| text.len());
+            handed.others.push((settlement.id, outcome, text));
+        }
+        handed
+    }
+
+    fn values<'env>(
+        &mut self,
+        env: &'env Env,
+        outcome: &str,
+        text: Option<&str>,
+    ) -> Option<(JsString<'env>, Option<JsString<'env>>)> {
+        let outcome = self.value(env, outcome)?;
+        match text {
+            None => Some((outcome, None)),
+            Some(text) => Some((outcome, Some(self.value(env, text)?))),
+        }
+    }
+
+    fn part_value<'env>(&mut self, env: &'env Env, part: &mut Part) -> Option<JsString<'env>> {
+        part.elements.push(b']');
+        // They were made of texts, and of ids with whatever is no text escaped.
+        let value = self.value(env, &String::from_utf8_lossy(&part.elements));
+        part.elements.pop();
+        value
+    }
+
+    fn value<'env>(&mut self, env: &'env Env, text: &str) -> Option<JsString<'env>> {
+        if let Some(left) = &mut self.fails_after {
+            if *left == 0 {
+                self.fails_after = None;
+                return None;
+            }
+            *left -= 1;
+        }
+        env.create_string(text).ok()
+    }
+}
+
+impl Part {
+    fn push(&mut self, number: u32, outcome: &Outcome) {
+        self.elements.push(if self.numbers.is_empty() { b'[' } else { b',' });
+        outcome::append_into(number, outcome, &mut self.elements);
+        self.numbers.push(number);
+    }
+
+    /// The same appends, each failed. Whether its event was written is not known on the other side.
+    fn failed(&self) -> Part {
+        let mut part = Part::default();
+        let failed = Outcome::Failed(cannot_hand_over().with_written(Written::Unknown));
+        self.numbers.iter().for_each(|number| part.push(*number, &failed));
+        part
+    }
+}
+
+fn cannot_hand_over() -> Error {
+    let cause = std::io::Error::other("JavaScript has no room for its text");
+    Error::io("the result cannot be handed over", "settle", cause)
+}

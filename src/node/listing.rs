@@ -1,0 +1,70 @@
+//! Lists without a bound in a result: its text has the beginning, JavaScript takes the rest in parts where it wants it.
+
+use std::sync::{Arc, Mutex};
+
+use napi_derive::napi;
+
+use crate::pool::locked;
+
+/// Entries in the text of a result, or in a part of a list, at most.
+pub(super) const MAX_ENTRIES: usize = 10_000;
+/// Such a text takes in no more entries once it has so many bytes.
+const MAX_BYTES: usize = 16 << 20;
+
+/// A list of a result, entry by entry.
+pub(super) trait Entries: Send {
+    /// How many there are.
+    fn count(&self) -> usize;
+    /// The JSON text of one.
+    fn entry(&self, at: usize, out: &mut Vec<u8>);
+}
+
+/// The JSON array of the entries from `from` on, as many as one text has, and where the next one begins.
+pub(super) fn part(entries: &dyn Entries, from: usize) -> (Vec<u8>, usize) {
+    let mut out = vec![b'['];
+    let mut at = from;
+    let end = entries.count().min(from + MAX_ENTRIES);
+    while at < end && out.len() < MAX_BYTES {
+        if at > from {
+            out.push(b',');
+        }
+        entries.entry(at, &mut out);
+        at += 1;
+    }
+    out.push(b']');
+    (out, at)
+}
+
+/// The whole list of a result, once that is settled.
+#[napi]
+pub struct Listing {
+    list: Arc<Mutex<Option<Box<dyn Entries>>>>,
+    next: usize,
+}
+
+#[napi]
+impl Listing {
+    /// To be given with the request.
+    #[napi(constructor, catch_unwind)]
+    #[allow(clippy::new_without_default, reason = "only JavaScript makes one")]
+    pub fn new() -> Listing {
+        Listing { list: Arc::default(), next: 0 }
+    }
+
+    /// The next entries as a JSON array; an empty one at the end.
+    #[napi(catch_unwind)]
+    pub fn next(&mut self) -> String {
+        let list = locked(&self.list);
+        let Some(entries) = &*list else { return "[]".into() };
+        let (text, next) = part(&**entries, self.next);
+        self.next = next;
+        String::from_utf8_lossy(&text).into_owned()
+    }
+}
+
+impl Listing {
+    /// Where the list is to be put.
+    pub(super) fn place(&self) -> Arc<Mutex<Option<Box<dyn Entries>>>> {
+        self.list.clone()
+    }
+}
