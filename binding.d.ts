@@ -11,14 +11,14 @@ export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-was
 
 /** One log that is followed. */
 export declare class Follower {
-  /** Opens nothing yet. */
+  /** Opens nothing yet. Where it begins at the end, one look at the path fixes that. */
   constructor(port: Port, path: string, options?: string | undefined | null, memory?: Memory | undefined | null)
   /** Looks after so many milliseconds, or when it is nudged. */
   look(id: number, delayMs: number): void
   /** Looks now, if a look is waited for; else the next one does not wait. */
   nudge(): void
   /** Closes the descriptor, then settles. */
-  close(id: number): void
+  close(id?: number | undefined | null): void
 }
 
 /** The whole list of a result, once that is settled. */

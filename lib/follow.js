@@ -7,10 +7,18 @@ const { Follower } = require('./native.js');
 const { FOLLOW, MEMORY, toNative } = require('./options.js');
 const { nextTurn, openPort, request, unwrap } = require('./port.js');
 const { iterate } = require('./stream.js');
+const { warn } = require('./warnings.js');
 
 /** Milliseconds between two looks when nothing happens: the first, and the longest. */
 const SHORTEST = 4;
 const LONGEST = 200;
+
+/**
+ * The watchers of follows that were dropped: the system would keep them.
+ *
+ * @type {FinalizationRegistry<import('node:fs').FSWatcher>}
+ */
+const abandoned = new FinalizationRegistry((watcher) => watcher.close());
 
 /**
  * @param {string} path
@@ -36,13 +44,18 @@ function followerOf(path, { signal, onBadLine, ...rest }) {
   /** @type {import('./records.js').Source} */
   const source = {
     async next(begun) {
-      if (delay > 0) watcher ??= watchFile(file, () => follower.nudge());
+      if (delay > 0 && watcher === undefined) {
+        watcher = watchFile(file, new WeakRef(follower));
+        if (watcher !== undefined) abandoned.register(source, watcher, source);
+      }
       const { outcome, text } = await request((_port, id) => {
         begun(id);
         follower.look(id, delay);
       }, signal);
       const look = unwrap(outcome, { signal, path });
       if (look.start !== undefined) source.start = look.start;
+      if (look.trouble !== undefined)
+        warn('CHRONICLE_FOLLOW_WAITS', `a follow waits: ${look.trouble}`);
       badLines.meet(look.bad);
       if (look.idle) badLines.end();
       delay = look.idle ? Math.min(LONGEST, Math.max(SHORTEST, delay * 2)) : 0;
@@ -52,6 +65,7 @@ function followerOf(path, { signal, onBadLine, ...rest }) {
     },
     async close() {
       watcher?.close();
+      abandoned.unregister(source);
       badLines.end();
       await request((_port, id) => follower.close(id));
     },
@@ -60,18 +74,19 @@ function followerOf(path, { signal, onBadLine, ...rest }) {
 }
 
 /**
- * Calls `changed` when the system tells of a change. It is a hint that saves time: where there are
- * no such events, or too many watchers, the looks come by the clock alone.
+ * Nudges the follower when the system reports a change. It is a hint that saves time: where there are
+ * no such events, or too many watchers, the looks come by the clock alone. The system holds the
+ * watcher and its callback, so the callback does not hold the follower.
  *
  * @param {string} file
- * @param {() => void} changed
+ * @param {WeakRef<Follower>} follower
  */
-function watchFile(file, changed) {
+function watchFile(file, follower) {
   try {
     const name = basename(file);
     // The directory: what watches a file does not see another one take its place.
     const watcher = watch(dirname(file), { persistent: false }, (_event, changedName) => {
-      if (changedName === null || changedName === name) changed();
+      if (changedName === null || changedName === name) follower.deref()?.nudge();
     });
     watcher.on('error', () => watcher.close());
     return watcher;

@@ -12,7 +12,8 @@ class Iteration {
   #isEndless;
 
   /**
-   * @param {AsyncIterator<any> & { readonly cursor?: string | undefined }} iterator
+   * @param {AsyncIterator<any> & { readonly cursor?: string | undefined,
+   *   readonly ready?: Promise<void>, readonly live?: boolean }} iterator
    * @param {{ closing: import('./closing.js').Closing, end: () => void, isEndless: boolean }} more
    *   `end` is called when it is over
    */
@@ -25,6 +26,14 @@ class Iteration {
 
   get cursor() {
     return this.#iterator.cursor;
+  }
+
+  get ready() {
+    return this.#iterator.ready;
+  }
+
+  get live() {
+    return this.#iterator.live ?? false;
   }
 
   async next() {
@@ -70,9 +79,19 @@ if (Symbol.asyncDispose) {
  * An iterator that rejects, once.
  *
  * @param {unknown} error
+ */
+function failing(error) {
+  const ready = Promise.reject(error);
+  // Nobody need wait for it.
+  ready.catch(() => {});
+  return Object.assign(rejecting(error), { ready });
+}
+
+/**
+ * @param {unknown} error
  * @returns {AsyncGenerator<never, void, void>}
  */
-async function* failing(error) {
+async function* rejecting(error) {
   throw error;
 }
 

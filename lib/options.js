@@ -113,8 +113,20 @@ const COUNT = { ...PATH, onBadLine: badLinePolicy, signal };
 /** @type {Record<string, Kind>} */
 const STREAM = { ...READ, from: any, to: any, where: any, reverse: flag, limit: count };
 
+const callback = {
+  must: 'a function',
+  test: (/** @type {unknown} */ v) => typeof v === 'function',
+};
+
 /** @type {Record<string, Kind>} */
-const FOLLOW = { ...READ, from: any, where: any };
+const FOLLOW = {
+  ...READ,
+  from: any,
+  where: any,
+  onRewrite: oneOf('continue', 'restart'),
+  onFile: callback,
+  onCaughtUp: callback,
+};
 
 /** @type {Record<string, Kind>} */
 const CHAIN = { ...PATH, onBadLine: badLinePolicy, signal };

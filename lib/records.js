@@ -1,5 +1,6 @@
 'use strict';
 
+const { ChronicleError } = require('./errors.js');
 const { cursorOf } = require('./native.js');
 const { openPort, throwIfAborted, unwrap } = require('./port.js');
 const { positioned } = require('./read.js');
@@ -10,7 +11,10 @@ const { positioned } = require('./read.js');
  * @typedef {object} Slice
  * @property {string} text the records as one JSON array
  * @property {number[]} places seq, offset, length and line of each
- * @property {{ device: string, inode: string, counted: boolean }} [file] that they are in
+ * @property {{ device: string, inode: string, born?: string, counted: boolean }} [file] that they
+ *   are in
+ * @property {boolean} [idle] nothing more is there for now
+ * @property {'next' | 'rewritten' | 'unknown'} [state] what the file is to the one before
  */
 
 /**
@@ -56,10 +60,27 @@ class Records {
   #cursor;
   /** @type {{ index: number, begin: number } | undefined} the record given last */
   #last;
+  /** @type {((state: string) => void) | undefined} */
+  #onFile;
+  /** @type {(() => void) | undefined} */
+  #onCaughtUp;
+  /** It was called since something was left to read. */
+  #saidCaughtUp = false;
+  /** @type {string | undefined} of a file of which no event was given yet */
+  #state;
+  /** The source was looked at. */
+  #begun = false;
+  /** @type {unknown[]} why it ended before anybody asked for the next event */
+  #failures = [];
+  /** @type {Promise<void> | undefined} */
+  #ready;
+  /** @type {{ resolve: () => void, reject: (reason: unknown) => void } | undefined} */
+  #beginning;
 
   /**
    * @param {() => Source} open throws what is wrong with the arguments
    * @param {{ positions?: boolean, reverse?: boolean, endsOnAbort?: boolean, cursor?: string,
+   *   onFile?: (state: string) => void, onCaughtUp?: () => void,
    *   signal?: import('../index.d.ts').AbortSignalLike }} options
    */
   constructor(open, options) {
@@ -70,6 +91,28 @@ class Records {
     this.#signal = signal;
     this.#endsOnAbort = endsOnAbort;
     this.#cursor = cursor;
+    this.#onFile = options.onFile;
+    this.#onCaughtUp = options.onCaughtUp;
+  }
+
+  /** Fulfilled when the first look has found the place to begin at. Asking for it makes that look. */
+  get ready() {
+    if (this.#ready === undefined) {
+      this.#ready = new Promise((resolve, reject) => {
+        this.#beginning = { resolve, reject };
+      });
+      // Nobody need wait for it.
+      this.#ready.catch(() => {});
+      if (this.#begun) this.#beginning?.resolve();
+      else if (this.#closed) this.#beginning?.reject(this.#closedError());
+      else if (this.#waiting === 0) this.#inTurn(() => this.#lookFirst()).catch(() => {});
+    }
+    return this.#ready;
+  }
+
+  /** Whether every event that was there at the last look was given. */
+  get live() {
+    return !this.#closed && this.#slice?.idle === true && this.#next >= this.#events.length;
   }
 
   /** The position after the event given last, for another iteration to go on from. */
@@ -89,7 +132,8 @@ class Records {
 
   next() {
     const isHere = this.#next < this.#events.length && !this.#closed && !this.#signal?.aborted;
-    if (isHere && this.#waiting === 0) return Promise.resolve(this.#take());
+    if (isHere && this.#waiting === 0 && this.#state === undefined)
+      return Promise.resolve(this.#take());
     return this.#inTurn(() => this.#step());
   }
 
@@ -133,25 +177,67 @@ class Records {
 
   /** @returns {Promise<IteratorResult<any, any>>} */
   async #step() {
+    if (this.#failures.length > 0) throw this.#failures.pop();
     try {
       while (!this.#closed) {
         throwIfAborted(this.#signal);
+        this.#announce();
+        if (this.#closed) break;
         if (this.#next < this.#events.length) return this.#take();
-        this.#source ??= this.#open();
-        const slice = await this.#source.next((id) => {
-          this.#request = id;
-        });
-        this.#request = undefined;
-        if (slice === undefined) break;
-        this.#fill(slice);
+        if (!(await this.#look())) break;
       }
     } catch (error) {
       const isEnd = this.#closed || (this.#endsOnAbort && this.#signal?.aborted);
-      await this.#close();
+      await this.#close(error);
       if (!isEnd) throw error;
     }
     await this.#close();
     return { done: true, value: undefined };
+  }
+
+  /** Makes the first look before anybody asks for an event. */
+  async #lookFirst() {
+    if (this.#begun || this.#closed) return;
+    try {
+      throwIfAborted(this.#signal);
+      await this.#look();
+    } catch (error) {
+      const isEnd = this.#closed || (this.#endsOnAbort && this.#signal?.aborted);
+      await this.#close(error);
+      // The next step rejects with it.
+      if (!isEnd) this.#failures.push(error);
+    }
+  }
+
+  /** Whether there may be more. */
+  async #look() {
+    this.#source ??= this.#open();
+    const slice = await this.#source.next((id) => {
+      this.#request = id;
+    });
+    this.#request = undefined;
+    if (slice === undefined) return false;
+    this.#fill(slice);
+    this.#begun = true;
+    this.#beginning?.resolve();
+    return true;
+  }
+
+  /** Calls what the caller gave for such moments. What that throws ends the iteration. */
+  #announce() {
+    if (this.#slice?.idle === false) this.#saidCaughtUp = false;
+    if (this.live && !this.#saidCaughtUp) {
+      this.#saidCaughtUp = true;
+      this.#onCaughtUp?.();
+    }
+    const state = this.#state;
+    if (state === undefined || this.#next >= this.#events.length) return;
+    this.#state = undefined;
+    this.#onFile?.(state);
+  }
+
+  #closedError() {
+    return new ChronicleError('ECLOSED', 'the iteration ended before it had begun');
   }
 
   /** @param {Slice} slice */
@@ -159,6 +245,7 @@ class Records {
     // The cursor is that of an event of the slice before, as long as none of this one was given.
     void this.cursor;
     this.#slice = slice;
+    this.#state = slice.state ?? this.#state;
     this.#bytes = undefined;
     this.#events = JSON.parse(slice.text);
     this.#next = 0;
@@ -178,9 +265,11 @@ class Records {
     return { done: false, value: this.#positions ? positioned(event, places, index) : event };
   }
 
-  async #close() {
+  /** @param {unknown} [error] */
+  async #close(error = this.#closedError()) {
     this.#closed = true;
     this.#request = undefined;
+    this.#beginning?.reject(error);
     void this.cursor;
     this.#events = [];
     this.#next = 0;

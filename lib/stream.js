@@ -38,9 +38,10 @@ function iterate(path, options, kinds, open, more) {
     const name = pathText(path);
     // A reverse stream goes on at its end.
     const begins = /** @type {any} */ (rest.reverse ? places.to : places.from);
+    const { onFile, onCaughtUp, ...selected } = rest;
     known = { ...rest, cursor: begins?.cursor };
     // The path is resolved during the call: the current directory may change before the first step.
-    const source = open(name, { ...rest, ...places, lines: tellsLines(rest.onBadLine) });
+    const source = open(name, { ...selected, ...places, lines: tellsLines(rest.onBadLine) });
     opening = () => source;
   } catch (error) {
     opening = () => {

@@ -16,6 +16,8 @@ pub struct Cursor {
     /// The file, as long as inode numbers do not return: the bytes tell then.
     pub(crate) device: u64,
     pub(crate) inode: u64,
+    /// Its birth time, where the system reports one.
+    pub(crate) born: Option<u64>,
     /// First of the bytes.
     pub(crate) offset: u64,
     /// How many.
@@ -54,6 +56,7 @@ impl Cursor {
     pub(crate) const NOWHERE: Cursor = Cursor {
         device: 0,
         inode: 0,
+        born: None,
         offset: 0,
         length: 0,
         hash: 0,
@@ -68,12 +71,37 @@ impl Cursor {
         Cursor {
             device: stat.device,
             inode: stat.inode,
+            born: stat.born,
             offset: place.offset,
             length: place.length,
             hash: hash(line),
             of,
             counted: by.is_counted.then_some(counted),
         }
+    }
+
+    /// Whether this may be its file. A device may have another number after a mount, so it is not
+    /// asked where both birth times are known.
+    pub(crate) fn may_be_in(&self, stat: &Stat) -> bool {
+        let is_file = match (self.born, stat.born) {
+            (Some(mine), Some(theirs)) => mine == theirs,
+            _ => self.device == stat.device,
+        };
+        is_file && self.inode == stat.inode
+    }
+}
+
+/// A place in a file that no record marks.
+pub(crate) fn place_in(stat: &Stat, offset: u64) -> Cursor {
+    Cursor {
+        device: stat.device,
+        inode: stat.inode,
+        born: stat.born,
+        offset,
+        length: 0,
+        hash: hash(b""),
+        of: Of::Bytes,
+        counted: None,
     }
 }
 
@@ -91,12 +119,17 @@ pub(crate) fn hash(bytes: &[u8]) -> u128 {
     SipHasher13::new().hash(bytes).as_u128()
 }
 
-/// The version comes first, a check last.
+/// The version comes first, a check last. The second version has the birth time of the file.
 const VERSION: &str = "c1";
+const VERSION_WITH_BIRTH: &str = "c2";
 
 impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Cursor { device, inode, offset, length, hash: proof, of, counted } = self;
+        let Cursor { device, inode, born, offset, length, hash: proof, of, counted } = self;
+        let file = match born {
+            None => format!("{VERSION}-{device:x}-{inode:x}"),
+            Some(born) => format!("{VERSION_WITH_BIRTH}-{device:x}-{inode:x}-{born:x}"),
+        };
         let of = match of {
             Of::RecordBefore => 'a',
             Of::RecordBehind => 'b',
@@ -105,9 +138,7 @@ impl fmt::Display for Cursor {
         let counted = counted.map_or_else(String::new, |Counted { records, lines }| {
             format!("{records:x}.{lines:x}")
         });
-        let body = format!(
-            "{VERSION}-{device:x}-{inode:x}-{offset:x}-{length:x}-{proof:x}-{of}-{counted}"
-        );
+        let body = format!("{file}-{offset:x}-{length:x}-{proof:x}-{of}-{counted}");
         write!(f, "{body}-{:x}", check(&body))
     }
 }
@@ -131,11 +162,14 @@ fn read(text: &str) -> Option<Cursor> {
         return None;
     }
     let mut parts = body.split('-');
-    if parts.next()? != VERSION {
-        return None;
-    }
+    let has_birth = match parts.next()? {
+        VERSION => false,
+        VERSION_WITH_BIRTH => true,
+        _ => return None,
+    };
     let device = number(parts.next()?)?;
     let inode = number(parts.next()?)?;
+    let born = if has_birth { Some(number(parts.next()?)?) } else { None };
     let offset = amount(parts.next()?)?;
     let length = amount(parts.next()?)?;
     let hash = u128::from_str_radix(parts.next()?, 16).ok()?;
@@ -151,7 +185,8 @@ fn read(text: &str) -> Option<Cursor> {
             Some(Counted { records: amount(records)?, lines: amount(lines)? })
         }
     };
-    parts.next().is_none().then_some(Cursor { device, inode, offset, length, hash, of, counted })
+    let cursor = Cursor { device, inode, born, offset, length, hash, of, counted };
+    parts.next().is_none().then_some(cursor)
 }
 
 fn number(hex: &str) -> Option<u64> {
@@ -176,12 +211,16 @@ mod tests {
     #[test]
     fn a_cursor_is_read_as_it_was_written_and_nothing_else_is_one() {
         let counted = Some(Counted { records: 3, lines: 17 });
-        for (of, counted) in
-            [(Of::RecordBefore, None), (Of::RecordBehind, counted), (Of::Bytes, counted)]
-        {
+        for (of, counted, born) in [
+            (Of::RecordBefore, None, None),
+            (Of::RecordBehind, counted, Some(1 << 60)),
+            (Of::Bytes, counted, None),
+            (Of::RecordBefore, counted, Some(7)),
+        ] {
             let cursor = Cursor {
                 device: u64::MAX,
                 inode: 0,
+                born,
                 offset: 1 << 40,
                 length: 12,
                 hash: hash(b"abc"),
@@ -214,6 +253,7 @@ mod tests {
             Cursor {
                 device: 1,
                 inode: 2,
+                born: None,
                 offset: 3,
                 length: 4,
                 hash: 5,

@@ -4,117 +4,59 @@ use std::collections::VecDeque;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use crate::backwards::Backwards;
-use crate::cursor::{self, Counted, Cursor, Of, PROOF};
-use crate::error::{Error, Result};
-use crate::lines::{Lines, Piece};
+use crate::cursor::{self, Cursor};
+use crate::error::{Code, Error, Result};
+use crate::finding::{self, Between, MAX_NEXT, Opened};
+use crate::followed::{Followed, Leaving, Left, Rewritten, START};
+pub use crate::following::{FileState, Look, OnRewrite};
+use crate::passed::Passed;
 use crate::path::ChroniclePath;
 use crate::range::{self, Bound, Gate, Place};
 use crate::reader::MOST_ATTEMPTS;
 use crate::scan::{self, Tail};
-use crate::selection::{Pick, Selection};
-use crate::slice::{PASSED, SLICE, Slice};
-use crate::storage::{Disk, Stat, Storage, cannot_read, is_cut, read_exact_at};
+use crate::selection::Selection;
+use crate::slice::Slice;
+use crate::storage::{Disk, Stat, Storage, cannot_read, is_cut};
 
-/// What one look at a log found.
-#[derive(Debug)]
-pub struct Look {
-    /// New records, perhaps none.
-    pub slice: Slice,
-    /// The file that they are in.
-    pub stat: Option<Stat>,
-    /// Whether their places have the numbers of the file.
-    pub is_counted: bool,
-    /// Where the first look began, if that is a place known by then.
-    pub start: Option<Cursor>,
-    /// Nothing is left to read for now.
-    pub is_idle: bool,
-    /// What the file of these records is to the one before. Other than [`FileState::Same`] only in the first look that
-    /// gives records of a file.
-    pub file: FileState,
-}
-
-/// What a file is to the one whose records were given before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum FileState {
-    /// The same file, or a copy in which the last record has the same number.
-    #[default]
-    Same,
-    /// The one before was renamed away or deleted, and read to its end. This one is read from its start.
-    Next,
-    /// The last record that was given is in it under another number, or only an earlier one is.
-    Rewritten,
-    /// Nothing that was given is in it: records between may be gone. It is read from its start.
-    Unknown,
-}
-
-/// Where to go on in a file that was rewritten.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum OnRewrite {
-    /// Behind the last record that was given and is in it.
-    #[default]
-    Continue,
-    /// At its start.
-    Restart,
-}
-
-/// Follows a log: gives each record of each file that stands at the path once, in file order. It holds a descriptor, so that a
-/// file that was renamed away or deleted is read to its end, and one more of each file that came to the path meanwhile.
+/// Follows a log: gives each record of each file that stands at the path once, in file order. It holds
+/// a descriptor, so that a file that was renamed away or deleted is read to its end, and one more of
+/// each file that came to the path meanwhile.
 pub struct Follower {
     disk: Arc<dyn Disk>,
     selection: Selection,
+    on_rewrite: OnRewrite,
+    /// What stood at the path when the end was fixed.
+    end: Option<Option<Stat>>,
     has_begun: bool,
     file: Option<Followed>,
-    /// Files that stood at the path since, the oldest first: they may be gone from there by their turn.
-    next: VecDeque<(Arc<dyn Storage>, Stat)>,
-    /// The record passed last, of whatever file.
-    last: Option<Seen>,
-    on_rewrite: OnRewrite,
+    /// Files to be read next, the oldest first: they may be gone from the path by their turn.
+    next: VecDeque<Opened>,
+    /// Files that were read to their end, the oldest first.
+    left: VecDeque<Left>,
+    passed: Passed,
     /// Of the file, until records of it were given.
     state: FileState,
+    /// Of the next file, if nothing that was passed is in it.
+    next_state: FileState,
+    is_in_trouble: bool,
 }
 
-/// The file that is read.
-struct Followed {
+/// The file that is opened.
+struct First {
     storage: Arc<dyn Storage>,
     stat: Stat,
-    /// Everything before was passed.
-    offset: u64,
-    /// The place is in the line of a record that was passed: what comes until the next newline is the rest of it.
-    is_in_line: bool,
-    /// The file was read to this length.
-    read_to: u64,
-    is_counted: bool,
-    pick: Pick,
-    /// The last records that were passed, the youngest last.
-    seen: VecDeque<Seen>,
-    /// The last bytes that were passed.
-    mark: Vec<u8>,
-    /// Since when another file stands at the path and nothing new came to this one.
-    replaced: Option<Instant>,
+    /// It has another name by now.
+    is_former: bool,
+    /// It is the first of those to be read next.
+    is_next: bool,
 }
 
-/// A record by which a place is known again.
-#[derive(Clone, Copy)]
-struct Seen {
-    offset: u64,
-    length: u64,
-    hash: u128,
-    /// Records and lines up to and including it, as far as they were counted.
-    passed: Counted,
-}
-
-/// Files that are held open until it is their turn, at most.
-const MOST_NEXT: usize = 16;
-/// Records by which a place is found again after the file was cut.
-const MOST_SEEN: usize = 64;
-/// Bytes before the place that must be those passed before it is read on.
-const MARK: usize = 64;
-/// How long a file that was replaced is still looked at when nothing comes: a writer that checked the path just before may be in
-/// the middle of its batch.
-const LINGER: Duration = Duration::from_millis(200);
+/// Files that were read to their end and are known when they come back, at most.
+const MAX_LEFT: usize = 64;
+/// Looks at a path, each of which names another file, that prove nothing but unstable numbers.
+const UNSTABLE_LOOKS: usize = 8;
 
 impl Follower {
     /// Will follow the log from `selection.from` on. Nothing is opened yet.
@@ -122,12 +64,16 @@ impl Follower {
         Follower {
             disk,
             selection,
+            on_rewrite: OnRewrite::default(),
+            end: None,
             has_begun: false,
             file: None,
             next: VecDeque::new(),
-            last: None,
-            on_rewrite: OnRewrite::default(),
+            left: VecDeque::new(),
+            passed: Passed::default(),
             state: FileState::Same,
+            next_state: FileState::Same,
+            is_in_trouble: false,
         }
     }
 
@@ -138,40 +84,91 @@ impl Follower {
         self
     }
 
+    /// Fixes [`Place::End`] where the log ends now, by one look at the path: what is appended from now
+    /// on is given. Without it the end is where the log ends at the first look.
+    pub fn fix_end(&mut self, path: &ChroniclePath) {
+        if let Place::End = self.selection.from {
+            // What is wrong with the path shows at the first look.
+            self.end = self.disk.stat(path.as_path()).ok();
+        }
+    }
+
     /// Looks once: reads what is new, about a quarter of a mebibyte of records at the most.
     ///
     /// # Errors
-    /// `EVALIDATION` for what is no regular file, and when no record has the id to begin at; `EIO`.
+    /// `EVALIDATION` for what is no regular file at the first look, and when no record has the id to
+    /// begin at; `EIO`; `EUNSUPPORTED` where the inode numbers of the file system change.
     pub fn look(&mut self, path: &ChroniclePath) -> Result<Look> {
         let path = path.as_path();
-        let start = self.begin(path)?;
-        let mut slice = Slice::begin();
-        let is_read = match &mut self.file {
-            None => true,
-            Some(file) => match file.read(&mut slice, &self.selection, self.last) {
-                Ok(is_read) => is_read,
-                // Cut in the middle of the look: the next one sees by how much.
-                Err(error) if is_cut(&error) => false,
-                Err(error) => return Err(cannot_read(path, "pread", error)),
-            },
-        };
-        let (stat, is_counted) = match &self.file {
-            None => (None, false),
-            Some(file) => {
-                // Before the place to begin at, nothing is known to have been given.
-                if file.pick.from.is_none() {
-                    self.last = file.seen.back().copied().or(self.last);
-                }
-                if is_read && file.pick.from.as_ref().is_some_and(Gate::names_an_id) {
-                    return Err(range::unknown_id(path));
-                }
-                (Some(file.stat), file.is_counted)
+        let mut trouble = None;
+        if self.file.as_ref().is_some_and(|file| file.take_up().is_none())
+            && let Err(error) = self.open_again(path)
+        {
+            trouble = Some(error);
+        }
+        let start = match self.begin(path) {
+            Ok(start) => start,
+            Err(error) if self.has_begun && is_momentary(&error) => {
+                trouble = Some(error);
+                None
+            }
+            Err(error) => {
+                self.has_begun = true;
+                return Err(error);
             }
         };
-        let at_path = self.meet_next(path)?;
-        let is_idle = is_read && self.is_all(at_path, path)?;
+        self.has_begun = true;
+        let mut slice = Slice::begin();
+        let is_read = self.read(&mut slice, path)?;
+        let stat = self.file.as_ref().map(|file| file.stat);
+        let is_counted = self.file.as_ref().is_some_and(Followed::is_counted);
         let file = if slice.count == 0 { FileState::Same } else { std::mem::take(&mut self.state) };
-        Ok(Look { slice: slice.end(false), stat, is_counted, start, is_idle, file })
+        let at_path = match self.meet_next(path) {
+            Ok(at_path) => at_path,
+            Err(error) if is_momentary(&error) => {
+                trouble = trouble.or(Some(error));
+                None
+            }
+            Err(error) => return Err(error),
+        };
+        let is_in_trouble = std::mem::replace(&mut self.is_in_trouble, trouble.is_some());
+        let is_idle = is_read && self.is_all(at_path, path)?;
+        if let Some(file) = self.file.as_mut().filter(|_| is_idle && self.next.is_empty()) {
+            file.lay_down();
+        }
+        let trouble = trouble.filter(|_| !is_in_trouble);
+        Ok(Look { slice: slice.end(false), stat, is_counted, start, is_idle, file, trouble })
+    }
+
+    /// Looks only what stands at the path, and opens it if it is a file not met before. A file that
+    /// comes and goes between two looks is not seen, so this is for the time until the next one.
+    pub fn glance(&mut self, path: &ChroniclePath) {
+        // What is wrong shows at the next look.
+        let _ = self.meet_next(path.as_path());
+    }
+
+    /// Reads what is new in the file; whether nothing is left.
+    fn read(&mut self, slice: &mut Slice, path: &Path) -> Result<bool> {
+        let Some(file) = &mut self.file else { return Ok(true) };
+        // Its length is that which was read.
+        let Some(storage) = file.take_up() else { return Ok(true) };
+        let restarts = self.on_rewrite == OnRewrite::Restart;
+        let read = file.read(&*storage, slice, &self.selection, &mut self.passed, restarts);
+        let read = match read {
+            Ok(read) => read,
+            // Cut in the middle of the look: the next one sees by how much.
+            Err(error) if is_cut(&error) => return Ok(false),
+            Err(error) => return Err(cannot_read(path, "pread", error)),
+        };
+        match read.rewritten {
+            None | Some(Rewritten::Nothing) => {}
+            Some(Rewritten::Some) => self.state = FileState::Rewritten,
+            Some(Rewritten::All) => self.state = FileState::Unknown,
+        }
+        if read.is_all && file.pick.from.as_ref().is_some_and(Gate::names_an_id) {
+            return Err(range::unknown_id(path));
+        }
+        Ok(read.is_all)
     }
 
     /// Has a file open, if there is one. At the first look: the place before anything was read.
@@ -185,10 +182,7 @@ impl Follower {
                     attempts += 1;
                     self.file = None;
                 }
-                other => {
-                    self.has_begun = true;
-                    return other;
-                }
+                other => return other,
             }
         }
     }
@@ -198,26 +192,76 @@ impl Follower {
         if self.file.is_some() {
             return Ok(());
         }
-        let storage = match self.next.front() {
+        let opened = match self.next.front() {
             Some((storage, _)) => Some(storage.clone()),
             None => self.disk.open_for_reading(path)?,
         };
-        let Some(storage) = storage else {
-            match &self.selection.from {
-                // All that comes to be there is new.
-                Place::End => self.selection.from = Place::Start,
-                Place::EventId(_) => return Err(range::unknown_id(path)),
-                _ => {}
+        let opened = match opened {
+            None => None,
+            Some(storage) => {
+                let stat = storage.stat().map_err(|error| cannot_read(path, "fstat", error))?;
+                let is_next = !self.next.is_empty();
+                Some(First { storage, stat, is_former: false, is_next })
             }
-            return Ok(());
         };
-        let stat = storage.stat().map_err(|error| cannot_read(path, "fstat", error))?;
+        let Some(first) = self.first(opened, path)? else {
+            return self.wait_for_file(path);
+        };
+        let First { storage, stat, is_former, is_next } = first;
         let bound = self.bound(&*storage, &stat, path)?;
         let file = Followed::new(storage, stat, bound, &self.selection);
-        self.file = Some(file.map_err(|error| cannot_read(path, "pread", error))?);
-        self.next.pop_front();
+        let mut file = file.map_err(|error| cannot_read(path, "pread", error))?;
+        file.is_former = is_former;
+        let before = file.before().map_err(|error| cannot_read(path, "pread", error))?;
+        self.passed.leave();
+        if let Some(before) = before.filter(|before| !before.is_empty()) {
+            self.passed = before;
+        }
+        self.file = Some(file);
+        if is_next {
+            self.next.pop_front();
+        }
+        self.end = None;
         if let Place::End | Place::Cursor(_) = self.selection.from {
             self.selection.from = Place::Start;
+        }
+        self.next_state = FileState::Next;
+        Ok(())
+    }
+
+    /// The file to begin with: that of a cursor or of a fixed end may have another name by now.
+    fn first(&self, opened: Option<First>, path: &Path) -> Result<Option<First>> {
+        let failed = |error| cannot_read(path, "readdir", error);
+        let cursor = match (&self.selection.from, self.end) {
+            (Place::Cursor(cursor), _) if *cursor != Cursor::NOWHERE => *cursor,
+            (Place::End, Some(Some(end))) => cursor::place_in(&end, end.length),
+            _ => return Ok(opened),
+        };
+        if let Some(First { storage, stat, .. }) = &opened {
+            let is_it = match self.selection.from {
+                Place::End => cursor.may_be_in(stat),
+                _ => range::place_of(&cursor, &**storage, stat).map_err(failed)?.is_some(),
+            };
+            if is_it {
+                return Ok(opened);
+            }
+        }
+        let at_path = opened.as_ref().map(|opened| &opened.stat);
+        let former = finding::find_former(&*self.disk, path, &cursor, at_path).map_err(failed)?;
+        let former =
+            former.map(|(storage, stat)| First { storage, stat, is_former: true, is_next: false });
+        Ok(former.or(opened))
+    }
+
+    fn wait_for_file(&mut self, path: &Path) -> Result<()> {
+        match &self.selection.from {
+            // All that comes to be there is new.
+            Place::End => {
+                self.selection.from = Place::Start;
+                self.end = None;
+            }
+            Place::EventId(_) => return Err(range::unknown_id(path)),
+            _ => {}
         }
         Ok(())
     }
@@ -226,27 +270,27 @@ impl Follower {
     fn bound(&mut self, storage: &dyn Storage, stat: &Stat, path: &Path) -> Result<Bound> {
         let failed = |error| cannot_read(path, "pread", error);
         if let Place::Cursor(cursor) = &self.selection.from {
-            self.last = Seen::of(cursor);
             if let Some(bound) = range::place_of(cursor, storage, stat).map_err(failed)? {
                 return Ok(bound);
             }
+            self.passed = Passed::of_cursor(cursor);
+            self.next_state = FileState::Unknown;
         }
-        if let Some(last) = self.last {
-            let found = last.find(storage, stat.length).map_err(failed)?;
-            self.state = match &found {
-                Some(_) => FileState::Rewritten,
-                None if self.has_begun => FileState::Next,
-                None => FileState::Unknown,
-            };
-            let goes_on = self.on_rewrite == OnRewrite::Continue;
-            return Ok(found.filter(|_| goes_on).unwrap_or(START));
+        for left in self.left.iter().rev().filter(|left| left.stat.is_same_file(stat)) {
+            if let Some(bound) = left.bound(storage, stat).map_err(failed)? {
+                self.state = FileState::Next;
+                return Ok(bound);
+            }
         }
+        if !self.passed.is_empty() {
+            return self.bound_behind_passed(storage, stat).map_err(failed);
+        }
+        self.state = self.next_state;
         match &self.selection.from {
             Place::Cursor(_) => Ok(START),
-            Place::End => Ok(Bound::At {
-                offset: end_of_records(storage, stat.length).map_err(failed)?,
-                counted: None,
-            }),
+            Place::End => {
+                Ok(Bound::At { offset: self.end_in(storage, stat).map_err(failed)?, counted: None })
+            }
             Place::Offset(offset) if *offset > stat.length => {
                 Ok(Bound::Gate(Gate::Offset(*offset)))
             }
@@ -254,11 +298,43 @@ impl Follower {
         }
     }
 
+    fn bound_behind_passed(&mut self, storage: &dyn Storage, stat: &Stat) -> io::Result<Bound> {
+        // A file that was renamed away and has a name may be followed by one that begins alike.
+        let is_wary = self.left.back().is_some_and(|left| left.has_name);
+        let Some(found) = self.passed.find(storage, stat.length, is_wary)? else {
+            self.state = self.next_state;
+            return Ok(START);
+        };
+        self.state = if found.is_same { FileState::Same } else { FileState::Rewritten };
+        if self.state == FileState::Rewritten && self.on_rewrite == OnRewrite::Restart {
+            return Ok(START);
+        }
+        Ok(Bound::At { offset: found.offset, counted: Some(found.counted) })
+    }
+
+    /// Where the records of the file ended when the end was fixed.
+    fn end_in(&self, storage: &dyn Storage, stat: &Stat) -> io::Result<u64> {
+        let length = match self.end {
+            None => stat.length,
+            Some(None) => return Ok(0),
+            Some(Some(end)) if end.is_same_file(stat) => end.length.min(stat.length),
+            // A file that took its place since may be a copy with more.
+            Some(Some(end)) if end.length <= stat.length => {
+                let before = crate::followed::bytes_before(storage, end.length, 1)?;
+                if before == b"\n" { end.length } else { stat.length }
+            }
+            Some(Some(_)) => stat.length,
+        };
+        end_of_records(storage, length)
+    }
+
     /// At the first look: the place before anything was read.
     fn start(&self, path: &Path) -> Result<Option<Cursor>> {
         match &self.file {
             _ if self.has_begun => Ok(None),
-            Some(file) => file.start().map_err(|error| cannot_read(path, "pread", error)),
+            Some(file) => {
+                file.cursor(&self.passed).map_err(|error| cannot_read(path, "pread", error))
+            }
             None => {
                 let begins_at_start = matches!(self.selection.from, Place::Start);
                 Ok(begins_at_start.then_some(Cursor::NOWHERE))
@@ -266,283 +342,186 @@ impl Follower {
         }
     }
 
+    /// Opens the file again, whose descriptor was given up. Nothing to do if nothing came to it.
+    fn open_again(&mut self, path: &Path) -> Result<()> {
+        let Some(file) = &mut self.file else { return Ok(()) };
+        let failed = |operation| move |error| cannot_read(path, operation, error);
+        let at_path = self.disk.stat(path).map_err(failed("stat"))?;
+        if at_path.is_some_and(|stat| stat.is_same_file(&file.stat)) {
+            if at_path.is_some_and(|stat| stat.length == file.read_to) {
+                return Ok(());
+            }
+            if let Some(storage) = self.disk.open_for_reading(path)? {
+                let stat = storage.stat().map_err(failed("fstat"))?;
+                if stat.is_same_file(&file.stat) {
+                    file.reopen(storage, stat);
+                    return Ok(());
+                }
+            }
+        }
+        let cursor = file.known_by(&self.passed);
+        let found = finding::find_former(&*self.disk, path, &cursor, at_path.as_ref())
+            .map_err(failed("readdir"))?;
+        match found {
+            Some((storage, stat)) => {
+                file.reopen(storage, stat);
+                file.is_former = true;
+            }
+            None => {
+                self.leave();
+                self.next_state = FileState::Unknown;
+            }
+        }
+        Ok(())
+    }
+
     /// What stands at the path. If that is a file not met before, it is opened.
     fn meet_next(&mut self, path: &Path) -> Result<Option<Stat>> {
         let failed = |operation| move |error| cannot_read(path, operation, error);
         let at_path = self.disk.stat(path).map_err(failed("stat"))?;
         let (Some(file), Some(stat)) = (&self.file, at_path) else { return Ok(at_path) };
-        if stat.is_same_file(&file.stat) {
-            self.next.clear();
+        let is_met = |stat: &Stat| {
+            let mut known = self.next.iter().map(|(_, next)| next).chain([&file.stat]);
+            known.any(|known| known.is_same_file(stat))
+        };
+        if is_met(&stat) {
             return Ok(at_path);
         }
-        let newest = self.next.back().map_or(file.stat, |(_, newest)| *newest);
-        if newest.is_same_file(&stat) || self.next.len() == MOST_NEXT {
+        self.check_numbers(file, path)?;
+        if self.next.len() == MAX_NEXT {
             return Ok(at_path);
         }
-        // What cannot be opened is told when its turn has come.
-        if let Ok(Some(storage)) = self.disk.open_for_reading(path) {
-            let stat = storage.stat().map_err(failed("fstat"))?;
-            if !stat.is_same_file(&file.stat) && !stat.is_same_file(&newest) {
-                self.next.push_back((storage, stat));
-            }
+        let Some(storage) = self.disk.open_for_reading(path)? else { return Ok(None) };
+        let stat = storage.stat().map_err(failed("fstat"))?;
+        if !is_met(&stat) {
+            self.next.push_back((storage, stat));
         }
-        Ok(at_path)
+        Ok(Some(stat))
     }
 
-    /// When the file is read: whether that is all for now. If another file came to the path, it is the next one's turn.
+    /// # Errors
+    /// `EUNSUPPORTED` where a file has not one number.
+    fn check_numbers(&self, file: &Followed, path: &Path) -> Result<()> {
+        let failed = |operation| move |error| cannot_read(path, operation, error);
+        let mut is_stable = match file.take_up() {
+            Some(storage) => storage.stat().map_err(failed("fstat"))?.is_same_file(&file.stat),
+            None => true,
+        };
+        let mut before = self.disk.stat(path).map_err(failed("stat"))?;
+        let mut is_path_stable = false;
+        for _ in 1..UNSTABLE_LOOKS {
+            let now = self.disk.stat(path).map_err(failed("stat"))?;
+            is_path_stable = match (before, now) {
+                (Some(before), Some(now)) => now.is_same_file(&before),
+                _ => true,
+            };
+            if is_path_stable {
+                break;
+            }
+            before = now;
+        }
+        is_stable &= is_path_stable;
+        if is_stable {
+            return Ok(());
+        }
+        let message = "the file system has no stable inode numbers";
+        Err(Error::new(Code::Unsupported, message).with_path(path))
+    }
+
+    /// When the file is read: whether that is all for now. If another file came to the path, it is the
+    /// next one's turn.
     fn is_all(&mut self, at_path: Option<Stat>, path: &Path) -> Result<bool> {
         let Some(file) = &mut self.file else {
-            return Ok(at_path.is_none());
+            return Ok(at_path.is_none() && self.next.is_empty());
         };
-        if at_path.is_some_and(|stat| stat.is_same_file(&file.stat)) {
-            file.replaced = None;
+        let Some(storage) = file.take_up() else { return Ok(true) };
+        let is_at_path = at_path.is_some_and(|stat| stat.is_same_file(&file.stat));
+        if is_at_path && self.next.is_empty() {
+            file.is_current();
             return Ok(true);
         }
-        let now = file.storage.stat().map_err(|error| cannot_read(path, "fstat", error))?;
-        if now.length != file.read_to {
-            return Ok(false);
-        }
-        // A file that was renamed away is read on as long as nothing stands in its place: its writers may still append to it.
-        let since = *file.replaced.get_or_insert_with(Instant::now);
         let is_alone = at_path.is_none() && self.next.is_empty();
-        if now.links > 0 && (is_alone || since.elapsed() < LINGER) {
+        let leaving = if is_at_path {
+            // It came back, and those that stood there meanwhile are to be read.
+            Leaving::Goes
+        } else {
+            let leaving = file.may_be_left(&*storage, is_alone);
+            leaving.map_err(|error| cannot_read(path, "fstat", error))?
+        };
+        match leaving {
+            Leaving::HasMore => return Ok(false),
+            Leaving::Stays => return Ok(true),
+            Leaving::StaysAlone if file.has_looked_behind => return Ok(true),
+            Leaving::StaysAlone | Leaving::Goes => {}
+        }
+        let found_more = !is_at_path && self.look_behind(&*storage, at_path, path)?;
+        if matches!(leaving, Leaving::StaysAlone) && !found_more {
             return Ok(true);
         }
+        self.leave();
+        Ok(is_alone && !found_more)
+    }
+
+    /// Looks for files that stood at the path between this one and the next one and were not met there.
+    fn look_behind(
+        &mut self,
+        storage: &dyn Storage,
+        at_path: Option<Stat>,
+        path: &Path,
+    ) -> Result<bool> {
+        let Some(file) = &mut self.file else { return Ok(false) };
+        file.has_looked_behind = true;
+        let next = self.next.front().map(|(_, stat)| *stat).or(at_path);
+        let left = &self.left;
+        let is_known = |stat: &Stat| {
+            self.next.iter().any(|(_, next)| next.is_same_file(stat))
+                || left.iter().any(|left| left.stat.is_same_file(stat))
+        };
+        let behind = (storage, &file.stat);
+        let found = finding::between(&*self.disk, path, behind, next.as_ref(), is_known);
+        let Between { files, is_doubtful } = match found {
+            Ok(between) => between,
+            // A folder that cannot be listed has no other names to find.
+            Err(_) => Between { files: Vec::new(), is_doubtful: true },
+        };
+        if is_doubtful && file.is_former {
+            self.next_state = FileState::Unknown;
+        }
+        let found_more = !files.is_empty();
+        for opened in files.into_iter().rev() {
+            self.next.push_front(opened);
+        }
+        Ok(found_more)
+    }
+
+    /// The file was read to its end.
+    fn leave(&mut self) {
+        let Some(file) = self.file.take() else { return };
         // Where to begin, if it was not met yet, is looked for in the next file.
-        if file.pick.from.is_none() {
+        if file.pick.from.is_some() && !file.is_counting_up() {
+            self.passed = Passed::default();
+        } else {
             self.selection.from = Place::Start;
         }
-        self.file = None;
-        Ok(is_alone)
-    }
-}
-
-const START: Bound = Bound::At { offset: 0, counted: Some(Counted { records: 0, lines: 0 }) };
-
-impl Followed {
-    fn new(
-        storage: Arc<dyn Storage>,
-        stat: Stat,
-        bound: Bound,
-        selection: &Selection,
-    ) -> io::Result<Followed> {
-        let mut file = Followed {
-            storage,
-            stat,
-            offset: 0,
-            is_in_line: false,
-            read_to: 0,
-            is_counted: false,
-            pick: Pick::new(selection, None, None),
-            seen: VecDeque::new(),
-            mark: Vec::new(),
-            replaced: None,
-        };
-        file.go_to(bound, selection)?;
-        Ok(file)
-    }
-
-    /// Goes to a place. If its numbers are wanted and not known, they are counted on the way there.
-    fn go_to(&mut self, bound: Bound, selection: &Selection) -> io::Result<()> {
-        let (offset, counted, gate) = match bound {
-            Bound::At { offset, counted: None } if selection.numbered && offset > 0 => {
-                (0, Some(Counted::default()), Some(Gate::Offset(offset)))
+        if let Some(left) = file.left(&self.passed) {
+            self.left.retain(|known| !known.stat.is_same_file(&left.stat));
+            if self.left.len() == MAX_LEFT {
+                self.left.pop_front();
             }
-            Bound::At { offset, counted } => (offset, counted, None),
-            Bound::Gate(gate) => (0, Some(Counted::default()), Some(gate)),
-        };
-        self.pick = Pick::new(selection, gate, None);
-        self.pick.passed = counted.unwrap_or_default();
-        self.is_counted = counted.is_some() && self.pick.counts();
-        self.offset = offset;
-        self.read_to = offset;
-        self.seen.retain(|seen| seen.offset < offset);
-        self.mark = self.bytes_before(offset, MARK as u64)?;
-        self.is_in_line = self.mark.last().is_some_and(|byte| *byte != b'\n');
-        Ok(())
-    }
-
-    fn bytes_before(&self, offset: u64, most: u64) -> io::Result<Vec<u8>> {
-        let length = offset.min(most);
-        let mut bytes = vec![0; usize::try_from(length).unwrap_or_default()];
-        read_exact_at(&*self.storage, &mut bytes, offset - length)?;
-        Ok(bytes)
-    }
-
-    /// Whether records and lines before the place are counted.
-    fn is_known(&self) -> bool {
-        self.is_counted && self.pick.from.is_none()
-    }
-
-    fn start(&self) -> io::Result<Option<Cursor>> {
-        let offset = match self.pick.from {
-            None => self.offset,
-            Some(Gate::Offset(offset)) if offset <= self.stat.length => offset,
-            Some(_) => return Ok(None),
-        };
-        let bytes = self.bytes_before(offset, PROOF)?;
-        Ok(Some(Cursor {
-            device: self.stat.device,
-            inode: self.stat.inode,
-            offset: offset - bytes.len() as u64,
-            length: bytes.len() as u64,
-            hash: cursor::hash(&bytes),
-            of: Of::Bytes,
-            counted: self.is_known().then_some(self.pick.passed),
-        }))
-    }
-
-    /// Reads what is new; whether nothing is left.
-    fn read(
-        &mut self,
-        slice: &mut Slice,
-        selection: &Selection,
-        last: Option<Seen>,
-    ) -> io::Result<bool> {
-        let length = self.storage.stat()?.length;
-        if length == self.read_to {
-            return Ok(true);
+            self.left.push_back(left);
         }
-        self.replaced = None;
-        if length < self.offset || self.bytes_before(self.offset, MARK as u64)? != self.mark {
-            let bound = self.find_place(length, last, &selection.from)?;
-            self.go_to(bound, selection)?;
-        }
-        let begin = self.offset;
-        let mut lines = Lines::new(begin, length);
-        while slice.weight() < SLICE && self.offset - begin < PASSED {
-            self.offset = match lines.next(&*self.storage)? {
-                Piece::Whole { offset, bytes } => {
-                    scan::complete_lines(bytes, |start, line| {
-                        self.pass(line, offset + start as u64, slice);
-                    });
-                    remember(&mut self.mark, bytes);
-                    offset + bytes.len() as u64
-                }
-                Piece::TooLong { offset, length } => {
-                    self.pick.meet_too_long(offset, length, slice);
-                    self.is_in_line = false;
-                    self.mark.clear();
-                    offset + length + 1
-                }
-                Piece::Tail { offset, bytes, .. } => {
-                    self.read_to = length;
-                    // A torn tail waits for the rest of its line.
-                    if self.is_in_line || !matches!(scan::judge_tail(bytes), Tail::Record(_)) {
-                        return Ok(true);
-                    }
-                    self.pass(bytes, offset, slice);
-                    remember(&mut self.mark, bytes);
-                    self.is_in_line = true;
-                    self.offset = offset + bytes.len() as u64;
-                    return Ok(true);
-                }
-            };
-            self.read_to = self.offset;
-            self.pick.open_at(self.offset);
-            if self.mark.is_empty() {
-                self.mark = self.bytes_before(self.offset, MARK as u64)?;
-            }
-        }
-        Ok(false)
-    }
-
-    /// Passes a line.
-    fn pass(&mut self, line: &[u8], offset: u64, slice: &mut Slice) {
-        if std::mem::take(&mut self.is_in_line) {
-            return;
-        }
-        let before = self.pick.passed.records;
-        self.pick.meet(line, offset, slice);
-        let is_blank = line.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\r'));
-        if is_blank || (self.pick.counts() && self.pick.passed.records == before) {
-            return;
-        }
-        if self.seen.len() == MOST_SEEN {
-            self.seen.pop_front();
-        }
-        let (length, hash) = (line.len() as u64, cursor::hash(line));
-        self.seen.push_back(Seen { offset, length, hash, passed: self.pick.passed });
-    }
-
-    /// The file became shorter, or has another text: where to go on in it.
-    fn find_place(&mut self, length: u64, last: Option<Seen>, from: &Place) -> io::Result<Bound> {
-        let gate = self.pick.from.take();
-        if gate.is_some() {
-            // None of these was given.
-            self.seen.clear();
-        }
-        if let (Some(gate), false) = (gate, matches!(from, Place::Start)) {
-            return Ok(Bound::Gate(gate));
-        }
-        for seen in self.seen.iter().rev() {
-            if let Some(offset) = seen.end_in(&*self.storage, length)? {
-                let counted = self.is_counted.then_some(seen.passed);
-                return Ok(Bound::At { offset, counted });
-            }
-        }
-        let found = last.map(|last| last.find(&*self.storage, length)).transpose()?;
-        Ok(found.flatten().unwrap_or(START))
-    }
-}
-
-impl Seen {
-    /// The record that a cursor stands behind.
-    fn of(cursor: &Cursor) -> Option<Seen> {
-        let Cursor { offset, length, hash, of, counted, .. } = *cursor;
-        let passed = counted.unwrap_or_default();
-        (of == Of::RecordBefore).then_some(Seen { offset, length, hash, passed })
-    }
-
-    /// Where the next line begins, if the record stands where it stood.
-    fn end_in(&self, storage: &dyn Storage, length: u64) -> io::Result<Option<u64>> {
-        let cursor = Cursor {
-            offset: self.offset,
-            length: self.length,
-            hash: self.hash,
-            of: Of::RecordBefore,
-            ..Cursor::NOWHERE
-        };
-        let stat = Stat { device: 0, inode: 0, length, links: 1, born: None };
-        Ok(match range::place_of(&cursor, storage, &stat)? {
-            Some(Bound::At { offset, .. }) => Some(offset),
-            _ => None,
-        })
-    }
-
-    /// Behind the record, where it stood or where it is met first.
-    fn find(&self, storage: &dyn Storage, length: u64) -> io::Result<Option<Bound>> {
-        let at = |offset| Some(Bound::At { offset, counted: None });
-        if let Some(offset) = self.end_in(storage, length)? {
-            return Ok(at(offset));
-        }
-        let is_it =
-            |line: &[u8]| line.len() as u64 == self.length && cursor::hash(line) == self.hash;
-        let mut lines = Lines::new(0, length);
-        loop {
-            match lines.next(storage)? {
-                Piece::Whole { offset, bytes } => {
-                    let mut found = None;
-                    scan::complete_lines(bytes, |start, line| {
-                        if found.is_none() && is_it(line) {
-                            found = Some(offset + (start + line.len() + 1) as u64);
-                        }
-                    });
-                    if let Some(offset) = found {
-                        return Ok(at(offset));
-                    }
-                }
-                Piece::TooLong { .. } => {}
-                Piece::Tail { offset, bytes, .. } => {
-                    return Ok(at(offset + bytes.len() as u64).filter(|_| is_it(bytes)));
-                }
-            }
-        }
+        self.passed.leave();
     }
 }
 
 fn is_by_cut(error: &Error) -> bool {
     error.cause().is_some_and(|cause| is_cut(&cause.error))
+}
+
+/// Whether what keeps a path from being looked at may pass: a rotation makes the new file before it
+/// may be read.
+fn is_momentary(error: &Error) -> bool {
+    matches!(error.code(), Code::Io | Code::Validation) && !is_by_cut(error)
 }
 
 /// Where the records of a file end: a torn tail may become one.
@@ -552,11 +531,4 @@ fn end_of_records(storage: &dyn Storage, length: u64) -> io::Result<u64> {
     };
     let is_record = matches!(tail.bytes.as_deref().map(scan::judge_tail), Some(Tail::Record(_)));
     Ok(if is_record { length } else { tail.offset })
-}
-
-/// Keeps the last bytes of what was passed.
-fn remember(mark: &mut Vec<u8>, bytes: &[u8]) {
-    let from = bytes.len().saturating_sub(MARK);
-    mark.extend_from_slice(bytes.get(from..).unwrap_or_default());
-    mark.drain(..mark.len().saturating_sub(MARK));
 }

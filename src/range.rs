@@ -155,13 +155,12 @@ pub(crate) fn place_of(
     storage: &dyn Storage,
     stat: &Stat,
 ) -> io::Result<Option<Bound>> {
-    let Cursor { device, inode, offset, length, hash, of, counted } = *cursor;
+    let Cursor { offset, length, hash, of, counted, .. } = *cursor;
     if *cursor == Cursor::NOWHERE {
         return Ok(Some(Bound::At { offset: 0, counted }));
     }
-    let is_file = (device, inode) == (stat.device, stat.inode);
     let end = offset.saturating_add(length);
-    if !is_file || end > stat.length || length > MAX_LINE as u64 {
+    if !cursor.may_be_in(stat) || end > stat.length || length > MAX_LINE as u64 {
         return Ok(None);
     }
     let mut bytes = vec![0; usize::try_from(length).unwrap_or_default()];

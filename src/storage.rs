@@ -7,10 +7,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::{Error, Result, Written};
+use crate::folder;
 use crate::lock::{self, Lock};
 use crate::platform;
 use crate::syncs::Syncs;
 
+pub use crate::folder::Former;
 pub use crate::platform::Stat;
 
 /// One open log file.
@@ -57,6 +59,19 @@ pub trait Disk: Send + Sync {
     fn open_for_reading(&self, path: &Path) -> Result<Option<Arc<dyn Storage>>>;
     /// What the path names now; `None` for nothing.
     fn stat(&self, path: &Path) -> io::Result<Option<Stat>>;
+    /// Files beside the log at `path` that may be the log of before, by their names; nothing where the
+    /// folder has too many entries. `inode` is that of the file at the path.
+    fn formers(&self, _path: &Path, _inode: Option<u64>) -> io::Result<Option<Vec<Former>>> {
+        Ok(Some(Vec::new()))
+    }
+    /// What such a file is; a symlink is a file of its own.
+    fn stat_former(&self, _former: &Former) -> io::Result<Option<Stat>> {
+        Ok(None)
+    }
+    /// Opens such a file for reading; nothing if it is no regular file of the log's owner.
+    fn open_former(&self, _path: &Path, _former: &Former) -> io::Result<Option<Arc<dyn Storage>>> {
+        Ok(None)
+    }
     /// Makes the directory entry of the file durable. `storage` is the open file.
     fn sync_directory(&self, path: &Path) -> io::Result<()>;
     /// Whether a second descriptor is kept out while `path` is locked through another.
@@ -180,6 +195,19 @@ impl Disk for FileDisk {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    fn formers(&self, path: &Path, inode: Option<u64>) -> io::Result<Option<Vec<Former>>> {
+        folder::formers(path, inode)
+    }
+
+    fn stat_former(&self, former: &Former) -> io::Result<Option<Stat>> {
+        folder::stat_former(former)
+    }
+
+    fn open_former(&self, path: &Path, former: &Former) -> io::Result<Option<Arc<dyn Storage>>> {
+        let Some(file) = folder::open_former(path, former)? else { return Ok(None) };
+        Ok(Some(Arc::new(FileStorage::of_log(file, path)?)))
     }
 
     fn sync_directory(&self, path: &Path) -> io::Result<()> {

@@ -5,7 +5,7 @@ use std::io;
 use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt, fchown};
+use std::os::unix::fs::{DirEntryExt, FileExt, FileTypeExt, MetadataExt, OpenOptionsExt, fchown};
 use std::path::Path;
 use std::time::UNIX_EPOCH;
 
@@ -85,6 +85,16 @@ fn stat_of(metadata: &Metadata) -> Stat {
 fn birth_of(metadata: &Metadata) -> Option<u64> {
     let since_epoch = metadata.created().ok()?.duration_since(UNIX_EPOCH).ok()?;
     u64::try_from(since_epoch.as_nanos()).ok().filter(|nanoseconds| *nanoseconds > 0)
+}
+
+/// The inode number that a listing of a folder has.
+pub(crate) fn inode_of_entry(entry: &fs::DirEntry) -> Option<u64> {
+    Some(entry.ino())
+}
+
+/// Whether both have one owner.
+pub(crate) fn is_same_owner(one: &Metadata, other: &Metadata) -> bool {
+    one.uid() == other.uid()
 }
 
 /// What a file is that is no regular one.

@@ -75,6 +75,7 @@ fn only_one_module_knows_each_of_the_outer_worlds() {
                 "unix",
                 "windows",
                 "platform",
+                "folder",
                 "lock",
                 "storage",
                 "part",

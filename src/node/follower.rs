@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, TryLockError, Weak};
 use std::time::{Duration, Instant};
 
 use napi_derive::napi;
@@ -16,6 +16,9 @@ use crate::ChroniclePath;
 use crate::error::{Code, Error, Result};
 use crate::follow::Follower as CoreFollower;
 use crate::pool::{self, locked};
+
+/// The time between two looks at the path while the caller is busy with what it was given.
+const GLANCE: Duration = Duration::from_millis(200);
 
 /// One log that is followed.
 #[napi]
@@ -31,11 +34,13 @@ struct Opened {
     waiting: Mutex<Option<Arc<Slot>>>,
     /// Something changed since the last look began.
     is_nudged: AtomicBool,
+    /// When the path was looked at last; nothing before the first look.
+    looked: Mutex<Option<Instant>>,
 }
 
 #[napi]
 impl Follower {
-    /// Opens nothing yet.
+    /// Opens nothing yet. Where it begins at the end, one look at the path fixes that.
     #[napi(constructor, catch_unwind)]
     pub fn new(
         port: &Port,
@@ -44,11 +49,17 @@ impl Follower {
         memory: Option<&Memory>,
     ) -> Follower {
         let open = || {
-            let (path, selection, _) = Read::order(&path, options.as_deref())?;
+            let (path, selection, selected) = Read::order(&path, options.as_deref())?;
             let follower = CoreFollower::new(disk_of(memory), selection);
-            let follower = Mutex::new(Some(follower));
-            let waiting = Mutex::default();
-            Ok(Arc::new(Opened { path, follower, waiting, is_nudged: AtomicBool::new(false) }))
+            let mut follower = follower.on_rewrite(selected.on_rewrite);
+            follower.fix_end(&path);
+            Ok(Arc::new(Opened {
+                path,
+                follower: Mutex::new(Some(follower)),
+                waiting: Mutex::default(),
+                is_nudged: AtomicBool::new(false),
+                looked: Mutex::default(),
+            }))
         };
         Follower { desk: port.desk.clone(), opened: open() }
     }
@@ -85,30 +96,73 @@ impl Follower {
 
     /// Closes the descriptor, then settles.
     #[napi(catch_unwind)]
-    pub fn close(&self, id: u32) {
-        let slot = self.desk.borrow_mut().cancellable(id);
+    pub fn close(&self, id: Option<u32>) {
         let opened = self.opened.as_ref().ok().cloned();
-        start(&slot, move || {
+        let close = move || {
             if let Some(opened) = opened {
                 *locked(&opened.follower) = None;
             }
-            Ok((outcome::ok(&()), None))
-        });
+        };
+        match id {
+            Some(id) => {
+                let slot = self.desk.borrow_mut().cancellable(id);
+                start(&slot, move || {
+                    close();
+                    Ok((outcome::ok(&()), None))
+                });
+            }
+            // Without a thread the descriptor is closed when all this is collected.
+            None => drop(pool::run(Box::new(close))),
+        }
     }
 }
 
 impl Opened {
     /// Serves the request that waits; there is none when another job was faster.
-    fn look(&self) {
+    fn look(self: &Arc<Self>) {
         let Some(slot) = locked(&self.waiting).take() else { return };
         serve(&slot, || {
             // Before the look: what changes meanwhile may not be seen by it.
             self.is_nudged.store(false, Ordering::Relaxed);
+            if locked(&self.looked).replace(Instant::now()).is_none() {
+                Opened::glance_at(Instant::now() + GLANCE, Arc::downgrade(self));
+            }
             let look = match &mut *locked(&self.follower) {
                 Some(follower) => follower.look(&self.path)?,
                 None => return Err(Error::new(Code::Closed, "it was closed")),
             };
             Ok((outcome::look(&look), Some(outcome::text(look.slice))))
         });
+    }
+
+    /// Looks at the path while no look is asked for, until the follow is closed or dropped.
+    fn glance_at(at: Instant, opened: Weak<Opened>) {
+        let glance = move || {
+            let Some(this) = opened.upgrade() else { return };
+            if let Some(at) = this.glance() {
+                Opened::glance_at(at, opened);
+            }
+        };
+        // Without a thread only the looks see what stands at the path.
+        drop(pool::run_at(at, Box::new(glance)));
+    }
+
+    /// When to look again; nothing if the follow is over.
+    fn glance(&self) -> Option<Instant> {
+        let now = Instant::now();
+        let due = locked(&self.looked).map_or(now, |looked| looked + GLANCE);
+        let mut follower = match self.follower.try_lock() {
+            Ok(follower) => follower,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            // A look is under way.
+            Err(TryLockError::WouldBlock) => return Some(now + GLANCE),
+        };
+        let follower = follower.as_mut()?;
+        if due > now {
+            return Some(due);
+        }
+        follower.glance(&self.path);
+        *locked(&self.looked) = Some(now);
+        Some(now + GLANCE)
     }
 }

@@ -8,6 +8,7 @@ use crate::cursor::{Cursor, Step};
 use crate::error::{Error, Result};
 use crate::event::{Id, Rules};
 use crate::filter::{Filter, Wanted};
+use crate::follow::OnRewrite;
 use crate::held::LockMode;
 use crate::instant::Instant;
 use crate::path::ChroniclePath;
@@ -56,6 +57,7 @@ pub(super) struct Read {
     skip: Option<u64>,
     limit: Option<u64>,
     count: bool,
+    on_rewrite: OnRewrite,
 }
 
 /// What of it the binding needs while reading.
@@ -68,6 +70,8 @@ pub(super) struct Selected {
     pub(super) tail: Option<u32>,
     /// Bad lines are told with their line numbers, for which those before have to be counted.
     pub(super) lines: bool,
+    /// Where a follow goes on in a file that was rewritten.
+    pub(super) on_rewrite: OnRewrite,
 }
 
 #[derive(Deserialize)]
@@ -108,6 +112,7 @@ pub(super) struct Met {
     /// Decimal: they do not fit the numbers of JavaScript.
     device: String,
     inode: String,
+    born: Option<String>,
     counted: bool,
     reverse: bool,
     place: [u64; 4],
@@ -193,7 +198,7 @@ impl Read {
     }
 
     fn into_core(self) -> Result<(Selection, Selected)> {
-        let Read { positions, places, tail, lines, reverse, .. } = self;
+        let Read { positions, places, tail, lines, reverse, on_rewrite, .. } = self;
         let selection = Selection {
             from: self.from.map(|at| at.into_core("from")).transpose()?.unwrap_or_default(),
             to: self.to.map(|at| at.into_core("to")).transpose()?,
@@ -205,7 +210,7 @@ impl Read {
             all_bad_lines: lines,
             count_only: self.count,
         };
-        Ok((selection, Selected { positions, places, tail, lines }))
+        Ok((selection, Selected { positions, places, tail, lines, on_rewrite }))
     }
 }
 
@@ -266,7 +271,7 @@ impl Met {
             inode: number_of(self.inode),
             length: 0,
             links: 1,
-            born: None,
+            born: self.born.map(number_of),
         };
         let place = RecordPlace { seq, line: number, offset, length };
         let step = Step { reverse: self.reverse, is_counted: self.counted };

@@ -9,7 +9,7 @@ use super::listing::{self, Entries};
 use super::port::CANCELLED;
 use crate::analyze::{Analysis, BrokenLink, Largest, Text, TimeRange};
 use crate::error::{Cause, Error, Written};
-use crate::follow::Look;
+use crate::follow::{FileState, Look};
 use crate::json::escape_into;
 use crate::plan::RemovedLine;
 use crate::platform;
@@ -120,13 +120,20 @@ pub(super) struct File {
     /// Decimal: they do not fit the numbers of JavaScript.
     device: String,
     inode: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    born: Option<String>,
     /// Whether places have the numbers of the file.
     counted: bool,
 }
 
 impl File {
     pub(super) fn new(stat: &Stat, counted: bool) -> File {
-        File { device: stat.device.to_string(), inode: stat.inode.to_string(), counted }
+        File {
+            device: stat.device.to_string(),
+            inode: stat.inode.to_string(),
+            born: stat.born.map(|born| born.to_string()),
+            counted,
+        }
     }
 }
 
@@ -153,6 +160,12 @@ struct SlicePart {
     start: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     idle: Option<bool>,
+    /// What the file is to the one before, if it is not the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<&'static str>,
+    /// What keeps the path from being looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trouble: Option<String>,
 }
 
 impl SlicePart {
@@ -172,6 +185,8 @@ impl SlicePart {
             file,
             start: None,
             idle: None,
+            state: None,
+            trouble: None,
         }
     }
 }
@@ -187,6 +202,8 @@ pub(super) fn look(look: &Look) -> String {
     ok(&SlicePart {
         start: look.start.map(|start| start.to_string()),
         idle: Some(look.is_idle),
+        state: (look.file != FileState::Same).then(|| look.file.as_str()),
+        trouble: look.trouble.as_ref().map(ToString::to_string),
         ..SlicePart::new(&look.slice, true, file)
     })
 }
