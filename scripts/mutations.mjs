@@ -655,7 +655,7 @@ const bounds = [
     name: 'deadlines have a thread of their own',
     file: 'src/pool.rs',
     find: 'CLOCK.get_or_init(Clock::default).add(at, job)',
-    replace: 'run_at(at, job)',
+    replace: 'run_at(at, job).map(|()| Alarm((at, 0)))',
     tests: ['tests/lock_wait.rs::deadlines_are_kept'],
   },
   {
@@ -682,9 +682,31 @@ const bounds = [
   {
     name: 'what is settled is pending no more',
     file: 'src/pending.rs',
-    find: 'self.requests.fetch_sub(1, Ordering::SeqCst) == 1',
-    replace: 'self.requests.load(Ordering::SeqCst) == 1',
+    find: 'self.of(parity).fetch_sub(1, Ordering::SeqCst) == 1',
+    replace: 'self.of(parity).load(Ordering::SeqCst) == 1',
     tests: ['tests/lock_wait.rs::a_flush_waits'],
+  },
+  {
+    name: 'a flush waits for what was pending at its call only',
+    file: 'src/pending.rs',
+    find: 'self.generation.store(generation + 1, Ordering::SeqCst);',
+    replace: '',
+    tests: ['src/pending.rs::a_thread_waits_for_what_is_pending_now'],
+  },
+  {
+    name: 'a late caller gets no more time than it waited',
+    file: 'src/writer.rs',
+    find: 'request.extend(took.min(request.waited()));',
+    replace:
+      'if MUTATED { request.extend(took) } else { request.extend(took.min(request.waited())) }',
+    tests: ['tests/lock_wait.rs::a_caller_that_came_late'],
+  },
+  {
+    name: 'an alarm that is dropped is taken back',
+    file: 'src/pool.rs',
+    find: 'let job = locked(&clock.state).alarms.remove(&self.0);',
+    replace: 'let job = if MUTATED { None } else { locked(&clock.state).alarms.remove(&self.0) };',
+    tests: ['src/pool.rs::an_alarm_that_is_dropped'],
   },
 ];
 

@@ -412,6 +412,7 @@ pub(crate) fn no_buffers() -> io::Error {
 }
 
 /// The error of a result that is too large for JavaScript.
+#[cfg_attr(not(feature = "node"), allow(dead_code, reason = "only the binding has such results"))]
 pub(crate) fn too_large() -> io::Error {
     rustix::io::Errno::OVERFLOW.into()
 }

@@ -261,6 +261,7 @@ pub(crate) fn no_buffers() -> io::Error {
 }
 
 /// The error of a result that is too large for JavaScript.
+#[cfg_attr(not(feature = "node"), allow(dead_code, reason = "only the binding has such results"))]
 pub(crate) fn too_large() -> io::Error {
     io::Error::from_raw_os_error(ERROR_ARITHMETIC_OVERFLOW)
 }

@@ -118,6 +118,29 @@ fn a_long_scan_before_the_first_append_is_not_taken_for_a_lock_that_is_held() {
 }
 
 #[test]
+fn a_caller_that_came_late_to_a_scan_gets_no_more_time_than_it_waited() {
+    let _alone = alone();
+    let mut log = vec![b' '; 5 << 20];
+    log.push(b'\n');
+    let machine = Machine::holding(&log);
+    let process = machine.start();
+    let scan = machine.hold(When::next(Kind::Read));
+    let first = process.submit(&event(1));
+    scan.arrived();
+    // The scan takes long before the second caller comes.
+    std::thread::sleep(Duration::from_millis(1000));
+    let late = process.submit_to(PATH, &[&event(2)], within(400));
+    let lock = machine.stranger_locks(PATH);
+    let begun = Instant::now();
+    scan.release(Verdict::Go);
+    let error = settle(late).unwrap_err();
+    assert_eq!(error.code(), Code::LockTimeout);
+    assert!(begun.elapsed() < Duration::from_millis(1000), "{:?}", begun.elapsed());
+    drop(lock);
+    settle(first).unwrap();
+}
+
+#[test]
 fn each_caller_has_its_own_deadline() {
     let _alone = alone();
     let machine = Machine::holding(b"");

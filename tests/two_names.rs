@@ -12,20 +12,18 @@
 mod common;
 
 use common::{
-    EIO, Kind, Machine, PATH, Verdict, When, alone, count_of, event, named, options, settle,
+    EIO, Kind, Machine, OTHER_NAME, PATH, Verdict, When, alone, count_of, event, named, options,
+    settle,
 };
 use sage_chronicle::Written;
 use std::sync::Arc;
 
-const OTHER: &str = "/machine/other-name.sage";
-
 /// Both names are known to the session, each with a record that is proved.
 fn session() -> (Arc<Machine>, common::Process) {
     let machine = Machine::holding(b"");
-    machine.link(PATH, OTHER);
     let session = machine.start_session();
     settle(session.submit_to(PATH, &[&event(1)], options())).unwrap();
-    settle(session.submit_to(OTHER, &[&event(2)], options())).unwrap();
+    settle(session.submit_to(OTHER_NAME, &[&event(2)], options())).unwrap();
     (machine, session)
 }
 
@@ -37,7 +35,7 @@ fn a_sync_that_fails_for_one_name_rejects_what_the_other_name_waits_for() {
     let by_one = session.submit_to(PATH, &[&event(3)], options());
     sync.arrived();
     let before = machine.count(Kind::Unlock);
-    let by_other = session.submit_to(OTHER, &[&event(4)], options());
+    let by_other = session.submit_to(OTHER_NAME, &[&event(4)], options());
     machine.wait_until(|log| log.iter().filter(|seen| seen.kind == Kind::Unlock).count() > before);
     sync.release(Verdict::Fail(EIO));
     for pending in [by_one, by_other] {
@@ -56,9 +54,9 @@ fn after_a_failed_sync_neither_name_acknowledges_what_a_power_cut_takes() {
         settle(session.submit_to(PATH, &[&lost], options())).unwrap_err();
         // The other name has not seen the failure; the file is suspect for it all the same.
         let (again, new) = (named("lost", &text), named("new", &text));
-        settle(session.submit_to(OTHER, &[&again], options())).unwrap();
+        settle(session.submit_to(OTHER_NAME, &[&again], options())).unwrap();
         settle(session.submit_to(PATH, &[&new], options())).unwrap();
-        settle(session.submit_to(OTHER, &[&event(5)], options())).unwrap();
+        settle(session.submit_to(OTHER_NAME, &[&event(5)], options())).unwrap();
         let found = machine.after_power_cut().content(PATH);
         for event in [&event(1), &event(2), &again, &new, &event(5)] {
             assert_eq!(count_of(&found, event), 1, "{}", found.escape_ascii());
@@ -75,7 +73,7 @@ fn two_names_have_one_sync_at_a_time() {
     let by_one = session.submit_to(PATH, &[&event(3)], options());
     sync.arrived();
     let next = machine.hold(When::next(Kind::Sync));
-    let by_other = session.submit_to(OTHER, &[&event(4)], options());
+    let by_other = session.submit_to(OTHER_NAME, &[&event(4)], options());
     assert!(!next.is_reached_within(std::time::Duration::from_millis(200)));
     sync.release(Verdict::Go);
     next.arrived();

@@ -13,20 +13,30 @@ mod common;
 use std::sync::Arc;
 
 use common::{
-    EIO, ENOSPC, Kind, Machine, PATH, Process, Verdict, When, count_of, event, options, os,
+    EIO, ENOSPC, Kind, Machine, OTHER_NAME, PATH, Process, Verdict, When, count_of, event, options,
+    os,
 };
 use sage_chronicle::request::Completion;
-use sage_chronicle::{AppendOptions, ChroniclePath, Outcome};
+use sage_chronicle::{AppendOptions, ChroniclePath, Outcome, Rules};
 use shuttle::sync::mpsc::{Receiver, channel};
 use shuttle::thread;
 
 const SCHEDULES: usize = 1000;
 
 fn submit(process: &Process, n: usize, options: AppendOptions) -> Receiver<Outcome> {
+    submit_to(process, PATH, event(n), options)
+}
+
+fn submit_to(
+    process: &Process,
+    path: &str,
+    event: String,
+    options: AppendOptions,
+) -> Receiver<Outcome> {
     let (sender, outcome) = channel();
     let completion = Completion::once(move |outcome| sender.send(outcome).unwrap());
-    let path = ChroniclePath::parse(PATH).unwrap();
-    process.registry.submit(&path, vec![event(n).into_bytes()], true, options, completion);
+    let path = ChroniclePath::parse(path).unwrap();
+    process.registry.submit(&path, vec![event.into_bytes()], true, options, completion);
     outcome
 }
 
@@ -87,6 +97,68 @@ fn scenario(fault: Option<(Kind, usize, Verdict)>) {
     let after_cut = machine.after_power_cut().content(PATH);
     for n in 0..6 {
         assert_eq!(count_of(&after_cut, &event(n)), 1, "{n}");
+    }
+}
+
+/// Callers of a lock session append by two names of one file, some of them events without a name, while something goes wrong.
+fn two_names(fault: Option<(Kind, usize, Verdict)>) {
+    let machine = Machine::new();
+    let session = Arc::new(machine.start_session());
+    assert!(append(&session, 0, options()));
+    if let Some((kind, skip, verdict)) = fault {
+        machine.inject(When::next(kind).after(skip), verdict);
+    }
+    let callers: Vec<_> = [(1, PATH), (2, OTHER_NAME), (3, PATH), (4, OTHER_NAME)]
+        .map(|(n, path)| {
+            let session = session.clone();
+            thread::spawn(move || {
+                let rules = Rules { compute_id: n < 3, ..Rules::default() };
+                let options = AppendOptions { rules, ..options() };
+                let event = if n < 3 { event(n) } else { nameless(n) };
+                let sent = submit_to(&session, path, event, options).recv().unwrap();
+                (n, matches!(sent, Outcome::Done(..)))
+            })
+        })
+        .into();
+    let ended: Vec<(usize, bool)> =
+        callers.into_iter().map(|caller| caller.join().unwrap()).collect();
+    let after_cut = machine.after_power_cut().content(PATH);
+    for (n, acknowledged) in ended.iter().filter(|(_, acknowledged)| *acknowledged) {
+        let count = if *n < 3 {
+            count_of(&after_cut, &event(*n))
+        } else {
+            String::from_utf8_lossy(&after_cut).matches(&nameless(*n)).count()
+        };
+        assert_eq!(count, usize::from(*acknowledged), "{n} is not durable, or is there twice");
+    }
+    assert!(fault.is_some() || ended.iter().all(|(_, acknowledged)| *acknowledged));
+    machine.heal();
+    for (n, path) in [(1, OTHER_NAME), (2, PATH), (5, OTHER_NAME)] {
+        let again = || submit_to(&session, path, event(n), options()).recv().unwrap();
+        assert!((0..4).any(|_| matches!(again(), Outcome::Done(..))), "{n} is never accepted");
+        let after_cut = machine.after_power_cut().content(PATH);
+        assert_eq!(count_of(&after_cut, &event(n)), 1, "{n}");
+    }
+}
+
+fn nameless(n: usize) -> String {
+    format!(r#"{{"type":"TICK","timestamp":"t","actor":{{"agent":"a","id":"b"}},"n":{n}}}"#)
+}
+
+#[test]
+fn two_names_of_a_file_share_its_failures_in_every_schedule() {
+    shuttle::check_random(|| two_names(None), SCHEDULES / 5);
+    let faults = [
+        (Kind::Sync, Verdict::Fail(EIO)),
+        (Kind::Append, Verdict::Fail(ENOSPC)),
+        (Kind::DropCached, Verdict::Fail(EIO)),
+        (Kind::Stat, Verdict::Fail(EIO)),
+    ];
+    for (kind, verdict) in faults {
+        for skip in 0..3 {
+            let fault = Some((kind, skip, verdict));
+            shuttle::check_random(move || two_names(fault), SCHEDULES / 5);
+        }
     }
 }
 

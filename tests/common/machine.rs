@@ -17,6 +17,8 @@ use super::process::{HANG, Process};
 
 /// The log of most tests.
 pub const PATH: &str = "/machine/log.sage";
+/// Another name of it, which lock sessions have: a symlink.
+pub const OTHER_NAME: &str = "/machine/other-name.sage";
 const DEVICE: u64 = 7;
 /// The process that the machine names as holder of a foreign lock.
 const STRANGER: u32 = 4242;
@@ -212,14 +214,6 @@ impl Machine {
         state.durable_names = state.names.clone();
     }
 
-    /// Gives the file at `path` another name.
-    pub fn link(&self, path: &str, name: &str) {
-        let mut state = self.state();
-        let number = state.names[Path::new(path)];
-        state.names.insert(name.into(), number);
-        state.durable_names = state.names.clone();
-    }
-
     pub fn unlink(&self, path: &str) {
         let mut state = self.state();
         state.names.remove(Path::new(path)).unwrap();
@@ -243,6 +237,11 @@ impl Machine {
         let state = self.state();
         let number = state.names[Path::new(path)];
         state.inodes[&number].image.cached.clone()
+    }
+
+    /// Whether there is a file at `path`.
+    pub fn has(&self, path: &str) -> bool {
+        self.state().names.contains_key(Path::new(path))
     }
 
     /// The same, empty if nothing was made at `path`.
@@ -350,6 +349,12 @@ impl State {
 }
 
 impl View {
+    /// Where the symlinks of `path` end.
+    fn real<'a>(&self, path: &'a Path) -> &'a Path {
+        let is_link = self.session.is_some() && path == Path::new(OTHER_NAME);
+        if is_link { Path::new(PATH) } else { path }
+    }
+
     fn call<T>(
         &self,
         kind: Kind,
@@ -366,6 +371,7 @@ impl View {
 
 impl Disk for View {
     fn open(&self, path: &Path) -> Result<Arc<dyn Storage>> {
+        let path = self.real(path);
         let opened = self.call(Kind::Open, |state, _| {
             let number = match state.names.get(path) {
                 Some(number) => *number,
@@ -415,6 +421,7 @@ impl Disk for View {
     }
 
     fn stat(&self, path: &Path) -> io::Result<Option<Stat>> {
+        let path = self.real(path);
         self.call(Kind::Lookup, |state, _| {
             Ok(state.names.get(path).map(|number| state.stat(*number)))
         })
@@ -428,6 +435,7 @@ impl Disk for View {
     }
 
     fn honours_lock(&self, path: &Path) -> io::Result<bool> {
+        let path = self.real(path);
         self.call(Kind::ProbeLock, |state, verdict| {
             let locked = state.names.get(path).map(|number| &state.inodes[number]);
             Ok(verdict != Verdict::Refuse && locked.is_some_and(|inode| inode.locked_by.is_some()))

@@ -18,7 +18,7 @@ mod process;
 
 pub use fault::{EIO, ENOSPC, Gate, Kind, Operation, Verdict, When};
 pub use image::{Image, write_back};
-pub use machine::{Crash, Machine, PATH};
+pub use machine::{Crash, Machine, OTHER_NAME, PATH};
 pub use process::{
     HANG, Pending, Process, alone, count_of, event, is_settled_by, line_of, log_path, named,
     options, os, seqs, settle, within, written,
