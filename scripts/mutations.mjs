@@ -42,6 +42,20 @@ const storage = [
     tests: ['__test__/limits.spec.ts::inherits no descriptor'],
   },
   {
+    name: 'no right to create a file that is there',
+    file: 'src/platform.rs',
+    find: 'match options().open(path) {',
+    replace: 'match options().create(MUTATED).open(path) {',
+    tests: ['__test__/opens.spec.ts::no file that is there'],
+  },
+  {
+    name: 'the lock is tried by a descriptor that may write',
+    file: 'src/storage.rs',
+    find: 'FileStorage::of_log(platform::appending().open(path)?, path)?',
+    replace: 'FileStorage::of_log(platform::reading().open(path)?, path)?',
+    tests: ['__test__/opens.spec.ts::an exclusive lock'],
+  },
+  {
     name: 'a link in the place of the lock file',
     file: 'src/storage.rs',
     find: 'platform::lock_file(Some(&log))',
@@ -79,7 +93,7 @@ const storage = [
   {
     name: 'pages are dropped',
     file: 'src/unix.rs',
-    find: 'fadvise(file, start, length, Advice::DontNeed)?;',
+    find: 'retry_on_intr(|| fadvise(file, start, length, Advice::DontNeed))?;',
     replace: '',
     tests: ['src/unix.rs'],
   },

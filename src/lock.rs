@@ -108,14 +108,18 @@ impl Beside {
         if held.is_some() {
             return Ok(true);
         }
-        let make = platform::lock_file(None).write(true).create(true).open(&self.path);
-        let file = match make {
+        let writing = || {
+            let mut options = platform::lock_file(None);
+            options.write(true);
+            options
+        };
+        let file = match platform::open_or_create(&self.path, writing) {
             Err(error) if platform::is_in_use(&error) => return Ok(false),
             // One that somebody else made can be locked without the right to write it.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 platform::lock_file(None).open(&self.path).map_err(|_| error)?
             }
-            other => other?,
+            other => other?.0,
         };
         if !try_exclusive(&file)? {
             return Ok(false);

@@ -8,8 +8,9 @@ pub(crate) use crate::unix::*;
 #[cfg(windows)]
 pub(crate) use crate::windows::*;
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io;
+use std::path::Path;
 
 /// Which file a descriptor or a path is, and how it stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,17 +40,48 @@ impl Stat {
     }
 }
 
+/// Times a file that is gone when it is opened, and there when it is made, is looked for.
+const MAX_OPEN_ATTEMPTS: usize = 10;
+
+/// Opens the file at `path`, or makes it; says whether it was made. The right to create is asked for only where nothing is: in a
+/// sticky folder Linux refuses it for the file of another owner (`fs.protected_regular`), which may be opened all the same.
+pub(crate) fn open_or_create(
+    path: &Path,
+    options: impl Fn() -> OpenOptions,
+) -> io::Result<(File, bool)> {
+    for _ in 0..MAX_OPEN_ATTEMPTS {
+        match options().open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            opened => return opened.map(|file| (file, false)),
+        }
+        match options().create_new(true).open(path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            made => return made.map(|file| (file, true)),
+        }
+    }
+    // A symlink to nothing is always there, and never opened.
+    options().create(true).open(path).map(|file| (file, true))
+}
+
+/// Makes a call again that a signal interrupted.
+pub(crate) fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            other => return other,
+        }
+    }
+}
+
 /// Fills `buffer` from `offset` on; `UnexpectedEof` when the file ends before.
 pub(crate) fn read_exact_at(file: &File, mut buffer: &mut [u8], mut offset: u64) -> io::Result<()> {
     while !buffer.is_empty() {
-        match read_at(file, buffer, offset) {
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(count) => {
+        match retry(|| read_at(file, buffer, offset))? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            count => {
                 buffer = buffer.split_at_mut(count).1;
                 offset += count as u64;
             }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
         }
     }
     Ok(())

@@ -220,7 +220,8 @@ fn remove_left(path: &Path) -> Outcome<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         _ => {}
     }
-    let file = match platform::beside().read(true).open(path) {
+    // With the right to write: NFS has no exclusive lock for a descriptor that only reads.
+    let file = match platform::beside().read(true).write(true).open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(("open", error)),

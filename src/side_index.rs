@@ -303,9 +303,11 @@ fn sort(slots: &mut [Slot]) {
 /// Opens the file that is to become an index, or makes it. `None`: something else stands there. Whoever may write the folder could have put a
 /// link to any file of ours at its name, and what is opened here is emptied.
 fn open_fresh(path: &Path) -> io::Result<Option<File>> {
-    let mut options = platform::beside();
-    options.write(true).create(true).truncate(false);
-    let file = platform::keep_private(&mut options).open(path)?;
+    let options = || {
+        let mut options = platform::beside();
+        platform::keep_private(options.write(true)).to_owned()
+    };
+    let (file, _) = platform::open_or_create(path, options)?;
     let is_alone = file.metadata()?.is_file() && platform::stat(&file)?.links == 1;
     Ok(is_alone.then_some(file))
 }

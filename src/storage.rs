@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::error::{Error, Result, Written};
 use crate::folder;
 use crate::lock::{self, Lock};
-use crate::platform;
+use crate::platform::{self, retry};
 use crate::syncs::Syncs;
 
 pub use crate::folder::Former;
@@ -150,7 +150,7 @@ impl FileStorage {
 
     /// Mode, owner, length and times.
     pub(crate) fn metadata(&self) -> io::Result<std::fs::Metadata> {
-        self.file.metadata()
+        retry(|| self.file.metadata())
     }
 
     /// The number of the descriptor, which another program can inherit.
@@ -181,7 +181,7 @@ impl Disk for FileDisk {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(failed("open", error)),
         };
-        let metadata = file.metadata().map_err(|error| failed("fstat", error))?;
+        let metadata = retry(|| file.metadata()).map_err(|error| failed("fstat", error))?;
         if !metadata.is_file() {
             return Err(not_regular(path, &metadata));
         }
@@ -216,7 +216,8 @@ impl Disk for FileDisk {
     }
 
     fn honours_lock(&self, path: &Path) -> io::Result<bool> {
-        let second = FileStorage::of_log(platform::reading().open(path)?, path)?;
+        // With the right to write: NFS has no exclusive lock for a descriptor that only reads.
+        let second = FileStorage::of_log(platform::appending().open(path)?, path)?;
         let got_it = second.try_lock()?;
         if got_it {
             second.unlock()?;
@@ -271,14 +272,23 @@ pub(crate) fn open_lock_file(path: &Path, of: &FileStorage) -> Result<FileStorag
     let failed = |error| cannot_open(path, "open", error);
     let log = of.metadata().map_err(failed)?;
     let options = || platform::lock_file(Some(&log));
-    let file = match options().write(true).create(true).open(path) {
-        // One that somebody else made can be locked without the right to write it.
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            options().open(path).map_err(|_| error)
-        }
-        other => other,
+    let writing = || {
+        let mut writing = options();
+        writing.write(true);
+        writing
     };
-    let file = regular(path, file.map_err(failed)?)?;
+    let (file, is_made) = match platform::open_or_create(path, writing) {
+        // One that somebody else made can be locked without the right to write it, but not on NFS.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            (options().open(path).map_err(|_| failed(error))?, false)
+        }
+        other => other.map_err(failed)?,
+    };
+    if is_made {
+        // The mask of this process must not keep those from locking it who may write the log. What fails leaves the mask in force.
+        let _ = platform::share_like(&file, &log);
+    }
+    let file = regular(path, file)?;
     Ok(FileStorage { file, lock: Lock::Own })
 }
 
@@ -292,7 +302,7 @@ pub(crate) fn real_path(path: &Path) -> io::Result<Option<PathBuf>> {
 }
 
 fn regular(path: &Path, file: File) -> Result<File> {
-    let metadata = file.metadata().map_err(|error| cannot_open(path, "fstat", error))?;
+    let metadata = retry(|| file.metadata()).map_err(|error| cannot_open(path, "fstat", error))?;
     if !metadata.is_file() {
         return Err(not_regular(path, &metadata));
     }
@@ -305,12 +315,12 @@ fn log_of(path: &Path, file: File) -> Result<FileStorage> {
 }
 
 fn open_for_append(path: &Path) -> io::Result<File> {
-    platform::appending().create(true).open(path)
+    platform::open_or_create(path, platform::appending).map(|(file, _)| file)
 }
 
 /// Refuses what is no regular file before it is opened: opening alone can have effects on a device.
 fn check_regular(path: &Path) -> Result<()> {
-    match std::fs::metadata(path) {
+    match retry(|| std::fs::metadata(path)) {
         Ok(metadata) if !metadata.is_file() => Err(not_regular(path, &metadata)),
         // Whatever is wrong here shows again, with its own code, when the file is opened.
         _ => Ok(()),
@@ -365,15 +375,6 @@ fn needs_other_means(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported
     )
-}
-
-fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
-    loop {
-        match call() {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            other => return other,
-        }
-    }
 }
 
 /// The error of a log that could not be read.

@@ -11,7 +11,7 @@ use std::time::UNIX_EPOCH;
 
 use rustix::fs::OFlags;
 
-use crate::platform::Stat;
+use crate::platform::{Stat, retry};
 
 /// The lock lies on the log itself.
 pub(crate) const LOCK_IS_BESIDE: bool = false;
@@ -58,17 +58,17 @@ fn bits(flags: OFlags) -> i32 {
 
 /// Which file this is.
 pub(crate) fn stat(file: &File) -> io::Result<Stat> {
-    Ok(stat_of(&file.metadata()?))
+    Ok(stat_of(&retry(|| file.metadata())?))
 }
 
 /// Which file a path names, where its symlinks end.
 pub(crate) fn stat_at(path: &Path) -> io::Result<Stat> {
-    Ok(stat_of(&fs::metadata(path)?))
+    Ok(stat_of(&retry(|| fs::metadata(path))?))
 }
 
 /// Which file a path names; a symlink is a file of its own.
 pub(crate) fn stat_of_name(path: &Path) -> io::Result<Stat> {
-    Ok(stat_of(&fs::symlink_metadata(path)?))
+    Ok(stat_of(&retry(|| fs::symlink_metadata(path))?))
 }
 
 fn stat_of(metadata: &Metadata) -> Stat {
@@ -176,6 +176,7 @@ pub(crate) fn become_like(file: &File, log: &Metadata) -> Result<(), (&'static s
 #[cfg(target_os = "linux")]
 pub(crate) fn drop_cached(file: &File, range: Range<u64>) -> io::Result<bool> {
     use rustix::fs::{Advice, fadvise, fstatfs};
+    use rustix::io::retry_on_intr;
     use std::num::NonZeroU64;
 
     const TMPFS_MAGIC: i64 = 0x0102_1994;
@@ -186,11 +187,11 @@ pub(crate) fn drop_cached(file: &File, range: Range<u64>) -> io::Result<bool> {
     // there of them by now has come from the disk; only those before are tried again.
     const MOST_TRIES: usize = 100;
 
-    let kind = kind_of(&fstatfs(file)?);
+    let kind = kind_of(&retry_on_intr(|| fstatfs(file))?);
     if kind == TMPFS_MAGIC || kind == RAMFS_MAGIC {
         return Ok(true);
     }
-    let mut end = range.end.min(file.metadata()?.len());
+    let mut end = range.end.min(stat(file)?.length);
     if range.start >= end {
         return Ok(true);
     }
@@ -203,7 +204,7 @@ pub(crate) fn drop_cached(file: &File, range: Range<u64>) -> io::Result<bool> {
         }
         let start = range.start / align * align;
         let length = NonZeroU64::new(end.div_ceil(*align) * align - start);
-        fadvise(file, start, length, Advice::DontNeed)?;
+        retry_on_intr(|| fadvise(file, start, length, Advice::DontNeed))?;
         match last_cached(file, range.start..end) {
             Ok(None) => return Ok(true),
             Ok(Some(page)) if page + PAGE < end => end = page + PAGE,
@@ -254,13 +255,14 @@ fn is_cached(file: &File, offset: u64) -> io::Result<bool> {
 #[cfg(target_os = "linux")]
 fn data_in(file: &File, range: Range<u64>) -> Vec<Range<u64>> {
     use rustix::fs::{SeekFrom, seek};
-    use rustix::io::Errno;
+    use rustix::io::{Errno, retry_on_intr};
     let mut found = Vec::new();
     let mut at = range.start;
     while at < range.end {
-        match seek(file, SeekFrom::Data(at)) {
+        match retry_on_intr(|| seek(file, SeekFrom::Data(at))) {
             Ok(data) if data < range.end => {
-                let hole = seek(file, SeekFrom::Hole(data)).unwrap_or(range.end).min(range.end);
+                let hole = retry_on_intr(|| seek(file, SeekFrom::Hole(data)));
+                let hole = hole.unwrap_or(range.end).min(range.end);
                 found.push(data..hole);
                 at = hole.max(data + 1);
             }
@@ -292,7 +294,8 @@ fn kind_of(stat: &rustix::fs::StatFs) -> i64 {
 /// The name of the network file system that holds `file`, if it is one.
 #[cfg(target_os = "linux")]
 pub(crate) fn network_file_system(file: &File) -> Option<&'static str> {
-    let kind = kind_of(&rustix::fs::fstatfs(file).ok()?);
+    let stat = rustix::io::retry_on_intr(|| rustix::fs::fstatfs(file));
+    let kind = kind_of(&stat.ok()?);
     match kind {
         0x6969 => Some("NFS"),
         0xfe53_4d42 => Some("SMB2"),
@@ -347,7 +350,8 @@ pub(crate) fn lock_holder(_device: u64, _inode: u64) -> Option<u32> {
 /// Writes everything of the file system that holds the file at `path` to its disk: for a directory that may not be opened for reading.
 #[cfg(target_os = "linux")]
 pub(crate) fn sync_file_system(path: &Path) -> io::Result<()> {
-    Ok(rustix::fs::syncfs(reading().open(path)?)?)
+    let file = reading().open(path)?;
+    Ok(rustix::io::retry_on_intr(|| rustix::fs::syncfs(&file))?)
 }
 
 /// Elsewhere there is no such call.

@@ -1,5 +1,14 @@
 // Odd places: process namespaces, layered and read-only file systems, files that may not change, no inodes left.
-import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { imageOf, mount } from './support/disk.mjs';
@@ -109,6 +118,42 @@ const tests = [
       const { ok } = await reader.call('append', path, note('second'));
       assertEqual(ok?.seq, 2, 'seq');
       await reader.kill();
+    },
+  ],
+  [
+    'a log and a lock file of another owner in a sticky folder take appends and sessions',
+    async () => {
+      const rule = '/proc/sys/fs/protected_regular';
+      const before = readFileSync(rule, 'utf8');
+      try {
+        writeFileSync(rule, '2');
+      } catch {
+        console.log(`SKIPPED places: the right to write ${rule} not found`);
+        return;
+      }
+      later(() => writeFileSync(rule, before));
+      const folder = join(disk(), 'sticky');
+      mkdirSync(folder);
+      chmodSync(folder, 0o1777);
+      const path = join(folder, 'log.sage');
+      for (const file of [path, join(folder, '.log.sage.chronicle-lock')]) {
+        writeFileSync(file, '');
+        chmodSync(file, 0o666);
+        chownSync(file, 65534, 65534);
+      }
+      let refused;
+      try {
+        appendFileSync(path, '');
+      } catch (error) {
+        refused = error.code;
+      }
+      assertEqual(refused, 'EACCES', 'what the system says to an open that may create');
+      const driven = Driven.start();
+      const { ok, error } = await driven.call('append', path, note('first'));
+      assertEqual([ok?.seq, error?.cause?.code], [1, undefined], 'receipt');
+      const { ok: lock } = await driven.call('lock', [path]);
+      assertEqual(lock, 0, 'lock');
+      await driven.kill();
     },
   ],
   [
