@@ -173,6 +173,14 @@ impl Error {
         self
     }
 
+    /// Names the operation that met the system's error, where there is one.
+    pub(crate) fn with_operation(mut self, operation: &'static str) -> Self {
+        if let Some(cause) = &mut self.0.cause {
+            cause.operation = operation;
+        }
+        self
+    }
+
     /// Says whether bytes may be in the file.
     pub fn with_written(mut self, written: Written) -> Self {
         self.0.written = Some(written);

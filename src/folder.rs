@@ -65,7 +65,11 @@ pub(crate) fn formers(path: &Path, inode: Option<u64>) -> io::Result<Option<Vec<
 }
 
 /// Opens such a file for reading; nothing if it is no regular file of the log's owner.
-pub(crate) fn open_former(path: &Path, former: &Former) -> io::Result<Option<File>> {
+pub(crate) fn open_former(
+    path: &Path,
+    former: &Former,
+    and_write: bool,
+) -> io::Result<Option<File>> {
     let looked = match fs::symlink_metadata(&former.path) {
         Ok(looked) => looked,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -82,7 +86,7 @@ pub(crate) fn open_former(path: &Path, former: &Former) -> io::Result<Option<Fil
     if !looked.is_file() || !platform::is_same_owner(&looked, &log) {
         return Ok(None);
     }
-    let file = match platform::beside().read(true).open(&former.path) {
+    let file = match platform::beside().read(true).write(and_write).open(&former.path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),

@@ -17,7 +17,7 @@ use crate::range::{self, Bound, Gate, Place};
 use crate::reader::MOST_ATTEMPTS;
 use crate::scan::{self, Tail};
 use crate::selection::Selection;
-use crate::slice::Slice;
+use crate::slice::{Form, Slice};
 use crate::storage::{Disk, Stat, Storage, cannot_read, is_cut};
 
 /// Follows a log: gives each record of each file that stands at the path once, in file order. It holds
@@ -41,6 +41,7 @@ pub struct Follower {
     /// Of the next file, if nothing that was passed is in it.
     next_state: FileState,
     is_in_trouble: bool,
+    form: Form,
 }
 
 /// The file that is opened.
@@ -74,7 +75,14 @@ impl Follower {
             state: FileState::Same,
             next_state: FileState::Same,
             is_in_trouble: false,
+            form: Form::default(),
         }
+    }
+
+    /// Gives records as the lines that they are in their file.
+    pub(crate) fn in_lines(mut self) -> Follower {
+        self.form = Form::Lines;
+        self
     }
 
     /// Says where to go on in a file that was rewritten.
@@ -118,10 +126,11 @@ impl Follower {
             }
         };
         self.has_begun = true;
-        let mut slice = Slice::begin();
+        let mut slice = Slice::of(self.form);
         let is_read = self.read(&mut slice, path)?;
         let stat = self.file.as_ref().map(|file| file.stat);
         let is_counted = self.file.as_ref().is_some_and(Followed::is_counted);
+        let begun_after = self.file.as_ref().map_or(0, |file| file.pick.begun_after);
         let file = if slice.count == 0 { FileState::Same } else { std::mem::take(&mut self.state) };
         let at_path = match self.meet_next(path) {
             Ok(at_path) => at_path,
@@ -132,12 +141,17 @@ impl Follower {
             Err(error) => return Err(error),
         };
         let is_in_trouble = std::mem::replace(&mut self.is_in_trouble, trouble.is_some());
-        let is_idle = is_read && self.is_all(at_path, path)?;
+        let is_idle = match is_read.then(|| self.is_all(at_path, path)).transpose() {
+            // What was read is given first; the next look meets the error again.
+            Err(_) if !slice.is_empty() => false,
+            is_all => is_all?.unwrap_or_default(),
+        };
         if let Some(file) = self.file.as_mut().filter(|_| is_idle && self.next.is_empty()) {
             file.lay_down();
         }
         let trouble = trouble.filter(|_| !is_in_trouble);
-        Ok(Look { slice: slice.end(false), stat, is_counted, start, is_idle, file, trouble })
+        let slice = slice.end(false);
+        Ok(Look { slice, stat, is_counted, start, is_idle, file, begun_after, trouble })
     }
 
     /// Looks only what stands at the path, and opens it if it is a file not met before. A file that
@@ -158,6 +172,7 @@ impl Follower {
             Ok(read) => read,
             // Cut in the middle of the look: the next one sees by how much.
             Err(error) if is_cut(&error) => return Ok(false),
+            Err(_) if !slice.is_empty() => return Ok(false),
             Err(error) => return Err(cannot_read(path, "pread", error)),
         };
         match read.rewritten {

@@ -145,6 +145,7 @@ impl Followed {
         self.is_counting_up &= gate.is_some();
         self.pick = Pick::new(selection, gate, None);
         self.pick.passed = counted.unwrap_or_default();
+        self.pick.begun_after = self.pick.passed.records;
         self.is_counted = counted.is_some() && self.pick.counts();
         self.offset = offset;
         self.read_to = offset;
@@ -281,6 +282,7 @@ impl Followed {
                         return Ok(true);
                     }
                     self.pass(bytes, offset, slice, passed);
+                    slice.leave_open(offset);
                     remember(&mut self.mark, bytes);
                     self.is_in_line = true;
                     self.offset = offset + bytes.len() as u64;

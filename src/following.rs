@@ -21,6 +21,8 @@ pub struct Look {
     /// What the file of these records is to the one before. Other than [`FileState::Same`] only in the first look that
     /// gives records of a file.
     pub file: FileState,
+    /// Records before the place at which the read of this file began.
+    pub(crate) begun_after: u64,
     /// What keeps the path from being looked at, which is waited through: reported once.
     pub trouble: Option<Error>,
 }

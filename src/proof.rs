@@ -67,6 +67,35 @@ impl Proof {
                 .is_some_and(|(_, stretch_end)| *stretch_end >= range.end)
     }
 
+    /// Where the proved bytes end that begin at `offset`; `None` where that byte is not proved.
+    pub(crate) fn proved_from(&self, offset: u64) -> Option<u64> {
+        if (self.opened_at..self.synced_to).contains(&offset) {
+            return Some(self.synced_to);
+        }
+        let (_, end) = self.reread.range(..=offset).next_back()?;
+        Some(*end).filter(|end| *end > offset)
+    }
+
+    /// The file became shorter: what comes behind `length` is new.
+    pub(crate) fn cut(&mut self, length: u64) {
+        self.opened_at = self.opened_at.min(length);
+        self.synced_to = self.synced_to.min(length);
+        self.reread.retain(|start, _| *start < length);
+        if let Some(mut last) = self.reread.last_entry() {
+            let end = (*last.get()).min(length);
+            last.insert(end);
+        }
+    }
+
+    /// A sync failed since: of the first `length` bytes only those stay proved that were so before.
+    pub(crate) fn doubt(&mut self, length: u64) {
+        if self.synced_to > self.opened_at {
+            self.reread(self.opened_at..self.synced_to);
+        }
+        self.opened_at = length;
+        self.synced_to = length;
+    }
+
     /// Whether a good sync alone will prove `range`.
     pub(crate) fn needs_only_a_sync(&self, range: &Range<u64>) -> bool {
         range.start >= self.opened_at
@@ -87,6 +116,38 @@ mod tests {
         assert!(!proof.covers(&(99..200)));
         assert!(!proof.covers(&(150..201)));
         assert!(!proof.covers(&(0..50)));
+    }
+
+    #[test]
+    fn after_a_failed_sync_only_what_was_proved_before_stays_proved() {
+        let mut proof = Proof::new(100);
+        proof.reread(0..60);
+        proof.synced(200);
+        proof.doubt(300);
+        assert_eq!(proof.proved_from(0), Some(60));
+        assert_eq!(proof.proved_from(60), None);
+        assert_eq!(proof.proved_from(100), Some(200));
+        assert_eq!(proof.proved_from(200), None);
+        proof.synced(310);
+        assert_eq!(proof.proved_from(299), None);
+        assert_eq!(proof.proved_from(300), Some(310));
+        proof.reread(60..100);
+        assert_eq!(proof.proved_from(0), Some(200));
+    }
+
+    #[test]
+    fn what_comes_behind_a_cut_is_not_proved_by_what_stood_there() {
+        let mut proof = Proof::new(100);
+        proof.reread(0..100);
+        proof.synced(200);
+        proof.cut(150);
+        assert_eq!(proof.proved_from(100), Some(150));
+        assert_eq!(proof.proved_from(150), None);
+        proof.cut(70);
+        assert_eq!(proof.proved_from(69), Some(70));
+        assert_eq!(proof.proved_from(70), None);
+        proof.synced(90);
+        assert_eq!(proof.proved_from(70), Some(90));
     }
 
     #[test]

@@ -42,6 +42,8 @@ pub(crate) struct Pick {
     left: u64,
     /// Records and lines passed.
     pub(crate) passed: Counted,
+    /// Records before the place at which it began, as far as they were counted.
+    pub(crate) begun_after: u64,
     /// Nothing that comes is picked any more.
     pub(crate) is_over: bool,
 }
@@ -86,6 +88,7 @@ impl Pick {
             skip: selection.skip,
             left: selection.limit.unwrap_or(u64::MAX),
             passed: Counted::default(),
+            begun_after: 0,
             is_over: selection.limit == Some(0),
         }
     }
@@ -159,7 +162,9 @@ impl Pick {
 
     /// Says that the next line begins at `offset` or behind it.
     pub(crate) fn open_at(&mut self, offset: u64) {
-        self.from.take_if(|gate| gate.is_before(offset));
+        if self.from.take_if(|gate| gate.is_before(offset)).is_some() {
+            self.begun_after = self.passed.records;
+        }
     }
 
     fn pass_line(&mut self, offset: u64) {
@@ -192,7 +197,9 @@ impl Pick {
         }
         self.passed.records += 1;
         let seq = self.passed.records;
-        if self.from.take_if(|gate| gate.is_at(line, seq)).is_none() && self.from.is_some() {
+        if self.from.take_if(|gate| gate.is_at(line, seq)).is_some() {
+            self.begun_after = seq - 1;
+        } else if self.from.is_some() {
             return;
         }
         if self.to.as_ref().is_some_and(|gate| gate.is_at(line, seq)) {

@@ -61,10 +61,20 @@ pub struct RecordPlace {
     pub length: u64,
 }
 
+/// How a slice holds its records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Form {
+    /// As one JSON array.
+    #[default]
+    Array,
+    /// As the lines that they are in the file.
+    Lines,
+}
+
 /// Some records in the order of the read.
 #[derive(Debug, Default)]
 pub struct Slice {
-    /// The records as one JSON array.
+    /// The records as one JSON array; of a read for lines, their lines.
     pub json: Vec<u8>,
     /// The place of each.
     pub places: Vec<RecordPlace>,
@@ -74,20 +84,34 @@ pub struct Slice {
     pub bad: Vec<BadLine>,
     /// Nothing comes after.
     pub done: bool,
+    form: Form,
 }
 
 impl Slice {
     pub(crate) fn begin() -> Slice {
-        Slice { json: vec![b'['], ..Slice::default() }
+        Slice::of(Form::Array)
+    }
+
+    pub(crate) fn of(form: Form) -> Slice {
+        let json = if form == Form::Array { vec![b'['] } else { Vec::new() };
+        Slice { json, form, ..Slice::default() }
     }
 
     pub(crate) fn push(&mut self, line: &[u8], place: RecordPlace) {
-        if self.json.len() > 1 {
+        if self.form == Form::Array && self.json.len() > 1 {
             self.json.push(b',');
         }
         self.json.extend_from_slice(line);
+        if self.form == Form::Lines {
+            self.json.push(b'\n');
+        }
         self.places.push(place);
         self.count += 1;
+    }
+
+    /// Whether there is nothing to hand over.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.count == 0 && self.bad.is_empty()
     }
 
     /// How much there is to hand over, about, in bytes: each bad line is told with some words.
@@ -95,8 +119,18 @@ impl Slice {
         self.json.len() + self.bad.len() * 64
     }
 
+    /// The line at `offset` is the last of its file and has no newline there.
+    pub(crate) fn leave_open(&mut self, offset: u64) {
+        let is_last = self.places.last().is_some_and(|place| place.offset == offset);
+        if self.form == Form::Lines && is_last {
+            self.json.pop();
+        }
+    }
+
     pub(crate) fn end(mut self, done: bool) -> Slice {
-        self.json.push(b']');
+        if self.form == Form::Array {
+            self.json.push(b']');
+        }
         self.done = done;
         self
     }

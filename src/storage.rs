@@ -1,6 +1,6 @@
 //! The narrow waist: everything the writer asks of a file and of the tree of files around it.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -57,6 +57,13 @@ pub trait Disk: Send + Sync {
     /// # Errors
     /// `EVALIDATION` for what is no regular file, else `EIO`.
     fn open_for_reading(&self, path: &Path) -> Result<Option<Arc<dyn Storage>>>;
+    /// Opens a log for reading by a descriptor that can sync it; `None` when there is no such file.
+    ///
+    /// # Errors
+    /// As [`Disk::open_for_reading`].
+    fn open_for_syncing(&self, path: &Path) -> Result<Option<Arc<dyn Storage>>> {
+        self.open_for_reading(path)
+    }
     /// What the path names now; `None` for nothing.
     fn stat(&self, path: &Path) -> io::Result<Option<Stat>>;
     /// Files beside the log at `path` that may be the log of before, by their names; nothing where the
@@ -71,6 +78,14 @@ pub trait Disk: Send + Sync {
     /// Opens such a file for reading; nothing if it is no regular file of the log's owner.
     fn open_former(&self, _path: &Path, _former: &Former) -> io::Result<Option<Arc<dyn Storage>>> {
         Ok(None)
+    }
+    /// The same by a descriptor that can sync it.
+    fn open_former_for_syncing(
+        &self,
+        path: &Path,
+        former: &Former,
+    ) -> io::Result<Option<Arc<dyn Storage>>> {
+        self.open_former(path, former)
     }
     /// Makes the directory entry of the file durable. `storage` is the open file.
     fn sync_directory(&self, path: &Path) -> io::Result<()>;
@@ -174,19 +189,11 @@ impl Disk for FileDisk {
     }
 
     fn open_for_reading(&self, path: &Path) -> Result<Option<Arc<dyn Storage>>> {
-        check_regular(path)?;
-        let failed = |operation, error| cannot_read(path, operation, error);
-        let file = match platform::reading().open(path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(failed("open", error)),
-        };
-        let metadata = retry(|| file.metadata()).map_err(|error| failed("fstat", error))?;
-        if !metadata.is_file() {
-            return Err(not_regular(path, &metadata));
-        }
-        let storage = FileStorage::of_log(file, path).map_err(|error| failed("realpath", error))?;
-        Ok(Some(Arc::new(storage)))
+        read_by(&platform::reading(), path)
+    }
+
+    fn open_for_syncing(&self, path: &Path) -> Result<Option<Arc<dyn Storage>>> {
+        read_by(platform::reading().write(platform::SYNC_NEEDS_WRITE), path)
     }
 
     fn stat(&self, path: &Path) -> io::Result<Option<Stat>> {
@@ -206,8 +213,15 @@ impl Disk for FileDisk {
     }
 
     fn open_former(&self, path: &Path, former: &Former) -> io::Result<Option<Arc<dyn Storage>>> {
-        let Some(file) = folder::open_former(path, former)? else { return Ok(None) };
-        Ok(Some(Arc::new(FileStorage::of_log(file, path)?)))
+        read_former(path, former, false)
+    }
+
+    fn open_former_for_syncing(
+        &self,
+        path: &Path,
+        former: &Former,
+    ) -> io::Result<Option<Arc<dyn Storage>>> {
+        read_former(path, former, platform::SYNC_NEEDS_WRITE)
     }
 
     fn sync_directory(&self, path: &Path) -> io::Result<()> {
@@ -232,6 +246,32 @@ impl Disk for FileDisk {
     fn has_side_files(&self) -> bool {
         true
     }
+}
+
+/// Opens a file for reading if it is there.
+fn read_by(options: &OpenOptions, path: &Path) -> Result<Option<Arc<dyn Storage>>> {
+    check_regular(path)?;
+    let failed = |operation, error| cannot_read(path, operation, error);
+    let file = match options.open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed("open", error)),
+    };
+    let metadata = retry(|| file.metadata()).map_err(|error| failed("fstat", error))?;
+    if !metadata.is_file() {
+        return Err(not_regular(path, &metadata));
+    }
+    let storage = FileStorage::of_log(file, path).map_err(|error| failed("realpath", error))?;
+    Ok(Some(Arc::new(storage)))
+}
+
+fn read_former(
+    path: &Path,
+    former: &Former,
+    and_write: bool,
+) -> io::Result<Option<Arc<dyn Storage>>> {
+    let Some(file) = folder::open_former(path, former, and_write)? else { return Ok(None) };
+    Ok(Some(Arc::new(FileStorage::of_log(file, path)?)))
 }
 
 /// Opens a file for reading and appending; makes it and missing ancestors.

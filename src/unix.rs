@@ -26,6 +26,9 @@ pub(crate) fn reading() -> OpenOptions {
     options
 }
 
+/// Whether only a descriptor that may write can sync a file.
+pub(crate) const SYNC_NEEDS_WRITE: bool = false;
+
 /// To open a log for reading and for [`append`].
 pub(crate) fn appending() -> OpenOptions {
     let mut options = reading();

@@ -40,6 +40,9 @@ pub(crate) fn reading() -> OpenOptions {
     options
 }
 
+/// Whether only a handle that may write can sync a file.
+pub(crate) const SYNC_NEEDS_WRITE: bool = true;
+
 /// To open a log for reading and for [`append`]. Not with the right to append alone, which is too little for taking back a failed write.
 pub(crate) fn appending() -> OpenOptions {
     let mut options = reading();
