@@ -1,45 +1,13 @@
 // A block device that fails and heals, under a mounted ext4. After each trial power is cut by copying the
 // device's bytes: whatever was acknowledged, before the failure or after it, is in the file then.
-import { existsSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { cutPower, imageOf, mount, tools } from './support/disk.mjs';
+import { tools } from './support/disk.mjs';
+import { afterCut, failingDisk } from './support/failing-disk.mjs';
 import { Driven, note, Program } from './support/program.mjs';
-import { assert, assertEqual, later, run, scratch, suite } from './support/suite.mjs';
+import { assert, assertEqual, suite } from './support/suite.mjs';
 import { losses } from './support/losses.mjs';
-
-let devices = 0;
-
-/** A file system on a device whose writes fail while `fail()` holds. */
-async function failingDisk(kind, ...mkfsOptions) {
-  const name = `device${(devices += 1)}`;
-  const image = imageOf(kind, `${name}.img`, undefined, ...mkfsOptions);
-  const device = scratch(`${name}.dev`);
-  const trigger = scratch(`${name}.fails`);
-  writeFileSync(device, '');
-  const plugin = ['nbdkit', '--exit-with-parent', '--filter=error', 'file', image];
-  const errors = ['error-pwrite=EIO', 'error-pwrite-rate=100%', `error-file=${trigger}`];
-  const server = new Program('nbdfuse', [device, '[', ...plugin, ...errors, ']'], 'ignore');
-  later(() => run('umount', '-l', device));
-  await server.until(() => statSync(device).size > 0);
-  const live = mount(device, '-o', 'loop');
-  return {
-    image,
-    point: live.point,
-    unmount: live.unmount,
-    fail: () => writeFileSync(trigger, ''),
-    heal: () => rmSync(trigger, { force: true }),
-  };
-}
-
-/** Where the file is after a power cut. */
-function afterCut(disk, programs, name) {
-  const copy = cutPower(disk.image);
-  return Promise.all(programs.map((program) => program.kill())).then(() => {
-    disk.unmount();
-    return join(mount(copy, '-o', 'loop').point, name);
-  });
-}
 
 function parts(answer) {
   return [answer.error?.code, answer.error?.cause?.code];

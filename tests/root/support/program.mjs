@@ -103,6 +103,13 @@ export class Driven extends Program {
     return new Driven(process.execPath, [fileURLToPath(new URL('driven-process.mjs', testFolder))]);
   }
 
+  /** One whose system calls strace changes as `injection` says. */
+  static under(injection) {
+    const strace = ['-D', '-f', '-qq', '-o', '/dev/null', '-e', `inject=${injection}`];
+    const program = fileURLToPath(new URL('driven-process.mjs', testFolder));
+    return new Driven('strace', [...strace, process.execPath, program]);
+  }
+
   async call(name, ...args) {
     const n = (this.#asked += 1);
     this.send(JSON.stringify({ n, call: name, args }));
