@@ -5,6 +5,7 @@ const { appendOne, checking } = require('./append.js');
 const { stamped, systemClock } = require('./clock.js');
 const { isChronicleError } = require('./errors.js');
 const { ADAPTER, readOptions } = require('./options.js');
+const { own } = require('./own.js');
 const { validateChroniclePath } = require('./path.js');
 const { readChronicle, tailChronicle } = require('./read.js');
 const { eventText } = require('./text.js');
@@ -58,7 +59,8 @@ function files(place, appendOptions) {
  * @param {Store} store
  * @param {Record<string, any>} options
  */
-function lenientLog(store, { clock = systemClock, anyExtension = false }) {
+function lenientLog(store, options) {
+  const { clock = systemClock, anyExtension = false } = own(options);
   // Before the store resolves it: that takes the `..` segments away.
   const checked = (/** @type {string} */ path) => validateChroniclePath(path, { anyExtension });
   return {

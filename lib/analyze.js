@@ -3,6 +3,7 @@
 const { causeOf, invalid } = require('./errors.js');
 const { analyze, Listing } = require('./native.js');
 const { ANALYZE, readOptions, toNative } = require('./options.js');
+const { own } = require('./own.js');
 const { pathText } = require('./path.js');
 const { request, throwIfAborted, unwrap } = require('./port.js');
 const { printable } = require('./printable.js');
@@ -34,14 +35,15 @@ async function analyzeListed(path, options, links) {
   throwIfAborted(signal);
   const asked = toNative(rest);
   const { outcome } = await request((port, id) => analyze(port, id, name, asked, links), signal);
-  const found = unwrap(outcome, { signal, path: name });
+  const found = own(unwrap(outcome, { signal, path: name }));
   const { totalEvents, chainedEvents, brokenLinks, omitted, timeRange, largestEvent } = found;
   const missing = brokenLinks.filter((/** @type {any} */ { issue }) => issue === 'missing_prev');
   return {
     totalEvents,
     eventTypes: found.eventTypes,
     timeRange: timeRange === undefined ? null : timesOf(timeRange),
-    actors: record(found.actors, ({ agent, eventCount, seen }) => {
+    actors: record(found.actors, (actor) => {
+      const { agent, eventCount, seen } = own(actor);
       const { start, end } = timesOf(seen ?? { start: '', end: '' });
       return { agent, eventCount, firstSeen: start, lastSeen: end };
     }),

@@ -4,6 +4,7 @@ const { hearsAppends, toldAppend, toldAppendSync, wantsBatches } = require('./di
 const { ChronicleError, invalid } = require('./errors.js');
 const native = require('./native.js');
 const { APPEND, APPEND_SYNC, FLUSH, MEMORY, readOptions, toNative } = require('./options.js');
+const { own } = require('./own.js');
 const { pathText, validateChroniclePath } = require('./path.js');
 const { openPort, request, throwIfAborted, unwrap } = require('./port.js');
 const { eventCount, eventText, textAt } = require('./text.js');
@@ -89,7 +90,7 @@ async function appendMany(path, events, options, more) {
   }
   throwIfAborted(signal);
   if (count === 0) {
-    const { anyExtension } = { ...known, ...more };
+    const { anyExtension } = own({ ...known, ...more });
     checking(path, () => validateChroniclePath(name, { anyExtension }));
     return [];
   }
@@ -186,7 +187,7 @@ async function appendAsked(path, event, options, more, by) {
 function checked(path, options, kinds) {
   return checking(path, () => {
     const { signal, ...known } = readOptions(options, kinds);
-    return { name: pathText(path), signal, known };
+    return { name: pathText(path), signal, known: own(known) };
   });
 }
 

@@ -23,7 +23,7 @@ const { eventText } = require('./text.js');
  * @returns {string | undefined}
  */
 function link(event, field) {
-  const value = event[field];
+  const value = Object.hasOwn(event, field) ? event[field] : undefined;
   return typeof value === 'string' && value !== '' ? value : undefined;
 }
 
@@ -170,12 +170,13 @@ async function appendWithCausalChain(path, event, options) {
     throw invalid('event must not be frozen: its prevEventId and eventId are set');
   }
   if (forcePrevEventId !== undefined) stored.prevEventId = forcePrevEventId;
-  const chain = stored.prevEventId === undefined;
+  const chain = !Object.hasOwn(stored, 'prevEventId');
   const receipt = await append(path, stored, { ...known, chain });
   const record = await recordAt(file, receipt);
   // The key too: without it the event would not be the record, and its id not its hash.
   for (const field of ['prevEventId', 'eventId', 'idempotencyKey']) {
-    if (typeof record[field] === 'string') Object.assign(event, { [field]: record[field] });
+    if (Object.hasOwn(record, field) && typeof record[field] === 'string')
+      Object.assign(event, { [field]: record[field] });
   }
   return event;
 }

@@ -16,7 +16,8 @@ const systemClock = { now: () => new Date().toISOString() };
  */
 function stamped(text, clock) {
   const event = JSON.parse(text);
-  if ((event.timestamp ?? '') === '') event.timestamp = timeOf(clock);
+  const given = Object.hasOwn(event, 'timestamp') ? event.timestamp : undefined;
+  if ((given ?? '') === '') event.timestamp = timeOf(clock);
   return event;
 }
 

@@ -1,11 +1,11 @@
 'use strict';
 
 const { createHash } = require('node:crypto');
-const { setImmediate: nextTurn } = require('node:timers/promises');
 const { invalid } = require('./errors.js');
 const { canonicalForms } = require('./native.js');
 const { unwrap } = require('./port.js');
 const { eventText } = require('./text.js');
+const { nextTurn } = require('./turn.js');
 
 // How much crosses into the binding at a time, in code units: some milliseconds' worth.
 const SLICE = 1024 * 1024;

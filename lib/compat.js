@@ -9,6 +9,7 @@ const { appendOne } = require('./append.js');
 const { ChronicleError, causeOf, invalid, isChronicleError } = require('./errors.js');
 const { descriptorsOf, lockChronicles } = require('./lock.js');
 const { WINDOW, readOptions } = require('./options.js');
+const { own } = require('./own.js');
 const { pathText } = require('./path.js');
 const { readChronicle, readSlices, tailChronicle } = require('./read.js');
 
@@ -98,7 +99,8 @@ async function batchCheckDuplicates(path, eventIds, options) {
   }
   try {
     await readSlices(file, ANY_PATH, (events) => {
-      for (const { eventId, idempotencyKey } of events) {
+      for (const event of events) {
+        const { eventId, idempotencyKey } = own(event);
         for (const id of [eventId, idempotencyKey]) if (answers.has(id)) answers.set(id, true);
       }
     });

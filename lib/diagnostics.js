@@ -66,7 +66,7 @@ function publishAppend(path, begun, end) {
   if (appends.hasSubscribers) {
     appends.publish({ path, ...end, durationMs: performance.now() - begun });
   }
-  if ('error' in end) publishTimeout(end.error);
+  if ('error' in end && Object.hasOwn(end, 'error')) publishTimeout(end.error);
 }
 
 /**

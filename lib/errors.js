@@ -1,5 +1,7 @@
 'use strict';
 
+const { own } = require('./own.js');
+
 /**
  * @typedef {import('../index.d.ts').ErrorCode} ErrorCode
  * @typedef {import('../index.d.ts').ChronicleErrorDetails} Details
@@ -25,7 +27,7 @@ class ChronicleError extends Error {
    * @param {Details | null} [given]
    */
   constructor(code, message, given) {
-    const details = given ?? {};
+    const details = own(given ?? {});
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
     this.code = code;
     // Only what applies becomes a property, so that a printed error shows nothing else.
@@ -99,7 +101,8 @@ function causeOf(thrown) {
  *   cause?: { code?: string, errno?: number, syscall?: string, message: string },
  * }} failure
  */
-function fromFailure({ code, message, cause, ...details }) {
+function fromFailure(failure) {
+  const { code, message, cause, ...details } = own(failure);
   if (cause === undefined) return new ChronicleError(code, message, details);
   const { message: text, ...fields } = cause;
   return new ChronicleError(code, message, {

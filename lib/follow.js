@@ -5,6 +5,7 @@ const { basename, dirname, resolve } = require('node:path');
 const { BadLines } = require('./bad-lines.js');
 const { Follower } = require('./native.js');
 const { FOLLOW, MEMORY, toNative } = require('./options.js');
+const { own } = require('./own.js');
 const { nextTurn, openPort, request, unwrap } = require('./port.js');
 const { iterate } = require('./stream.js');
 const { warn } = require('./warnings.js');
@@ -34,7 +35,8 @@ function followChronicle(path, options) {
  * @param {Record<string | symbol, any>} options
  * @returns {import('./records.js').Source}
  */
-function followerOf(path, { signal, onBadLine, ...rest }) {
+function followerOf(path, options) {
+  const { signal, onBadLine, ...rest } = own(options);
   const badLines = new BadLines(path, onBadLine);
   const follower = new Follower(openPort(), path, toNative(rest), rest[MEMORY]);
   const file = resolve(path);
@@ -43,6 +45,7 @@ function followerOf(path, { signal, onBadLine, ...rest }) {
   let delay = 0;
   /** @type {import('./records.js').Source} */
   const source = {
+    start: undefined,
     async next(begun) {
       if (delay > 0 && watcher === undefined) {
         watcher = watchFile(file, new WeakRef(follower));
@@ -52,7 +55,7 @@ function followerOf(path, { signal, onBadLine, ...rest }) {
         begun(id);
         follower.look(id, delay);
       }, signal);
-      const look = unwrap(outcome, { signal, path });
+      const look = own(unwrap(outcome, { signal, path }));
       if (look.start !== undefined) source.start = look.start;
       if (look.trouble !== undefined)
         warn('CHRONICLE_FOLLOW_WAITS', `a follow waits: ${look.trouble}`);

@@ -20,6 +20,7 @@ const {
   readOptions,
   withoutPath,
 } = require('./options.js');
+const { own } = require('./own.js');
 const { validateChroniclePath } = require('./path.js');
 const { throwIfAborted } = require('./port.js');
 const {
@@ -75,7 +76,8 @@ class Chronicle {
    * @param {Record<string | symbol, any>} place options of every function on the file
    * @param {Record<string, any>} options
    */
-  constructor(file, place, { clock, validate = 'contract' }) {
+  constructor(file, place, options) {
+    const { clock, validate = 'contract' } = own(options);
     this.#file = file;
     this.#place = place;
     this.#clock = clock;
@@ -108,7 +110,7 @@ class Chronicle {
   /** @param {unknown} [options] */
   async read(options) {
     return this.#reading(options, READ, (known) => {
-      const { onBadLine = 'skip', positions = false, signal } = known;
+      const { onBadLine = 'skip', positions = false, signal } = own(known);
       if (onBadLine !== 'skip') return readChronicle(this.#file, known);
       this.#cache ??= new EventCache(this.#file, {
         ...this.#place,

@@ -1,10 +1,10 @@
 'use strict';
 
-const { setImmediate: nextTurn } = require('node:timers/promises');
 const { causeOf, invalid } = require('./errors.js');
 const { computeIds, verifyId } = require('./native.js');
 const { unwrap } = require('./port.js');
 const { eventText, eventTexts } = require('./text.js');
+const { nextTurn } = require('./turn.js');
 
 // How much is hashed in one turn of the event loop, in code units: some milliseconds' worth.
 const SLICE = 1024 * 1024;

@@ -5,6 +5,7 @@ const { publishLocked, publishTimeout } = require('./diagnostics.js');
 const { causeOf, invalid } = require('./errors.js');
 const { Session } = require('./native.js');
 const { LOCK, readOptions, toNative } = require('./options.js');
+const { jsonOf } = require('./own.js');
 const { pathText } = require('./path.js');
 const { openPort, request, throwIfAborted, unwrap } = require('./port.js');
 
@@ -26,7 +27,7 @@ async function lockChronicles(paths, options) {
   const { signal, anyExtension: _, ...rest } = readOptions(options, LOCK);
   const names = pathTexts(paths);
   throwIfAborted(signal);
-  const session = new Session(openPort(), JSON.stringify(names), toNative(rest));
+  const session = new Session(openPort(), jsonOf(names), toNative(rest));
   const begun = performance.now();
   const { outcome } = await request((_port, id) => session.acquire(id), signal);
   try {

@@ -1,6 +1,7 @@
 'use strict';
 
 const { causeOf, invalid } = require('./errors.js');
+const { jsonOf, propertyOf } = require('./own.js');
 
 /**
  * A kind of option: what it must be, in words, and the test.
@@ -208,7 +209,8 @@ function entriesOf(known) {
 }
 
 /**
- * Reads the options a function knows out of what its caller gave. What is undefined is absent.
+ * Reads the options a function knows out of what its caller gave. What is undefined is absent, and
+ * so is what every object has.
  *
  * @param {unknown} given
  * @param {Record<string, Kind>} known
@@ -216,7 +218,7 @@ function entriesOf(known) {
  */
 function readOptions(given, known) {
   /** @type {Record<string | symbol, any>} */
-  const options = {};
+  const options = { __proto__: null };
   if (given === undefined) return options;
   if (typeof given !== 'object' || given === null) throw invalid('options must be an object');
   /** @type {string | undefined} */
@@ -230,7 +232,7 @@ function readOptions(given, known) {
     const memory = /** @type {Record<symbol, unknown>} */ (given)[MEMORY];
     if (memory !== undefined) options[MEMORY] = memory;
     for (const [key, kind] of entriesOf(known)) {
-      const value = /** @type {Record<string, unknown>} */ (given)[key];
+      const value = propertyOf(given, key);
       if (value === undefined) continue;
       if (!kind.test(value)) wrong ??= `option ${key} must be ${kind.must}`;
       options[key] = kind === milliseconds ? Math.min(Math.ceil(Number(value)), LONGEST_MS) : value;
@@ -257,7 +259,7 @@ function withoutPath({ anyExtension: _, ...kinds }) {
  * @param {Record<string, unknown>} options
  */
 function toNative(options) {
-  return Object.keys(options).length === 0 ? null : JSON.stringify(options);
+  return Object.keys(options).length === 0 ? null : jsonOf(options);
 }
 
 module.exports = {

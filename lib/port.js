@@ -1,11 +1,11 @@
 'use strict';
 
-// A later turn of the event loop. Node.js delivers settlements in one turn for as long as more of them come
-// meanwhile: on a busy machine that is a whole file, slice by slice.
-const { setImmediate: nextTurn } = require('node:timers/promises');
+const { outsideOfCalls } = require('./context.js');
 const { publishBatch, wantsBatches } = require('./diagnostics.js');
 const { fromFailure } = require('./errors.js');
 const { Port } = require('./native.js');
+const { own } = require('./own.js');
+const { nextTurn } = require('./turn.js');
 const { warn } = require('./warnings.js');
 
 /**
@@ -34,7 +34,7 @@ let listening = false;
 
 /** The one port of this realm, opened by the first request. */
 function openPort() {
-  port ??= new Port(deliver);
+  port ??= outsideOfCalls(() => new Port(deliver));
   if (listening !== wantsBatches()) {
     listening = !listening;
     port.listen(listening);
@@ -212,14 +212,16 @@ function reasonOf(signal) {
  *   error that names none; `first`: the place of the request's first event in the caller's batch;
  *   `single`: of one event, which has no place
  */
-function unwrap(outcome, { signal, path, first = 0, single = false } = {}) {
+function unwrap(outcome, of = {}) {
+  const { signal, path, first = 0, single = false } = own(of);
   const said = typeof outcome === 'string' ? JSON.parse(outcome) : outcome;
-  const { ok, error, cancelled, warnings } = said;
+  const { ok, error, cancelled, warnings } = own(said);
   if (warnings) for (const { code, message } of warnings) warn(code, message);
   if (cancelled) throw reasonOf(signal);
   if (error) {
-    const index = single || error.index === undefined ? undefined : first + error.index;
-    throw fromFailure({ path, ...error, index });
+    const failure = own(error);
+    const index = single || failure.index === undefined ? undefined : first + failure.index;
+    throw fromFailure({ path, ...failure, index });
   }
   return ok;
 }

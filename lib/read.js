@@ -4,6 +4,7 @@ const { BadLines } = require('./bad-lines.js');
 const { invalid } = require('./errors.js');
 const { Reader } = require('./native.js');
 const { COUNT, MEMORY, QUERY, READ, readOptions, toNative } = require('./options.js');
+const { own } = require('./own.js');
 const { pathText, validateChroniclePath } = require('./path.js');
 const { nextTurn, openPort, request, throwIfAborted, unwrap } = require('./port.js');
 const { whereOf } = require('./select.js');
@@ -92,7 +93,7 @@ function tellsLines(policy) {
 async function readAll(path, options) {
   /** @type {any[]} */
   const records = [];
-  const { positions } = options;
+  const { positions } = own(options);
   await readSlices(path, options, (events, { places }) => {
     for (let i = 0; i < events.length; i += 1) {
       records.push(positions ? positioned(events[i], places, i) : events[i]);
@@ -115,7 +116,8 @@ async function readAll(path, options) {
  * @param {Record<string | symbol, any>} options
  * @param {(events: any[], facts: SliceFacts) => void} meet
  */
-async function readSlices(path, { signal, onBadLine, ...rest }, meet) {
+async function readSlices(path, options, meet) {
+  const { signal, onBadLine, ...rest } = own(options);
   const name = pathText(path);
   const badLines = new BadLines(name, onBadLine);
   const reader = new Reader(openPort(), name, toNative(rest), rest[MEMORY]);

@@ -2,6 +2,7 @@
 
 const { ChronicleError } = require('./errors.js');
 const { cursorOf } = require('./native.js');
+const { jsonOf, own } = require('./own.js');
 const { openPort, throwIfAborted, unwrap } = require('./port.js');
 const { positioned } = require('./read.js');
 
@@ -81,9 +82,10 @@ class Records {
    * @param {() => Source} open throws what is wrong with the arguments
    * @param {{ positions?: boolean, reverse?: boolean, endsOnAbort?: boolean, cursor?: string,
    *   onFile?: (state: string) => void, onCaughtUp?: () => void,
-   *   signal?: import('../index.d.ts').AbortSignalLike }} options
+   *   signal?: import('../index.d.ts').AbortSignalLike }} given
    */
-  constructor(open, options) {
+  constructor(open, given) {
+    const options = own(given);
     const { positions = false, reverse = false, endsOnAbort = false, signal, cursor } = options;
     this.#open = open;
     this.#positions = positions;
@@ -124,7 +126,7 @@ class Records {
       this.#bytes ??= Buffer.from(text);
       const line = this.#bytes.toString('utf8', begin, begin + place[2]);
       const met = { ...file, place, reverse: this.#reverse };
-      this.#cursor = unwrap(cursorOf(line, JSON.stringify(met)), {});
+      this.#cursor = unwrap(cursorOf(line, jsonOf(met)), {});
       this.#last = undefined;
     }
     return this.#cursor ?? this.#source?.start;

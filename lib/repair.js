@@ -3,6 +3,7 @@
 const { ChronicleError } = require('./errors.js');
 const { Listing, repair } = require('./native.js');
 const { DEDUPLICATE, REPAIR, readOptions, toNative } = require('./options.js');
+const { own } = require('./own.js');
 const { pathText } = require('./path.js');
 const { request, throwIfAborted, unwrap } = require('./port.js');
 
@@ -48,7 +49,8 @@ async function deduplicateConsecutiveEvents(path, options) {
   throwIfAborted(signal);
   const asked = toNative({ ...rest, onlyConsecutive: true });
   const { outcome } = await request((port, id) => repair(port, id, name, asked), signal);
-  const { removed, removedOmitted = 0 } = unwrap(outcome, { signal, path: name }).plan;
+  const { plan } = unwrap(outcome, { signal, path: name });
+  const { removed, removedOmitted = 0 } = own(plan);
   return removed.length + removedOmitted;
 }
 

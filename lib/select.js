@@ -117,7 +117,7 @@ const WHERE = {
 function fields(given, name, known) {
   if (!isObject(given)) throw invalid(`${name} must be an object`);
   /** @type {Record<string, any>} */
-  const read = {};
+  const read = { __proto__: null };
   for (const [key, value] of Object.entries(given)) {
     if (!Object.hasOwn(known, key)) {
       throw invalid(`unknown field ${name}.${key}, known are ${Object.keys(known).join(', ')}`);

@@ -7,7 +7,9 @@ const { unwrap } = require('./port.js');
 function chronicleStats() {
   const { lockWait, ...counts } = unwrap(stats());
   // The last bucket has no bound, which JSON has no number for.
-  for (const bucket of lockWait.buckets) bucket.leMs ??= Infinity;
+  for (const bucket of lockWait.buckets) {
+    if (!Object.hasOwn(bucket, 'leMs') || bucket.leMs === null) bucket.leMs = Infinity;
+  }
   return { ...counts, lockWait };
 }
 

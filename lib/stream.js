@@ -3,6 +3,7 @@
 const { BadLines } = require('./bad-lines.js');
 const { Reader } = require('./native.js');
 const { MEMORY, STREAM, readOptions, toNative } = require('./options.js');
+const { own } = require('./own.js');
 const { pathText } = require('./path.js');
 const { nextTurn, openPort, request, unwrap } = require('./port.js');
 const { tellsLines } = require('./read.js');
@@ -33,13 +34,14 @@ function iterate(path, options, kinds, open, more) {
   /** @type {() => import('./records.js').Source} */
   let opening;
   try {
-    const { from, to, where, ...rest } = readOptions(options, kinds);
+    const { from, to, where, ...others } = readOptions(options, kinds);
+    const rest = own(others);
     const places = { from: placeOf(from, 'from'), to: placeOf(to, 'to'), where: whereOf(where) };
     const name = pathText(path);
     // A reverse stream goes on at its end.
     const begins = /** @type {any} */ (rest.reverse ? places.to : places.from);
     const { onFile, onCaughtUp, ...selected } = rest;
-    known = { ...rest, cursor: begins?.cursor };
+    known = { ...rest, cursor: typeof begins === 'object' ? begins.cursor : undefined };
     // The path is resolved during the call: the current directory may change before the first step.
     const source = open(name, { ...selected, ...places, lines: tellsLines(rest.onBadLine) });
     opening = () => source;
@@ -56,19 +58,21 @@ function iterate(path, options, kinds, open, more) {
  * @param {Record<string | symbol, any>} options
  * @returns {import('./records.js').Source}
  */
-function readerOf(path, { signal, onBadLine, ...rest }) {
+function readerOf(path, options) {
+  const { signal, onBadLine, ...rest } = own(options);
   const badLines = new BadLines(path, onBadLine);
   const asked = toNative({ ...rest, places: true });
   const reader = new Reader(openPort(), path, asked, rest[MEMORY]);
   let done = false;
   return {
+    start: undefined,
     async next(begun) {
       if (done) return undefined;
       const { outcome, text } = await request((_port, id) => {
         begun(id);
         reader.next(id);
       }, signal);
-      const slice = unwrap(outcome, { signal, path });
+      const slice = own(unwrap(outcome, { signal, path }));
       done = slice.done;
       badLines.meet(slice.bad);
       if (!done) await nextTurn();
