@@ -56,6 +56,28 @@ const storage = [
     tests: ['__test__/opens.spec.ts::an exclusive lock'],
   },
   {
+    name: 'the last bytes held are read again',
+    file: 'src/lines.rs',
+    find: 'let is_same = room.get(..again) == Some(&*before);',
+    replace: 'let is_same = MUTATED || room.get(..again) == Some(&*before);',
+    tests: ['src/lines.rs::two_halves_of_different_lines_never_become_one'],
+  },
+  {
+    name: 'the first bytes held are read again, backwards',
+    file: 'src/backwards.rs',
+    find: 'if bytes.get(length..) != Some(known) {',
+    replace: 'if !MUTATED && bytes.get(length..) != Some(known) {',
+    tests: ['src/lines.rs::two_halves_of_different_lines_never_become_one_backwards'],
+  },
+  {
+    name: 'a hole that the file was cut in is no line',
+    file: 'src/lines.rs',
+    find: 'self.offset = data.clamp(self.offset, self.end - 1);',
+    replace:
+      'self.offset = data.clamp(self.offset, if MUTATED { self.end } else { self.end - 1 });',
+    tests: ['src/backwards.rs::of_a_hole'],
+  },
+  {
     name: 'a link in the place of the lock file',
     file: 'src/storage.rs',
     find: 'platform::lock_file(Some(&log))',

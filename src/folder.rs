@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::path::side_file;
 use crate::platform::{self, Stat};
@@ -34,6 +34,8 @@ impl Former {
 struct Listing {
     folder: PathBuf,
     begun: Instant,
+    /// When the folder was changed last.
+    changed: Option<SystemTime>,
     /// Sorted by name.
     entries: Vec<(OsString, Option<u64>)>,
 }
@@ -42,8 +44,7 @@ static LISTINGS: Mutex<Vec<Arc<Listing>>> = Mutex::new(Vec::new());
 
 /// The files beside the log at `path` that may be the log of before: `<name>.<suffix>` and
 /// `<name>-<suffix>`. Nothing where the folder has too many entries. `inode` is that of the file at
-/// the path: whatever changed names of this log also changed that one, so that a listing which has
-/// it under the path's name serves.
+/// the path: the clock of a folder is coarse, but what rotates this log also changes that number.
 pub(crate) fn formers(path: &Path, inode: Option<u64>) -> io::Result<Option<Vec<Former>>> {
     let real = real_path(path)?;
     let (Some(folder), Some(name)) = (real.parent(), real.file_name()) else {
@@ -124,10 +125,14 @@ fn is_suffix(suffix: &[u8]) -> bool {
 
 fn listing(folder: &Path, name: &OsStr, inode: Option<u64>) -> io::Result<Option<Arc<Listing>>> {
     let begun = Instant::now();
+    let changed = fs::metadata(folder)?.modified().ok();
     let mut listings = LISTINGS.lock().unwrap_or_else(PoisonError::into_inner);
     listings.retain(|known| begun.duration_since(known.begun) < MAX_AGE);
     let known = listings.iter().find(|known| known.folder == folder);
-    if let Some(known) = known.filter(|known| known.inode_of(name) == inode) {
+    let serves = |known: &&Arc<Listing>| {
+        known.changed.is_some() && known.changed == changed && known.inode_of(name) == inode
+    };
+    if let Some(known) = known.filter(serves) {
         return Ok((known.entries.len() <= MAX_ENTRIES).then(|| known.clone()));
     }
     let mut entries = Vec::new();
@@ -139,7 +144,7 @@ fn listing(folder: &Path, name: &OsStr, inode: Option<u64>) -> io::Result<Option
     entries.sort_unstable_by(|(one, _), (other, _)| {
         one.as_encoded_bytes().cmp(other.as_encoded_bytes())
     });
-    let listing = Arc::new(Listing { folder: folder.to_owned(), begun, entries });
+    let listing = Arc::new(Listing { folder: folder.to_owned(), begun, changed, entries });
     listings.retain(|known| known.folder != folder);
     if listings.len() == MAX_FOLDERS {
         listings.remove(0);
@@ -185,16 +190,19 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_listing_serves_others_until_the_file_at_the_path_is_another_one() {
+    fn a_listing_serves_others_until_the_folder_changes() {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("log.sage");
-        let inode_of = |path: &Path| Some(platform::stat_at(path).unwrap().inode);
+        let stat_of = |path: &Path| platform::stat_at(path).unwrap();
         fs::write(&log, "{}\n").unwrap();
-        let count = |inode| formers(&log, inode).unwrap().unwrap().len();
-        assert_eq!(count(inode_of(&log)), 0);
-        fs::write(folder.path().join("log.sage.1"), "{}\n").unwrap();
-        assert_eq!(count(inode_of(&log)), 0, "listed once more");
-        fs::rename(&log, folder.path().join("log.sage.2")).unwrap();
-        assert_eq!(count(None), 2);
+        let listed = || {
+            let inode = log.exists().then(|| stat_of(&log).inode);
+            listing(folder.path(), OsStr::new("log.sage"), inode).unwrap().unwrap()
+        };
+        let first = listed();
+        assert!(Arc::ptr_eq(&first, &listed()));
+        fs::rename(&log, folder.path().join("log.sage.1")).unwrap();
+        assert!(!Arc::ptr_eq(&first, &listed()));
+        assert_eq!(formers(&log, None).unwrap().unwrap().len(), 1);
     }
 }

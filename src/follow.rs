@@ -11,7 +11,7 @@ use crate::error::{Code, Error, Result};
 use crate::finding::{self, Between, MAX_NEXT, Opened};
 use crate::followed::{Followed, Leaving, Left, Rewritten, START};
 pub use crate::following::{FileState, Look, OnRewrite};
-use crate::passed::Passed;
+use crate::passed::{Bare, Passed};
 use crate::path::ChroniclePath;
 use crate::range::{self, Bound, Gate, Place};
 use crate::reader::MOST_ATTEMPTS;
@@ -42,6 +42,8 @@ pub struct Follower {
     next_state: FileState,
     is_in_trouble: bool,
     form: Form,
+    /// Records that were given and moved behind the place where the next file is begun.
+    moved: Vec<Bare>,
 }
 
 /// The file that is opened.
@@ -76,6 +78,7 @@ impl Follower {
             next_state: FileState::Same,
             is_in_trouble: false,
             form: Form::default(),
+            moved: Vec::new(),
         }
     }
 
@@ -227,6 +230,7 @@ impl Follower {
         let file = Followed::new(storage, stat, bound, &self.selection);
         let mut file = file.map_err(|error| cannot_read(path, "pread", error))?;
         file.is_former = is_former;
+        file.moved = std::mem::take(&mut self.moved);
         let before = file.before().map_err(|error| cannot_read(path, "pread", error))?;
         self.passed.leave();
         if let Some(before) = before.filter(|before| !before.is_empty()) {
@@ -324,6 +328,7 @@ impl Follower {
         if self.state == FileState::Rewritten && self.on_rewrite == OnRewrite::Restart {
             return Ok(START);
         }
+        self.moved = found.moved;
         Ok(Bound::At { offset: found.offset, counted: Some(found.counted) })
     }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::cursor::{self, Counted, Cursor, Of, PROOF};
 use crate::lease::Lease;
 use crate::lines::{Lines, Piece};
-use crate::passed::{Passed, Seen};
+use crate::passed::{Bare, Passed, Seen, bare_of};
 use crate::range::{Bound, Gate};
 use crate::scan::{self, Tail};
 use crate::selection::{Pick, Selection};
@@ -43,6 +43,8 @@ pub(crate) struct Followed {
     pub(crate) pick: Pick,
     /// The last bytes that were passed.
     mark: Vec<u8>,
+    /// Records that were given before the file was rewritten, and moved behind the place.
+    pub(crate) moved: Vec<Bare>,
     /// Since when it is not at the path and nothing new came to it.
     replaced: Option<Instant>,
     /// Nothing stood at the path at that time.
@@ -100,6 +102,7 @@ impl Followed {
             is_counting_up: false,
             pick: Pick::new(selection, None, None),
             mark: Vec::new(),
+            moved: Vec::new(),
             replaced: None,
             was_alone: false,
             idle_since: None,
@@ -242,6 +245,9 @@ impl Followed {
             let (bound, found) = self.find_place(storage, length, passed)?;
             rewritten = Some(found);
             let bound = if restarts && found == Rewritten::Some { START } else { bound };
+            if restarts {
+                self.moved.clear();
+            }
             self.go_to(storage, bound, selection)?;
             if self.pick.from.is_none() {
                 passed.cut(self.offset);
@@ -305,7 +311,15 @@ impl Followed {
             return;
         }
         let before = self.pick.passed.records;
+        let given = slice.count;
         self.pick.meet(line, offset, slice);
+        if slice.count > given && !self.moved.is_empty() {
+            let bare = bare_of(line);
+            if let Some(at) = self.moved.iter().position(|moved| *moved == bare) {
+                self.moved.swap_remove(at);
+                slice.take_back(line.len());
+            }
+        }
         let is_record = match self.pick.counts() {
             true => self.pick.passed.records > before,
             // Lines that cannot be wanted are not judged: what looks like a record counts as one.
@@ -348,6 +362,7 @@ impl Followed {
         }
         if let Some(found) = passed.find(storage, length, false)? {
             let bound = Bound::At { offset: found.offset, counted: Some(found.counted) };
+            self.moved = found.moved;
             return Ok((bound, if found.is_same { Rewritten::Nothing } else { Rewritten::Some }));
         }
         let is_new = passed.is_empty() && self.offset == 0;

@@ -25,8 +25,7 @@ pub(crate) struct Seen {
     /// Records and lines up to and including it, where they were counted.
     pub(crate) counted: Option<Counted>,
     /// Of its bytes without a `\r` at their end: another line ending makes no other record.
-    bare: u128,
-    bare_length: u64,
+    bare: Bare,
     /// That is not known: only the hash of all of it is.
     is_text: bool,
     /// It is in the file that is read, not in one before.
@@ -45,7 +44,12 @@ pub(crate) struct Found {
     pub(crate) counted: Counted,
     /// By the record passed last, which has the number that it had, as far as that is known.
     pub(crate) is_same: bool,
+    /// Records that were passed and are not before the place: what moved behind it is not new.
+    pub(crate) moved: Vec<Bare>,
 }
+
+/// The length and the hash of a record without a `\r` at its end.
+pub(crate) type Bare = (u64, u128);
 
 /// A place in another text that ends with records that were passed.
 #[derive(Clone, Copy)]
@@ -68,8 +72,7 @@ impl Seen {
             length: line.len() as u64,
             hash,
             counted,
-            bare: if bare.len() == line.len() { hash } else { cursor::hash(bare) },
-            bare_length: bare.len() as u64,
+            bare: if bare.len() == line.len() { (line.len() as u64, hash) } else { bare_of(line) },
             is_text: false,
             is_here: true,
         }
@@ -83,8 +86,7 @@ impl Seen {
             length,
             hash,
             counted,
-            bare: hash,
-            bare_length: length,
+            bare: (length, hash),
             is_text: true,
             is_here: false,
         })
@@ -248,6 +250,8 @@ struct Search<'a> {
     is_in_row: bool,
     /// For each of them the best place that ends with it, and how many there are.
     matches: Vec<Option<(Match, usize)>>,
+    /// Where each of them ends for the first time.
+    ends: Vec<Option<u64>>,
 }
 
 impl<'a> Search<'a> {
@@ -259,6 +263,7 @@ impl<'a> Search<'a> {
             rows: vec![0; count],
             is_in_row: false,
             matches: vec![None; count],
+            ends: vec![None; count],
         }
     }
 
@@ -271,8 +276,8 @@ impl<'a> Search<'a> {
         let bare = without_return(line);
         let length = line.len() as u64;
         let may_be_it = |seen: &Seen| {
-            seen.bare_length == bare.len() as u64
-                || seen.is_text && [length, length + 1].contains(&seen.bare_length)
+            seen.bare.0 == bare.len() as u64
+                || seen.is_text && [length, length + 1].contains(&seen.bare.0)
         };
         if !self.passed.seen.iter().any(may_be_it) {
             if std::mem::take(&mut self.is_in_row) {
@@ -287,7 +292,8 @@ impl<'a> Search<'a> {
             [cursor::hash(line), cursor::hash(&returned)]
         });
         let is_it = |seen: &Seen| {
-            seen.bare == hash || seen.is_text && texts.is_some_and(|it| it.contains(&seen.bare))
+            let hashed = seen.bare.1;
+            hashed == hash || seen.is_text && texts.is_some_and(|it| it.contains(&hashed))
         };
         self.is_in_row = true;
         for at in (0..self.rows.len()).rev() {
@@ -308,6 +314,9 @@ impl<'a> Search<'a> {
                 seen.counted.is_none_or(|counted| counted.records == self.counted.records);
             let counted = self.counted;
             let met = Match { count: *row, distance, is_same_number, offset: end, counted };
+            if let Some(first) = self.ends.get_mut(at) {
+                first.get_or_insert(end);
+            }
             if let Some(best) = self.matches.get_mut(at) {
                 *best = Some(match best.take() {
                     Some((best, count)) => (best.better(met), count + 1),
@@ -334,6 +343,7 @@ impl<'a> Search<'a> {
                 offset: met.offset,
                 counted: met.counted,
                 is_same: at == last && met.is_same_number,
+                moved: self.moved_behind(met.offset),
             };
             if is_sure {
                 return Some(found);
@@ -343,11 +353,16 @@ impl<'a> Search<'a> {
         doubtful.filter(|_| !is_wary)
     }
 
+    fn moved_behind(&self, offset: u64) -> Vec<Bare> {
+        let ends = self.passed.seen.iter().zip(&self.ends);
+        let is_before = |end: &Option<u64>| end.is_some_and(|end| end <= offset);
+        ends.filter(|(_, end)| !is_before(end)).map(|(seen, _)| seen.bare).collect()
+    }
+
     /// Whether no other record that was passed is like this one.
     fn is_only(&self, at: usize) -> bool {
-        let bare = |seen: &Seen| (seen.bare, seen.bare_length);
-        let Some(mine) = self.passed.seen.get(at).map(bare) else { return false };
-        self.passed.seen.iter().filter(|seen| bare(seen) == mine).count() == 1
+        let Some(mine) = self.passed.seen.get(at) else { return false };
+        self.passed.seen.iter().filter(|seen| seen.bare == mine.bare).count() == 1
     }
 }
 
@@ -361,4 +376,10 @@ impl Match {
 
 fn without_return(line: &[u8]) -> &[u8] {
     line.strip_suffix(b"\r").unwrap_or(line)
+}
+
+/// By which a record is known, whatever its line ending.
+pub(crate) fn bare_of(line: &[u8]) -> Bare {
+    let bare = without_return(line);
+    (bare.len() as u64, cursor::hash(bare))
 }

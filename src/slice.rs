@@ -114,6 +114,15 @@ impl Slice {
         self.count == 0 && self.bad.is_empty()
     }
 
+    /// Takes back the record that was pushed last, which has `length` bytes.
+    pub(crate) fn take_back(&mut self, length: usize) {
+        if self.places.pop().is_some() {
+            let is_apart = self.form == Form::Lines || !self.places.is_empty();
+            self.json.truncate(self.json.len().saturating_sub(length + usize::from(is_apart)));
+            self.count -= 1;
+        }
+    }
+
     /// How much there is to hand over, about, in bytes: each bad line is told with some words.
     pub(crate) fn weight(&self) -> usize {
         self.json.len() + self.bad.len() * 64

@@ -29,6 +29,10 @@ pub trait Storage: Send + Sync {
     fn sync(&self) -> io::Result<()>;
     /// After a good sync: drops `range` from the page cache, so that the next read comes from the disk. Says whether it is gone.
     fn drop_cached(&self, range: Range<u64>) -> io::Result<bool>;
+    /// Where the first data of `range` begins, or its end. What comes before was never written and reads as zeros.
+    fn data_from(&self, range: Range<u64>) -> u64 {
+        range.start
+    }
     /// Tries once to take the exclusive lock.
     fn try_lock(&self) -> io::Result<bool>;
     /// Tries once to take the shared lock, which writers respect and which a descriptor for reading can have.
@@ -133,6 +137,10 @@ impl Storage for FileStorage {
 
     fn drop_cached(&self, range: Range<u64>) -> io::Result<bool> {
         platform::drop_cached(&self.file, range)
+    }
+
+    fn data_from(&self, range: Range<u64>) -> u64 {
+        platform::data_from(&self.file, range)
     }
 
     fn try_lock(&self) -> io::Result<bool> {

@@ -280,6 +280,25 @@ fn data_in(file: &File, range: Range<u64>) -> Vec<Range<u64>> {
     found
 }
 
+/// Where the first data of `range` begins, or its end. What comes before was never written and reads as zeros.
+#[cfg(target_os = "linux")]
+pub(crate) fn data_from(file: &File, range: Range<u64>) -> u64 {
+    use rustix::fs::{SeekFrom, seek};
+    use rustix::io::{Errno, retry_on_intr};
+    match retry_on_intr(|| seek(file, SeekFrom::Data(range.start))) {
+        Ok(data) => data.clamp(range.start, range.end),
+        Err(Errno::NXIO) => range.end,
+        // Not reported: all of it may be data.
+        Err(_) => range.start,
+    }
+}
+
+/// Elsewhere all of a file counts as data.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn data_from(_file: &File, range: Range<u64>) -> u64 {
+    range.start
+}
+
 #[cfg(target_os = "linux")]
 fn is_unsupported(error: &io::Error) -> bool {
     use rustix::io::Errno;
