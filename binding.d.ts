@@ -17,6 +17,8 @@ export declare class Follower {
   look(id: number, delayMs: number): void
   /** Looks now, if a look is waited for; else the next one does not wait. */
   nudge(): void
+  /** The lines of the batch that the look before found, once. */
+  takeLines(): Buffer | null
   /** Closes the descriptor, then settles. */
   close(id?: number | undefined | null): void
 }

@@ -18,6 +18,7 @@ import type { ChronicleEvent, ChronicleEventBase, EventInput } from './events.js
 export * from './events.js';
 export * from './checks.js';
 export * from './reading.js';
+export * from './batches.js';
 export * from './compat.js';
 export * from './handle.js';
 export * from './stats.js';

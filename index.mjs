@@ -30,6 +30,7 @@ export const {
   filterEventsByType,
   findDuplicateEvents,
   flushSync,
+  followBatches,
   followChronicle,
   formatAnalysisReport,
   getChainTail,

@@ -4,7 +4,7 @@ const { watch } = require('node:fs');
 const { basename, dirname, resolve } = require('node:path');
 const { BadLines } = require('./bad-lines.js');
 const { Follower } = require('./native.js');
-const { FOLLOW, MEMORY, toNative } = require('./options.js');
+const { BATCHES, FOLLOW, MEMORY, toNative } = require('./options.js');
 const { own } = require('./own.js');
 const { nextTurn, openPort, request, unwrap } = require('./port.js');
 const { iterate } = require('./stream.js');
@@ -28,6 +28,24 @@ const abandoned = new FinalizationRegistry((watcher) => watcher.close());
  */
 function followChronicle(path, options) {
   return iterate(path, options, FOLLOW, followerOf, { endsOnAbort: true });
+}
+
+/**
+ * @param {string} path
+ * @param {unknown} [options]
+ * @returns {any}
+ */
+function followBatches(path, options) {
+  return iterate(path, options, BATCHES, batchesOf, { endsOnAbort: true });
+}
+
+/**
+ * @param {string} path
+ * @param {Record<string | symbol, any>} options
+ */
+function batchesOf(path, options) {
+  const { maxBytes, maxEvents, synced, ...rest } = own(options);
+  return followerOf(path, { ...rest, batches: { maxBytes, maxEvents, synced } });
 }
 
 /**
@@ -62,9 +80,12 @@ function followerOf(path, options) {
       badLines.meet(look.bad);
       if (look.idle) badLines.end();
       delay = look.idle ? Math.min(LONGEST, Math.max(SHORTEST, delay * 2)) : 0;
-      if (look.count > 0) delay = Math.min(delay, SHORTEST);
+      // The next look may find other lines.
+      const bytes = look.batch && follower.takeLines();
+      const batch = look.batch && { bytes, ...look.batch };
+      if (look.count > 0 || batch) delay = Math.min(delay, SHORTEST);
       if (!look.idle) await nextTurn();
-      return { ...look, text: text ?? '[]' };
+      return { ...look, text: text ?? '[]', batch };
     },
     async close() {
       watcher?.close();
@@ -98,4 +119,4 @@ function watchFile(file, follower) {
   }
 }
 
-module.exports = { followChronicle };
+module.exports = { followBatches, followChronicle };

@@ -60,7 +60,7 @@ const {
   computeEventIds,
   verifyEventId,
 } = require('./identity.js');
-const { followChronicle } = require('./follow.js');
+const { followBatches, followChronicle } = require('./follow.js');
 const { lockChronicles } = require('./lock.js');
 const { validateChroniclePath } = require('./path.js');
 const { countEvents, queryChronicle, readChronicle, tailChronicle } = require('./read.js');
@@ -100,6 +100,7 @@ const chronicle = {
   filterEventsByType,
   findDuplicateEvents,
   flushSync,
+  followBatches,
   followChronicle,
   formatAnalysisReport,
   getChainTail,

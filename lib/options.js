@@ -102,6 +102,11 @@ const count = {
   test: (/** @type {unknown} */ v) => Number.isSafeInteger(v) && Number(v) >= 0,
 };
 
+const amount = {
+  must: 'an integer, 1 or more',
+  test: (/** @type {unknown} */ v) => Number.isSafeInteger(v) && Number(v) >= 1,
+};
+
 // What is wrong with these is said where they are read.
 const any = { must: 'anything', test: () => true };
 
@@ -127,6 +132,20 @@ const FOLLOW = {
   onRewrite: oneOf('continue', 'restart'),
   onFile: callback,
   onCaughtUp: callback,
+};
+
+/** @type {Record<string, Kind>} */
+const BATCHES = {
+  ...PATH,
+  from: any,
+  where: any,
+  maxBytes: amount,
+  maxEvents: amount,
+  synced: flag,
+  onBadLine: badLinePolicy,
+  onFile: callback,
+  onCaughtUp: callback,
+  signal,
 };
 
 /** @type {Record<string, Kind>} */
@@ -267,6 +286,7 @@ module.exports = {
   ADAPTER,
   APPEND,
   APPEND_SYNC,
+  BATCHES,
   CHAIN,
   CHAIN_APPEND,
   COUNT,

@@ -16,6 +16,7 @@ const { positioned } = require('./read.js');
  *   are in
  * @property {boolean} [idle] nothing more is there for now
  * @property {'next' | 'rewritten' | 'unknown'} [state] what the file is to the one before
+ * @property {{ cursor: string }} [batch] the lines of records in place of the records
  */
 
 /**
@@ -249,7 +250,7 @@ class Records {
     this.#slice = slice;
     this.#state = slice.state ?? this.#state;
     this.#bytes = undefined;
-    this.#events = JSON.parse(slice.text);
+    this.#events = slice.batch === undefined ? JSON.parse(slice.text) : [slice.batch];
     this.#next = 0;
     this.#begin = 1;
   }
@@ -257,7 +258,14 @@ class Records {
   /** @returns {IteratorResult<any, any>} */
   #take() {
     const index = this.#next;
-    const { places } = /** @type {Slice} */ (this.#slice);
+    const slice = /** @type {Slice} */ (this.#slice);
+    const { batch, places } = slice;
+    if (batch !== undefined) {
+      this.#slice = { ...slice, batch: undefined };
+      this.#events = [];
+      this.#cursor = batch.cursor;
+      return { done: false, value: batch };
+    }
     const event = this.#events[index];
     // What was given is the caller's: it is not kept in memory.
     this.#events[index] = undefined;

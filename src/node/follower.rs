@@ -6,15 +6,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, TryLockError, Weak};
 use std::time::{Duration, Instant};
 
+use napi::bindgen_prelude::Buffer;
 use napi_derive::napi;
 
+use super::follows::{Follows, Lines};
 use super::memory::{Memory, disk_of};
 use super::options::Read;
 use super::outcome;
 use super::port::{Desk, Port, Slot, serve, start};
 use crate::ChroniclePath;
 use crate::error::{Code, Error, Result};
-use crate::follow::Follower as CoreFollower;
 use crate::pool::{self, locked};
 
 /// The time between two looks at the path while the caller is busy with what it was given.
@@ -29,7 +30,8 @@ pub struct Follower {
 
 struct Opened {
     path: ChroniclePath,
-    follower: Mutex<Option<CoreFollower>>,
+    follower: Mutex<Option<Follows>>,
+    lines: Lines,
     /// The request for a look whose time has not come.
     waiting: Mutex<Option<Arc<Slot>>>,
     /// Something changed since the last look began.
@@ -50,12 +52,12 @@ impl Follower {
     ) -> Follower {
         let open = || {
             let (path, selection, selected) = Read::order(&path, options.as_deref())?;
-            let follower = CoreFollower::new(disk_of(memory), selection);
-            let mut follower = follower.on_rewrite(selected.on_rewrite);
+            let mut follower = Follows::new(disk_of(memory), selection, &selected);
             follower.fix_end(&path);
             Ok(Arc::new(Opened {
                 path,
                 follower: Mutex::new(Some(follower)),
+                lines: Lines::default(),
                 waiting: Mutex::default(),
                 is_nudged: AtomicBool::new(false),
                 looked: Mutex::default(),
@@ -94,6 +96,13 @@ impl Follower {
         }
     }
 
+    /// The lines of the batch that the look before found, once.
+    #[napi(catch_unwind)]
+    pub fn take_lines(&self) -> Option<Buffer> {
+        let lines = locked(&self.opened.as_ref().ok()?.lines).take()?;
+        Some(lines.into())
+    }
+
     /// Closes the descriptor, then settles.
     #[napi(catch_unwind)]
     pub fn close(&self, id: Option<u32>) {
@@ -127,11 +136,10 @@ impl Opened {
             if locked(&self.looked).replace(Instant::now()).is_none() {
                 Opened::glance_at(Instant::now() + GLANCE, Arc::downgrade(self));
             }
-            let look = match &mut *locked(&self.follower) {
-                Some(follower) => follower.look(&self.path)?,
-                None => return Err(Error::new(Code::Closed, "it was closed")),
-            };
-            Ok((outcome::look(&look), Some(outcome::text(look.slice))))
+            match &mut *locked(&self.follower) {
+                Some(follower) => follower.look(&self.path, &self.lines),
+                None => Err(Error::new(Code::Closed, "it was closed")),
+            }
         });
     }
 

@@ -1,6 +1,7 @@
 //! The binding: converts, delegates, converts back. It knows no rule about events.
 
 mod follower;
+mod follows;
 mod inbox;
 mod listing;
 mod memory;

@@ -11,6 +11,7 @@ use crate::filter::{Filter, Wanted};
 use crate::follow::OnRewrite;
 use crate::held::LockMode;
 use crate::instant::Instant;
+use crate::line_batch::BatchLimits;
 use crate::path::ChroniclePath;
 use crate::range::Place;
 use crate::repair::RepairOptions;
@@ -58,6 +59,16 @@ pub(super) struct Read {
     limit: Option<u64>,
     count: bool,
     on_rewrite: OnRewrite,
+    batches: Option<Batches>,
+}
+
+/// That whole lines are wanted.
+#[derive(Deserialize, Default, Clone, Copy)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(super) struct Batches {
+    max_bytes: Option<usize>,
+    max_events: Option<usize>,
+    pub(super) synced: bool,
 }
 
 /// What of it the binding needs while reading.
@@ -72,6 +83,7 @@ pub(super) struct Selected {
     pub(super) lines: bool,
     /// Where a follow goes on in a file that was rewritten.
     pub(super) on_rewrite: OnRewrite,
+    pub(super) batches: Option<Batches>,
 }
 
 #[derive(Deserialize)]
@@ -198,7 +210,7 @@ impl Read {
     }
 
     fn into_core(self) -> Result<(Selection, Selected)> {
-        let Read { positions, places, tail, lines, reverse, on_rewrite, .. } = self;
+        let Read { positions, places, tail, lines, reverse, on_rewrite, batches, .. } = self;
         let selection = Selection {
             from: self.from.map(|at| at.into_core("from")).transpose()?.unwrap_or_default(),
             to: self.to.map(|at| at.into_core("to")).transpose()?,
@@ -210,7 +222,17 @@ impl Read {
             all_bad_lines: lines,
             count_only: self.count,
         };
-        Ok((selection, Selected { positions, places, tail, lines, on_rewrite }))
+        Ok((selection, Selected { positions, places, tail, lines, on_rewrite, batches }))
+    }
+}
+
+impl Batches {
+    pub(super) fn limits(&self) -> BatchLimits {
+        let standard = BatchLimits::default();
+        BatchLimits {
+            max_bytes: self.max_bytes.unwrap_or(standard.max_bytes),
+            max_events: self.max_events.unwrap_or(standard.max_events),
+        }
     }
 }
 

@@ -11,11 +11,12 @@ use crate::analyze::{Analysis, BrokenLink, Largest, Text, TimeRange};
 use crate::error::{Cause, Error, Written};
 use crate::follow::{FileState, Look};
 use crate::json::escape_into;
+use crate::line_batch::BatchLook;
 use crate::plan::RemovedLine;
 use crate::platform;
 use crate::repair::Report;
 use crate::request::{BatchFacts, Outcome, Receipt, Warning};
-use crate::slice::{RecordPlace, Slice};
+use crate::slice::{BadLine, RecordPlace, Slice};
 use crate::storage::Stat;
 use crate::verify::{Finding, Progress};
 
@@ -145,6 +146,13 @@ struct Bad {
     length: u64,
 }
 
+impl Bad {
+    fn new(bad: &BadLine) -> Bad {
+        let BadLine { kind, line, offset, length } = *bad;
+        Bad { kind: kind.as_str(), line, offset, length }
+    }
+}
+
 /// A slice but its records, which cross as they are.
 #[derive(Serialize)]
 struct SlicePart {
@@ -170,17 +178,11 @@ struct SlicePart {
 
 impl SlicePart {
     fn new(slice: &Slice, places: bool, file: Option<File>) -> SlicePart {
-        let bad = slice.bad.iter().map(|bad| Bad {
-            kind: bad.kind.as_str(),
-            line: bad.line,
-            offset: bad.offset,
-            length: bad.length,
-        });
         let four = |place: &RecordPlace| [place.seq, place.offset, place.length, place.line];
         SlicePart {
             done: slice.done,
             count: slice.count,
-            bad: bad.collect(),
+            bad: slice.bad.iter().map(Bad::new).collect(),
             places: places.then(|| slice.places.iter().flat_map(four).collect()),
             file,
             start: None,
@@ -205,6 +207,49 @@ pub(super) fn look(look: &Look) -> String {
         state: (look.file != FileState::Same).then(|| look.file.as_str()),
         trouble: look.trouble.as_ref().map(ToString::to_string),
         ..SlicePart::new(&look.slice, true, file)
+    })
+}
+
+/// The outcome of a look for lines, which cross as they are.
+pub(super) fn batch_look(look: &BatchLook) -> String {
+    #[derive(Serialize)]
+    struct Batch {
+        count: u64,
+        first: u64,
+        last: u64,
+        after: u64,
+        cursor: String,
+        file: &'static str,
+    }
+    #[derive(Serialize)]
+    struct Part {
+        bad: Vec<Bad>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        batch: Option<Batch>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        start: Option<String>,
+        idle: bool,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        state: Option<&'static str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        trouble: Option<String>,
+    }
+    let state = look.batch.as_ref().map(|batch| batch.file);
+    let batch = look.batch.as_ref().map(|batch| Batch {
+        count: batch.count,
+        first: batch.first,
+        last: batch.last,
+        after: batch.after,
+        cursor: batch.cursor.to_string(),
+        file: batch.file.as_str(),
+    });
+    ok(&Part {
+        bad: look.bad.iter().map(Bad::new).collect(),
+        batch,
+        start: look.start.map(|start| start.to_string()),
+        idle: look.is_idle,
+        state: state.filter(|state| *state != FileState::Same).map(FileState::as_str),
+        trouble: look.trouble.as_ref().map(ToString::to_string),
     })
 }
 
