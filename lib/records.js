@@ -243,8 +243,9 @@ class Records {
     return new ChronicleError('ECLOSED', 'the iteration ended before it had begun');
   }
 
-  /** @param {Slice} slice */
-  #fill(slice) {
+  /** @param {Slice} given */
+  #fill(given) {
+    const slice = own(given);
     // The cursor is that of an event of the slice before, as long as none of this one was given.
     void this.cursor;
     this.#slice = slice;
@@ -261,7 +262,7 @@ class Records {
     const slice = /** @type {Slice} */ (this.#slice);
     const { batch, places } = slice;
     if (batch !== undefined) {
-      this.#slice = { ...slice, batch: undefined };
+      this.#slice = own({ ...slice, batch: undefined });
       this.#events = [];
       this.#cursor = batch.cursor;
       return { done: false, value: batch };
