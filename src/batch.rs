@@ -291,7 +291,7 @@ impl Decision {
 /// predecessor that the record names.
 fn is_identical(event: &Event, line: &[u8]) -> Result<bool> {
     if !event.is_chained_later() {
-        return Ok(event.line() == line || event::same_canonical(event.line(), line));
+        return Ok(event.line() == line || event::same_content(event.line(), line));
     }
     let mut previous = None;
     let _ = json::object(line, |key, value| {
@@ -299,5 +299,5 @@ fn is_identical(event: &Event, line: &[u8]) -> Result<bool> {
             previous = Id::new(json::unescape(inside));
         }
     });
-    Ok(event::same_canonical(event.chained(previous.as_ref())?.line(), line))
+    Ok(event::same_content(event.chained(previous.as_ref())?.line(), line))
 }

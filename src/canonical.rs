@@ -5,6 +5,7 @@
 use std::cmp::Ordering;
 use std::ops::Range;
 
+use crate::decimal;
 use crate::json::{self, Fault, Shape, Visit};
 use crate::order;
 use crate::string;
@@ -24,6 +25,16 @@ pub enum Form {
 pub fn canonicalize(text: &[u8], form: Form, without: Option<&str>) -> Result<Vec<u8>, Fault> {
     let mut draft = Draft::default();
     draft.read(text, form, without)?;
+    let mut written = Vec::with_capacity(text.len());
+    draft.write(text, &mut written);
+    Ok(written)
+}
+
+/// The canonical bytes of a JSON value as [`canonicalize`] gives them, but for its numbers: these
+/// keep their own text. Equal bytes mean equal values, also where numbers are no doubles.
+pub(crate) fn canonicalize_exactly(text: &[u8], without: Option<&str>) -> Result<Vec<u8>, Fault> {
+    let mut draft = Draft { keeps_numbers: true, ..Draft::default() };
+    draft.read(text, Form::Jcs, without)?;
     let mut written = Vec::with_capacity(text.len());
     draft.write(text, &mut written);
     Ok(written)
@@ -49,6 +60,10 @@ pub(crate) struct Draft {
     sorted: Vec<usize>,
     /// Keys that the source has with escapes.
     unescaped: Vec<u8>,
+    /// Numbers are copied, not written as doubles.
+    keeps_numbers: bool,
+    /// The first number of the source that has another value as a double.
+    changed: Option<Range<usize>>,
 }
 
 struct OpenObject {
@@ -92,6 +107,7 @@ impl Draft {
         self.shuffled.clear();
         self.order.clear();
         self.unescaped.clear();
+        self.changed = None;
         let without = without.map(str::as_bytes);
         let mut pen = Pen { text, form, without, draft: self, taken: 0, depth: 0 };
         let shape = json::walk(text, &mut pen)?;
@@ -163,6 +179,12 @@ impl Draft {
         }
     }
 
+    /// Where the first number stands, in the text that was read, whose canonical form has another
+    /// value.
+    pub(crate) fn changed_number(&self) -> Option<Range<usize>> {
+        self.changed.clone()
+    }
+
     fn source<'a>(&'a self, text: &'a [u8]) -> &'a [u8] {
         if self.is_source { text } else { &self.out }
     }
@@ -229,6 +251,10 @@ impl Pen<'_> {
         let mut buffer = ryu_js::Buffer::new();
         let canonical = if number.is_finite() { buffer.format_finite(number) } else { "null" };
         if raw != Some(canonical) {
+            let is_same = |raw: &str| decimal::is_same_number(raw.as_bytes(), canonical.as_bytes());
+            if self.draft.changed.is_none() && !(number.is_finite() && raw.is_some_and(is_same)) {
+                self.draft.changed = Some(from..to);
+            }
             self.take_up_to(from);
             self.draft.out.extend_from_slice(canonical.as_bytes());
             self.taken = to;
@@ -312,7 +338,9 @@ impl Visit for Pen<'_> {
     #[inline]
     fn number(&mut self, from: usize, to: usize, integer: bool) {
         // Every integer of up to 15 digits is a double of its own and stands as it is, but for -0.
-        if !integer || to - from > 15 || self.text.get(from..from + 2) == Some(b"-0") {
+        let is_canonical =
+            integer && to - from <= 15 && self.text.get(from..from + 2) != Some(b"-0");
+        if !is_canonical && !self.draft.keeps_numbers {
             self.replace_number(from, to);
         }
     }

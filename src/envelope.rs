@@ -17,7 +17,7 @@ impl<'a> Envelope<'a> {
     pub(crate) fn of(text: &'a [u8]) -> Result<Envelope<'a>> {
         let mut members = Vec::with_capacity(16);
         json::object(text, |key, value| members.push((string::unescape(key), value)))
-            .map_err(invalid)?;
+            .map_err(|fault| invalid_text("event", text, fault))?;
         Ok(Envelope { text, members })
     }
 
@@ -118,6 +118,25 @@ impl<'a> Envelope<'a> {
 pub(crate) fn invalid(fault: Fault) -> Error {
     Error::validation(format!("event {fault}"))
 }
+
+/// What is wrong with a text that should be a `what`: a byte order mark and bytes that are no UTF-8
+/// are named, because they look like nothing.
+pub(crate) fn invalid_text(what: &str, text: &[u8], fault: Fault) -> Error {
+    if text.starts_with(BYTE_ORDER_MARK) {
+        return Error::validation(format!(
+            "{what} begins with a byte order mark (U+FEFF), which is no JSON: remove it"
+        ));
+    }
+    match (fault, std::str::from_utf8(text)) {
+        (Fault::Invalid { .. }, Err(error)) => {
+            Error::validation(format!("{what} is not UTF-8 at byte {}", error.valid_up_to()))
+        }
+        _ => Error::validation(format!("{what} {fault}")),
+    }
+}
+
+/// U+FEFF in UTF-8.
+pub(crate) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 fn is_string(value: &[u8]) -> bool {
     value.first() == Some(&b'"')

@@ -2,15 +2,18 @@
 
 use std::cell::RefCell;
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
-use memchr::memchr2;
+use memchr::{memchr, memchr2};
 use sha2::{Digest, Sha256};
 
-use crate::canonical::{Draft, Form, canonicalize};
-use crate::envelope::{Envelope, invalid};
+use crate::canonical::{Draft, Form, canonicalize, canonicalize_exactly};
+use crate::envelope::{BYTE_ORDER_MARK, Envelope, invalid, invalid_text};
 use crate::error::{Error, Result};
 use crate::json::{self, Fault, Shape, Visit};
+use crate::member_path::{path_at, repeated_key};
+use crate::scan::{Verdict, judge};
 use crate::string;
 
 pub use crate::json::MAX_LINE;
@@ -113,6 +116,11 @@ pub struct Rules {
     pub require_id: bool,
     /// Require nothing but a `type`: no timestamp, no actor, no payload.
     pub lenient: bool,
+    /// Refuse an event in which an object has a key twice. Without it the last one counts.
+    pub unique_keys: bool,
+    /// The text is a record of a log, written byte for byte: its envelope is not checked, nothing
+    /// is computed and nothing added. No other rule goes with it.
+    pub whole_line: bool,
 }
 
 impl Default for Rules {
@@ -123,6 +131,8 @@ impl Default for Rules {
             chain: false,
             require_id: false,
             lenient: false,
+            unique_keys: false,
+            whole_line: false,
         }
     }
 }
@@ -149,10 +159,22 @@ impl Event {
     }
 
     /// [`Event::parse`], of a text that becomes the line.
+    ///
+    /// # Errors
+    /// `EVALIDATION`: the rules refuse it. Where an id is computed, also for a number that has
+    /// another value as a double, because ids are hashes of doubles.
     pub fn made_of(text: Vec<u8>, rules: &Rules) -> Result<Event> {
+        if rules.whole_line {
+            return Event::of_line(text, rules);
+        }
         let mut line = one_line(text)?;
         let envelope = Envelope::of(&line)?;
         envelope.check(rules.lenient)?;
+        if rules.unique_keys
+            && let Some(path) = repeated_key(&line)
+        {
+            return Err(envelope.fault(&format!("has two members {path}")));
+        }
         let id = envelope.text("eventId");
         if id.is_none() && rules.require_id {
             return Err(envelope.fault("needs a non-empty string eventId"));
@@ -178,12 +200,38 @@ impl Event {
         }
         if rules.chain {
             if event.key.is_none() {
-                event.add_key(Id::of(&compute_id(&event.line)?));
+                event.add_key(Id::of(&exact_id(&event.line)?));
             }
         } else if event.id.is_none() && rules.compute_id {
             event.add_id()?;
         }
         event.check_length()
+    }
+
+    /// A record as it stands, without newline, with the id and the key that are in it.
+    fn of_line(line: Vec<u8>, rules: &Rules) -> Result<Event> {
+        if *rules != (Rules { whole_line: true, ..Rules::default() }) {
+            return Err(Error::validation("no other rule goes with whole lines"));
+        }
+        if line.len() > MAX_LINE {
+            return Err(Error::validation(format!(
+                "line is {} bytes long, a line may have {MAX_LINE}",
+                line.len()
+            )));
+        }
+        if memchr(b'\n', &line).is_some() {
+            return Err(Error::validation("line has a line break in it"));
+        }
+        let keys = match judge(&line) {
+            Verdict::Record(keys) if !line.starts_with(BYTE_ORDER_MARK) => keys,
+            _ => {
+                let fault = json::object(&line, |_, _| ()).err().unwrap_or(Fault::NotAnObject);
+                return Err(invalid_text("line", &line, fault));
+            }
+        };
+        let [id, key] = [keys.event_id, keys.idempotency_key]
+            .map(|name| name.and_then(|name| Id::of_member(&name)));
+        Ok(Event { line, id, key, type_end: 0, chained_later: false })
     }
 
     /// The line as it is written, without newline. For an event that [is chained
@@ -234,7 +282,7 @@ impl Event {
     }
 
     fn add_id(&mut self) -> Result<()> {
-        let id = compute_id(&self.line)?;
+        let id = exact_id(&self.line)?;
         let before = self.line.len();
         for part in [b",\"eventId\":\"".as_slice(), &id, b"\""] {
             self.line.extend_from_slice(part);
@@ -256,7 +304,8 @@ impl Event {
 }
 
 /// The id of an event given as JSON text: the lower-case hexadecimal SHA-256 of its canonical form
-/// without `eventId`.
+/// without `eventId`. Numbers are doubles there, whatever their text says, so that ids of records
+/// stay what they are; an append refuses to compute one where that changes a value.
 pub fn compute_id(text: &[u8]) -> Result<[u8; 64]> {
     hash(text, Form::Jcs)
 }
@@ -275,7 +324,7 @@ pub fn verify_id(text: &[u8]) -> Result<Option<Form>> {
     Ok(None)
 }
 
-/// Whether two events given as JSON text are the same but for their `eventId`.
+/// Whether two events given as JSON text have the same canonical form but for their `eventId`.
 pub fn same_canonical(a: &[u8], b: &[u8]) -> bool {
     match (canonical_event(a, Form::Jcs), canonical_event(b, Form::Jcs)) {
         (Ok(a), Ok(b)) => a == b,
@@ -283,25 +332,67 @@ pub fn same_canonical(a: &[u8], b: &[u8]) -> bool {
     }
 }
 
+/// Whether two events given as JSON text are the same but for their `eventId`: the canonical forms
+/// agree, and so does the text of each number. In canonical forms `1e400` is `null`, and `1.0` is
+/// `1`.
+pub fn same_content(a: &[u8], b: &[u8]) -> bool {
+    let exact = |text| canonicalize_exactly(text, Some("eventId")).ok();
+    let is_object = |text: &Vec<u8>| text.first() == Some(&b'{');
+    match (exact(a).filter(is_object), exact(b).filter(is_object)) {
+        (Some(a), Some(b)) => a == b,
+        _ => false,
+    }
+}
+
 fn hash(text: &[u8], form: Form) -> Result<[u8; 64]> {
+    Ok(digest(text, form)?.0)
+}
+
+/// The id of a line whose numbers all are in it.
+fn exact_id(line: &[u8]) -> Result<[u8; 64]> {
+    match digest(line, Form::Jcs)? {
+        (id, None) => Ok(id),
+        (_, Some(number)) => Err(changed_number(line, number)),
+    }
+}
+
+fn changed_number(line: &[u8], number: Range<usize>) -> Error {
+    const MAX_CHARACTERS: usize = 40;
+    let path = path_at(line, number.start);
+    let mut text = String::from_utf8_lossy(line.get(number).unwrap_or_default()).into_owned();
+    if text.len() > MAX_CHARACTERS {
+        text.truncate(MAX_CHARACTERS);
+        text.push('\u{2026}');
+    }
+    let what = format!(
+        "has a number in {path} that changes as a double, {text}: write it as a string \
+         (ids are computed from doubles, RFC 8785)"
+    );
+    Envelope::of(line).map_or_else(|error| error, |envelope| envelope.fault(&what))
+}
+
+/// The hash, and where the first number stands whose canonical form has another value.
+fn digest(text: &[u8], form: Form) -> Result<([u8; 64], Option<Range<usize>>)> {
     /// A longer one would leave its memory with the thread.
     const LONG: usize = 1 << 20;
     thread_local! {
         static USED: RefCell<(Draft, Vec<u8>)> = RefCell::default();
     }
-    if text.len() > LONG {
-        return Ok(hash_of(&canonical_event(text, form)?));
-    }
-    USED.with_borrow_mut(|(draft, canonical)| {
-        match draft.read(text, form, Some("eventId")).map_err(invalid)? {
-            Shape::Object => {
-                canonical.clear();
-                draft.write(text, canonical);
-                Ok(hash_of(canonical))
-            }
-            Shape::Array | Shape::Scalar => Err(invalid(Fault::NotAnObject)),
+    let digest = |draft: &mut Draft, canonical: &mut Vec<u8>| match draft
+        .read(text, form, Some("eventId"))
+        .map_err(invalid)?
+    {
+        Shape::Object => {
+            canonical.clear();
+            draft.write(text, canonical);
+            Ok((hash_of(canonical), draft.changed_number()))
         }
-    })
+        Shape::Array | Shape::Scalar => Err(invalid(Fault::NotAnObject)),
+    };
+    if text.len() > LONG {
+        return digest(&mut Draft::default(), &mut Vec::with_capacity(text.len()));
+    }
+    USED.with_borrow_mut(|(draft, canonical)| digest(draft, canonical))
 }
 
 /// The lower-case hexadecimal SHA-256.

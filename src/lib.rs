@@ -44,12 +44,14 @@ mod string;
 mod stops;
 pub mod json;
 pub mod instant;
+mod member_path;
 mod order;
+mod decimal;
 pub mod canonical;
 mod stencil;
+pub mod scan;
 mod envelope;
 pub mod event;
-pub mod scan;
 pub mod filter;
 pub mod slice;
 pub mod cursor;
@@ -163,4 +165,44 @@ pub fn append_all(
 ) -> Result<Vec<Receipt>> {
     let texts: Vec<Vec<u8>> = events.iter().map(|event| event.as_bytes().to_vec()).collect();
     Ok(Registry::global().append(path, texts, false, options)?.0)
+}
+
+/// Appends whole lines of another log, byte for byte, which succeed or fail together, with one
+/// receipt for each.
+///
+/// `lines` are records, one JSON object a line: their envelopes are not checked, and no id is
+/// computed. A record whose `eventId` or `idempotencyKey` the log has is a duplicate; one without
+/// either is written each time. Lines of only spaces, tabs and `\r` are nothing, and the last line
+/// needs no newline.
+///
+/// ```
+/// # fn main() -> sage_chronicle::Result<()> {
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let name = folder.path().join("copy.sage");
+/// # let copy = sage_chronicle::ChroniclePath::parse(name.to_str().unwrap())?;
+/// use sage_chronicle::{AppendOptions, append_lines};
+///
+/// let lines = b"{\"eventId\":\"a\",\"at\":738529527931269425}\n{\"eventId\":\"b\"}\n";
+/// let receipts = append_lines(&copy, lines, AppendOptions::default())?;
+/// assert_eq!((receipts.len(), receipts[1].seq), (2, 2));
+/// assert_eq!(std::fs::read(copy.as_path()).unwrap(), lines);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// As [`append`]; [`Error::index`] names the line at fault, blank ones not counted. `EVALIDATION`
+/// also for [`AppendOptions::rules`] other than the default ones.
+pub fn append_lines(
+    path: &ChroniclePath,
+    lines: &[u8],
+    options: AppendOptions,
+) -> Result<Vec<Receipt>> {
+    if options.rules != Rules::default() {
+        let error = Error::validation("whole lines are appended by no rules");
+        return Err(error.with_written(Written::No));
+    }
+    let rules = Rules { whole_line: true, ..Rules::default() };
+    let texts = request::Texts::of_lines(lines, 0);
+    Ok(Registry::global().append(path, texts, false, AppendOptions { rules, ..options })?.0)
 }

@@ -122,7 +122,8 @@ pub struct Receipt {
     pub length: u64,
     /// The file had it already; the other fields are those of the record in the file.
     pub duplicate: bool,
-    /// Whether the record has the canonical form of the event that was given.
+    /// Whether the record has the canonical form of the event that was given, and its numbers the
+    /// same text.
     pub identical: bool,
     /// Whether it was synced, or proved to be on the disk.
     pub durable: bool,
@@ -190,6 +191,18 @@ impl Texts {
     fn of(texts: impl Iterator<Item = Vec<u8>>) -> Texts {
         let item = |text| Item { text: Mutex::new(text), event: OnceLock::new() };
         Texts(texts.map(item).collect())
+    }
+
+    /// The lines of `bytes`, each with room for `room` more bytes. Those of only spaces, tabs and
+    /// `\r` are nothing; a last one needs no newline.
+    pub fn of_lines(bytes: &[u8], room: usize) -> Texts {
+        let is_blank = |line: &[u8]| line.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\r'));
+        let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !is_blank(line));
+        Texts::of(lines.map(|line| {
+            let mut text = Vec::with_capacity(line.len() + room);
+            text.extend_from_slice(line);
+            text
+        }))
     }
 
     pub(crate) fn is_empty(&self) -> bool {
