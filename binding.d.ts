@@ -43,6 +43,8 @@ export declare class Port {
   constructor(onSettled: () => void)
   /** Appends events, JSON texts joined by newlines. */
   append(id: number, path: string, events: string, options?: string | undefined | null, memory?: Memory | undefined | null): void
+  /** Appends the lines of some bytes, blank ones left out: events, or with `wholeLines` records. */
+  appendBytes(id: number, path: string, lines: Uint8Array, options?: string | undefined | null, memory?: Memory | undefined | null): void
   /** [`super::append_sync`], of which this port is told while it listens. */
   appendSync(path: string, events: string, options?: string | undefined | null): string
   /** Whether facts of batches with appends of this port are wanted. They are settlements with the number 0. */

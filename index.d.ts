@@ -44,7 +44,10 @@ export interface Receipt {
   length: number;
   /** The file already had a record with this id or key, and nothing was written. */
   duplicate: boolean;
-  /** The canonical forms of the event and of the record agree; true for a record just written. */
+  /**
+   * The canonical forms of the event and of the record agree, and so does the text of each number
+   * (`1.0` is not `1`); true for a record just written.
+   */
   identical: boolean;
   /**
    * The record survives an OS crash and a power cut: true with `durability: 'sync'`. With `'os'` it
@@ -232,6 +235,36 @@ export function appendEvents<E extends ChronicleEventBase & { type: T }, T exten
   path: ChroniclePath,
   events: readonly (E & EventInput<E['type']>)[],
   options?: AppendOptions,
+): Promise<Receipt[]>;
+
+/**
+ * Options of {@link appendLines}: those of {@link append} but for the ones that change an event.
+ */
+export type AppendLinesOptions = Omit<AppendOptions, 'computeId' | 'idempotencyKey' | 'chain'>;
+
+/**
+ * Appends whole lines, byte for byte and in order, as one batch, and resolves with a receipt for
+ * each: copies of records that another log has. Each line is one JSON object in UTF-8 of at most
+ * 64 MiB; its envelope is not checked, and no id is computed. A line whose `eventId` or
+ * `idempotencyKey` the file has is a duplicate; a line without either is written each time.
+ *
+ * Lines end with `\n`; the last one need not. Those of only spaces, tabs and `\r` are left out, and
+ * a `\r` at the end of another one is kept. A string is written as UTF-8; of a `Buffer` or another
+ * `Uint8Array` the bytes are copied during the call. One line that is no record rejects all
+ * (`EVALIDATION` with its `index`, from 0, blank lines not counted) and nothing is written.
+ *
+ * @throws ChronicleError (as a rejection), as {@link appendEvents}. `EVALIDATION` also for the
+ *   options `computeId`, `idempotencyKey` and `chain`.
+ *
+ * @example
+ * ```ts
+ * const receipts = await appendLines('copy.sage', await readFile('agent.sage'));
+ * ```
+ */
+export function appendLines(
+  path: ChroniclePath,
+  lines: string | Uint8Array,
+  options?: AppendLinesOptions,
 ): Promise<Receipt[]>;
 
 /**

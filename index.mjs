@@ -9,6 +9,7 @@ export const {
   appendEvents,
   appendEventSync,
   appendEventWithId,
+  appendLines,
   appendWithCausalChain,
   atomicAppendEvent,
   batchCheckDuplicates,

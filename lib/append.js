@@ -3,11 +3,19 @@
 const { hearsAppends, toldAppend, toldAppendSync, wantsBatches } = require('./diagnostics.js');
 const { ChronicleError, invalid } = require('./errors.js');
 const native = require('./native.js');
-const { APPEND, APPEND_SYNC, FLUSH, MEMORY, readOptions, toNative } = require('./options.js');
+const {
+  APPEND,
+  APPEND_LINES,
+  APPEND_SYNC,
+  FLUSH,
+  MEMORY,
+  readOptions,
+  toNative,
+} = require('./options.js');
 const { own } = require('./own.js');
 const { pathText, validateChroniclePath } = require('./path.js');
 const { openPort, request, throwIfAborted, unwrap } = require('./port.js');
-const { eventCount, eventText, textAt } = require('./text.js');
+const { eventCount, eventText, lineBytes, textAt } = require('./text.js');
 
 /**
  * @typedef {import('../index.d.ts').Receipt} Receipt
@@ -82,12 +90,7 @@ function appendAll(path, events, options, more) {
 async function appendMany(path, events, options, more) {
   const { name, signal, known } = checked(path, options, APPEND);
   const count = checking(path, () => eventCount(events));
-  if (known.idempotencyKey !== undefined && count > 1) {
-    throw invalid(
-      'option idempotencyKey is for one event, give each its own idempotencyKey field',
-      { path: name, written: 'no' },
-    );
-  }
+  if (count > 1) checkKey(name, known);
   throwIfAborted(signal);
   if (count === 0) {
     const { anyExtension } = own({ ...known, ...more });
@@ -99,6 +102,66 @@ async function appendMany(path, events, options, more) {
   const memory = known[MEMORY];
   const { outcome } = await request(
     (port, id) => port.append(id, name, text, asked, memory),
+    signal,
+  );
+  return unwrap(outcome, { signal, path: name });
+}
+
+/**
+ * @param {string} path
+ * @param {string | Uint8Array} lines
+ * @param {unknown} [options]
+ * @returns {Promise<Receipt[]>}
+ */
+function appendLines(path, lines, options) {
+  const append = () => appendBytes(path, lines, options, APPEND_LINES, { wholeLines: true });
+  return hearsAppends() ? toldAppend(path, append) : append();
+}
+
+/**
+ * Appends events given as JSON texts, one a line, whose digits and escapes are kept. A key that an
+ * object has twice is refused.
+ *
+ * @param {string} path
+ * @param {Uint8Array[]} lines none of them blank
+ * @param {unknown} [options]
+ * @returns {Promise<Receipt[]>}
+ */
+async function appendTexts(path, lines, options) {
+  const { known } = checked(path, options, APPEND);
+  if (lines.length > 1) checkKey(path, known);
+  const length = lines.reduce((sum, line) => sum + line.length + 1, 0);
+  const bytes = Buffer.alloc(length, '\n');
+  let end = 0;
+  for (const line of lines) {
+    bytes.set(line, end);
+    end += line.length + 1;
+  }
+  const append = () => appendBytes(path, bytes, options, APPEND, { uniqueKeys: true });
+  return hearsAppends() ? toldAppend(path, append) : append();
+}
+
+/**
+ * @param {string} path
+ * @param {unknown} lines
+ * @param {unknown} options
+ * @param {typeof APPEND} kinds
+ * @param {Options} more what the binding alone gets
+ * @returns {Promise<Receipt[]>}
+ */
+async function appendBytes(path, lines, options, kinds, more) {
+  const { name, signal, known } = checked(path, options, kinds);
+  throwIfAborted(signal);
+  const bytes = checking(path, () => {
+    if (typeof lines === 'string' && lines.length > MOST_PENDING) throw tooMuch();
+    const read = lineBytes(lines);
+    if (read.length > MOST_PENDING) throw tooMuch();
+    return read;
+  });
+  const asked = toNative({ ...known, ...more });
+  const memory = known[MEMORY];
+  const { outcome } = await request(
+    (port, id) => port.appendBytes(id, name, bytes, asked, memory),
     signal,
   );
   return unwrap(outcome, { signal, path: name });
@@ -220,14 +283,30 @@ function batchText(events, count) {
   for (let index = 0; index < count; index += 1) {
     const text = textAt(events, index);
     pending += text.length;
-    if (pending > MOST_PENDING) {
-      throw new ChronicleError('EIO', 'batch is larger than the 256 MiB that may be pending', {
-        cause: Object.assign(new Error('no buffer space available'), { code: 'ENOBUFS' }),
-      });
-    }
+    if (pending > MOST_PENDING) throw tooMuch();
     texts.push(text);
   }
   return texts.join('\n');
+}
+
+function tooMuch() {
+  return new ChronicleError('EIO', 'batch is larger than the 256 MiB that may be pending', {
+    cause: Object.assign(new Error('no buffer space available'), { code: 'ENOBUFS' }),
+  });
+}
+
+/**
+ * Of a batch of more than one event.
+ *
+ * @param {string} path
+ * @param {Options} options
+ */
+function checkKey(path, { idempotencyKey }) {
+  if (idempotencyKey === undefined) return;
+  throw invalid('option idempotencyKey is for one event, give each its own idempotencyKey field', {
+    path,
+    written: 'no',
+  });
 }
 
 /** @param {unknown} given */
@@ -242,7 +321,9 @@ module.exports = {
   appendEventSync,
   appendEventWithId,
   appendEvents,
+  appendLines,
   appendOne,
+  appendTexts,
   checking,
   flushSync,
 };

@@ -8,6 +8,7 @@ const {
   appendEventSync,
   appendEventWithId,
   appendEvents,
+  appendLines,
   flushSync,
 } = require('./append.js');
 const {
@@ -79,6 +80,7 @@ const chronicle = {
   appendEvents,
   appendEventSync,
   appendEventWithId,
+  appendLines,
   appendWithCausalChain,
   atomicAppendEvent,
   batchCheckDuplicates,

@@ -94,6 +94,8 @@ const APPEND_SYNC = {
 /** @type {Record<string, Kind>} */
 const APPEND = { ...APPEND_SYNC, signal };
 
+const APPEND_LINES = withoutThose(APPEND, 'computeId', 'idempotencyKey', 'chain');
+
 /** @type {Record<string, Kind>} */
 const READ = { ...PATH, onBadLine: badLinePolicy, positions: flag, signal };
 
@@ -264,6 +266,14 @@ function readOptions(given, known) {
 }
 
 /**
+ * @param {Record<string, Kind>} kinds
+ * @param {string[]} names
+ */
+function withoutThose(kinds, ...names) {
+  return Object.fromEntries(Object.entries(kinds).filter(([key]) => !names.includes(key)));
+}
+
+/**
  * The kinds of a function's options, for a handle that knows the path.
  *
  * @param {Record<string, Kind>} kinds
@@ -285,6 +295,7 @@ module.exports = {
   ANALYZE,
   ADAPTER,
   APPEND,
+  APPEND_LINES,
   APPEND_SYNC,
   BATCHES,
   CHAIN,

@@ -1,5 +1,6 @@
 'use strict';
 
+const { isSharedArrayBuffer, isUint8Array } = require('node:util').types;
 const { causeOf, invalid } = require('./errors.js');
 
 /**
@@ -69,9 +70,36 @@ function textAt(events, index) {
   return eventText(event, index);
 }
 
+/**
+ * The bytes of whole lines. Those of a string are its UTF-8.
+ *
+ * @param {unknown} lines
+ * @returns {Uint8Array}
+ */
+function lineBytes(lines) {
+  if (typeof lines === 'string') {
+    if (lines.isWellFormed()) return Buffer.from(lines);
+    const bad = (/** @type {string} */ line) => !line.isWellFormed();
+    const index = lines.split('\n').filter(isLine).findIndex(bad);
+    throw invalid('line has a lone surrogate, which UTF-8 cannot hold', { index });
+  }
+  if (!isUint8Array(lines)) throw invalid('lines must be a string or a Uint8Array');
+  // Another thread may write what is shared while the binding copies it.
+  return isSharedArrayBuffer(lines.buffer) ? Uint8Array.from(lines) : lines;
+}
+
+/**
+ * Whether there is more in it than spaces, tabs and `\r`.
+ *
+ * @param {string} line
+ */
+function isLine(line) {
+  return /[^ \t\r]/.test(line);
+}
+
 /** @param {unknown} event */
 function serializeEvent(event) {
   return `${eventText(event)}\n`;
 }
 
-module.exports = { eventCount, eventText, eventTexts, serializeEvent, textAt };
+module.exports = { eventCount, eventText, eventTexts, isLine, lineBytes, serializeEvent, textAt };

@@ -34,6 +34,8 @@ pub(super) struct Append {
     any_extension: bool,
     lenient: bool,
     require_id: bool,
+    unique_keys: bool,
+    whole_lines: bool,
 }
 
 #[derive(Deserialize, Default, Clone, Copy)]
@@ -167,6 +169,8 @@ impl Append {
                 chain: self.chain,
                 require_id: self.require_id,
                 lenient: self.lenient,
+                unique_keys: self.unique_keys,
+                whole_line: self.whole_lines,
             },
             expected_tail: self
                 .expected_tail

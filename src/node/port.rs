@@ -10,7 +10,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use napi::JsString;
-use napi::bindgen_prelude::{Either3, Env, Function, Null};
+use napi::bindgen_prelude::{Either3, Env, Function, Null, Uint8ArraySlice};
 use napi_derive::napi;
 
 use super::inbox::{HandedOver, Inbox, Settlement};
@@ -169,8 +169,27 @@ impl Port {
         memory: Option<&Memory>,
     ) -> napi::Result<()> {
         let registry = registry_of(memory);
-        let asked = Asked { path, events, options, any_extension: false };
-        self.desk.borrow_mut().append(id, asked, |path, texts, options, completion| {
+        let texts = super::texts(events.to_vec(ROOM)?);
+        let asked = Asked { path, options, any_extension: false };
+        self.desk.borrow_mut().append(id, asked, |path, options, completion| {
+            Ok(registry.submit(path, texts, false, options, completion))
+        })
+    }
+
+    /// Appends the lines of some bytes, blank ones left out: events, or with `wholeLines` records.
+    #[napi(catch_unwind)]
+    pub fn append_bytes(
+        &self,
+        id: u32,
+        #[napi(ts_arg_type = "string")] path: Text,
+        lines: Uint8ArraySlice<'_>,
+        #[napi(ts_arg_type = "string | undefined | null")] options: Option<Text>,
+        memory: Option<&Memory>,
+    ) -> napi::Result<()> {
+        let registry = registry_of(memory);
+        let texts = Texts::of_lines(&lines, ROOM);
+        let asked = Asked { path, options, any_extension: false };
+        self.desk.borrow_mut().append(id, asked, |path, options, completion| {
             Ok(registry.submit(path, texts, false, options, completion))
         })
     }
@@ -263,16 +282,15 @@ impl Desk {
         &mut self,
         id: u32,
         asked: Asked,
-        submit: impl FnOnce(&ChroniclePath, Texts, Arc<AppendOptions>, Completion) -> Result<Ticket>,
+        submit: impl FnOnce(&ChroniclePath, Arc<AppendOptions>, Completion) -> Result<Ticket>,
     ) -> napi::Result<()> {
-        let texts = super::texts(asked.events.to_vec(ROOM)?);
         let asked_before = self.is_last(&asked)?;
         let named = if asked_before { None } else { Some(asked.named()?) };
         self.hold.set(true);
         self.appends.pending.admit(0, usize::MAX);
         let completion = Completion::Of(self.appends.clone(), id);
         let submitted = match self.checked(named) {
-            Ok((path, options)) => submit(path, texts, options.clone(), completion),
+            Ok((path, options)) => submit(path, options.clone(), completion),
             Err(error) => Err(error.with_written(Written::No)),
         };
         let cancel = match submitted {
@@ -405,7 +423,6 @@ fn abandoned() -> Error {
 /// An append as JavaScript hands it over.
 pub(super) struct Asked {
     pub(super) path: Text,
-    pub(super) events: Text,
     pub(super) options: Option<Text>,
     pub(super) any_extension: bool,
 }

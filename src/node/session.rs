@@ -12,6 +12,7 @@ use super::port::{Asked, Desk, Port};
 use super::text::Text;
 use crate::ChroniclePath;
 use crate::error::{Code, Error, Result, Written};
+use crate::event::ROOM;
 use crate::pool::locked;
 use crate::session::{Session as CoreSession, Sought};
 
@@ -76,8 +77,9 @@ impl Session {
         #[napi(ts_arg_type = "string | undefined | null")] options: Option<Text>,
     ) -> napi::Result<()> {
         let session = self.session();
-        let asked = Asked { path, events, options, any_extension: true };
-        self.desk.borrow_mut().append(id, asked, |path, texts, options, completion| {
+        let texts = super::texts(events.to_vec(ROOM)?);
+        let asked = Asked { path, options, any_extension: true };
+        self.desk.borrow_mut().append(id, asked, |path, options, completion| {
             session?.submit(path, texts, false, options, completion)
         })
     }
