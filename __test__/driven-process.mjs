@@ -1,6 +1,6 @@
 // Calls functions of the package as the lines on its input say; answers each by one line.
 import { pbkdf2 } from 'node:crypto';
-import { readdirSync, writeSync } from 'node:fs';
+import { closeSync, fdatasyncSync, openSync, readFileSync, readdirSync, writeSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
@@ -14,11 +14,40 @@ const used = () => ({
 
 /** Locks that were taken for the test, by number. */
 const locks = [];
+/** Follows that were begun for the test, by number. */
+const follows = [];
+
+const marksOf = (bytes) => {
+  const lines = bytes.toString().split('\n');
+  return lines.filter((line) => line !== '').map((line) => JSON.parse(line).mark);
+};
 
 const own = {
   used,
   lock: async (paths, options) => locks.push(await chronicle.lockChronicles(paths, options)) - 1,
   lockAppend: (number, path, event, options) => locks[number].append(path, event, options),
+  // What is there now, by batches.
+  batches: async (path, options) => {
+    const over = new AbortController();
+    const onCaughtUp = () => over.abort();
+    const asked = { ...options, onCaughtUp, signal: over.signal };
+    const marks = [];
+    for await (const { bytes } of chronicle.followBatches(path, asked))
+      marks.push(...marksOf(bytes));
+    return marks;
+  },
+  followBatches: (path, options) => follows.push(chronicle.followBatches(path, options)) - 1,
+  nextBatch: async (number) => {
+    const { value } = await follows[number].next();
+    return { marks: marksOf(value.bytes), cursor: value.cursor };
+  },
+  // Syncs the file by a descriptor of its own, then reads it: the sync says that all is well.
+  syncAndRead: (path) => {
+    const file = openSync(path, 'r');
+    fdatasyncSync(file);
+    closeSync(file);
+    return marksOf(readFileSync(path));
+  },
   unlock: (number) => locks[number].release().then(() => true),
   // One event to each of many logs, all at once; of every so many of them only, where asked.
   spread: async (folder, logs, step = 1) => {
