@@ -81,8 +81,8 @@ export interface BatchIterator extends ChronicleIterator<LineBatch> {
  * It follows the file as {@link followChronicle} does. A file that was rewritten is given again from
  * its start, because records may have moved to before the last one that was given.
  *
- * A last record that has no newline yet is given without one, and never again once it has one. Whoever
- * joins batches puts a newline behind a batch that ends without one; `appendLines` does so.
+ * A last record that has no newline yet is given without one, and never again once it has one. A
+ * program that joins batches puts a newline behind a batch that ends without one.
  *
  * @throws ChronicleError (as a rejection of `next()`), as {@link followChronicle}. With `synced`, `EIO`
  *   whose `cause` names `fdatasync` when the disk fails: then the iteration is over, and nothing was
