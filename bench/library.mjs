@@ -1,33 +1,8 @@
 // Logs that grow with the run: one for each contestant, from size to size.
-import { closeSync, existsSync, openSync, readSync, rmSync, statSync } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { rmSync, statSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Child, runOnce } from './child.mjs';
-
-export const sideIndexOf = (path) => join(dirname(path), `.${basename(path)}.chronicle-index`);
-
-/** How many bytes of the log its side index covers: the fifth number of the header of its last part. */
-function covered(path) {
-  if (!existsSync(sideIndexOf(path))) return 0;
-  const file = openSync(sideIndexOf(path), 'r');
-  const header = Buffer.alloc(64);
-  let [covered, at] = [0, 0];
-  try {
-    while (
-      readSync(file, header, 0, 64, at) === 64 &&
-      header.toString('latin1', 0, 8) === 'SAGECHIX'
-    ) {
-      const [end, blocks, meta] = [32, 48, 56].map((field) =>
-        Number(header.readBigUInt64LE(field)),
-      );
-      covered = end;
-      at += 4096 * (1 + blocks) + meta;
-    }
-    return covered;
-  } finally {
-    closeSync(file);
-  }
-}
+import { covered, sideIndexOf } from './side-index.mjs';
 
 export class Library {
   #bench;

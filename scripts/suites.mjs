@@ -125,6 +125,14 @@ export const suites = [
     count: cargo,
     ...cargoWith('test', '--locked', '--manifest-path', 'shuttle/Cargo.toml'),
   },
+  // Beside the version before this one, which is built from the history first.
+  {
+    name: 'previous',
+    onRequest: true,
+    limit: 600,
+    count: lines,
+    ...script('scripts/previous-test.mjs'),
+  },
   { name: 'example', limit: 180, count: lines, ...script('scripts/example-test.mjs') },
 ];
 
