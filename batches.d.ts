@@ -1,4 +1,10 @@
-import type { AbortSignalLike, ChroniclePath, PathOptions, ReadOptions } from './index.js';
+import type {
+  AbortSignalLike,
+  appendLines,
+  ChroniclePath,
+  PathOptions,
+  ReadOptions,
+} from './index.js';
 import type { ChronicleIterator, Place, Where } from './reading.js';
 
 /**
@@ -82,7 +88,8 @@ export interface BatchIterator extends ChronicleIterator<LineBatch> {
  * its start, because records may have moved to before the last one that was given.
  *
  * A last record that has no newline yet is given without one, and never again once it has one. A
- * program that joins batches puts a newline behind a batch that ends without one.
+ * program that joins batches puts a newline behind a batch that ends without one;
+ * {@link appendLines} does so.
  *
  * @throws ChronicleError (as a rejection of `next()`), as {@link followChronicle}. With `synced`, `EIO`
  *   whose `cause` names `fdatasync` when the disk fails: then the iteration is over, and nothing was

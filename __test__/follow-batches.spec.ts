@@ -1,6 +1,7 @@
 import {
   appendFileSync,
   copyFileSync,
+  readFileSync,
   readdirSync,
   readlinkSync,
   renameSync,
@@ -10,7 +11,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { append, followBatches, repairChronicle } from '../index.mjs';
+import { append, appendLines, followBatches, repairChronicle } from '../index.mjs';
 import type { BatchIterator, FollowBatchesOptions, LineBatch, Place } from '../index.mjs';
 import { within } from './child';
 import { event, expectCode, freshPath, rejection } from './support.js';
@@ -78,6 +79,27 @@ describe('followBatches', () => {
       expect(Buffer.isBuffer(batches[0]?.bytes)).toBe(true);
     }
   });
+
+  it('gives what appendLines makes a copy of, byte for byte, batch by batch', async () => {
+    const [path, copy] = [freshPath(), freshPath('copy.sage')];
+    writeFileSync(path, Buffer.concat([odd, Buffer.from('{"last":true}')]));
+    const records = readFileSync(path);
+    const copyBatches = async (from: Place) => {
+      let cursor = '';
+      for (const batch of await all(path, { from, maxEvents: 3 })) {
+        const receipts = await appendLines(copy, batch.bytes);
+        expect(receipts.map(({ seq }) => seq).at(-1)).toBe(batch.last);
+        cursor = batch.cursor;
+      }
+      return cursor;
+    };
+    const cursor = await copyBatches('start');
+    // The copy has the newline that a writer will put behind the last line of the log.
+    expect(readFileSync(copy).equals(Buffer.concat([records, Buffer.from('\n')]))).toBe(true);
+    await append(path, event({ more: 1 }));
+    await copyBatches({ cursor });
+    expect(readFileSync(copy).equals(readFileSync(path))).toBe(true);
+  }, 60_000);
 
   it('leaves blank and bad lines out, and reports the bad ones as every reader does', async () => {
     const path = freshPath();
