@@ -123,6 +123,12 @@ export declare function cursorOf(line: string, place: string): string
 /** Waits for what is queued in the process; false when some remains. */
 export declare function flushSync(timeoutMs: number): boolean
 
+/**
+ * Points in time as numbers that order them: of each JSON value its place among the different points, from 0; null of one that is
+ * no point in time.
+ */
+export declare function instants(values: string): string
+
 /** Rewrites a log, or says what a rewrite would do. `removed` gets all lines moved out, of which the outcome has the first. */
 export declare function repair(port: Port, id: number, path: string, options?: string | undefined | null, removed?: Listing | undefined | null): void
 

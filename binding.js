@@ -850,6 +850,7 @@ module.exports.checkEvents = nativeBinding.checkEvents
 module.exports.computeIds = nativeBinding.computeIds
 module.exports.cursorOf = nativeBinding.cursorOf
 module.exports.flushSync = nativeBinding.flushSync
+module.exports.instants = nativeBinding.instants
 module.exports.repair = nativeBinding.repair
 module.exports.stats = nativeBinding.stats
 module.exports.validatePath = nativeBinding.validatePath

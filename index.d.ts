@@ -110,8 +110,8 @@ export interface AppendSyncOptions extends PathOptions {
   expectedTail?: string | null | undefined;
   /**
    * What to do when the file has a record whose `eventId` is this event's and whose content is
-   * another: `'accept'` gives its receipt (`identical: false`) and one process warning
-   * `CHRONICLE_ID_REUSED`; `'reject'` gives `ECONFLICT`. A record met by an idempotency key, of
+   * another: `'accept'` gives its receipt (`identical: false`) and, once for each log, the
+   * process warning `CHRONICLE_ID_REUSED`; `'reject'` gives `ECONFLICT`. A record met by an idempotency key, of
    * either side, is a duplicate without that question. Default `'accept'`.
    */
   onIdReuse?: 'accept' | 'reject' | undefined;

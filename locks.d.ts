@@ -41,8 +41,8 @@ export interface ChronicleLock {
   readonly paths: readonly string[];
   /**
    * Appends to one of the files while it is locked, with all that {@link append} promises and all
-   * its options. `path` is one of the lock's paths, absolute or relative to the working directory
-   * at the call. A file that an editor has put at the path is locked first, which may have to wait
+   * its options. `path` is one of {@link ChronicleLock.paths}, or another name of such a file,
+   * absolute or relative to the working directory at the call. A file that an editor has put at the path is locked first, which may have to wait
    * for its lock.
    *
    * @throws ChronicleError (as a rejection), as {@link append}; `EVALIDATION` also for a path that

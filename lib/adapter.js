@@ -9,6 +9,7 @@ const { own } = require('./own.js');
 const { validateChroniclePath } = require('./path.js');
 const { readChronicle, tailChronicle } = require('./read.js');
 const { eventText } = require('./text.js');
+const { absolute } = require('./working-folder.js');
 
 /**
  * Where an adapter's chronicles are. Paths have been checked; `more` is what the binding is told.
@@ -26,7 +27,7 @@ const { eventText } = require('./text.js');
  */
 function createAdapter(options) {
   const { baseDir, ...known } = readOptions(options, ADAPTER);
-  const base = baseDir === undefined ? undefined : resolve(baseDir);
+  const base = baseDir === undefined ? undefined : absolute(baseDir);
   const place = (/** @type {string} */ path) => (base === undefined ? path : resolve(base, path));
   const log = lenientLog(files(place), known);
   return {

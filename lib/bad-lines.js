@@ -1,29 +1,12 @@
 'use strict';
 
-const { resolve } = require('node:path');
 const { publishBadLine } = require('./diagnostics.js');
 const { ChronicleError } = require('./errors.js');
-const { warn } = require('./warnings.js');
+const { printable } = require('./printable.js');
+const { warnOnce } = require('./warnings.js');
+const { absolute } = require('./working-folder.js');
 
 /** @typedef {import('../index.d.ts').BadLine} BadLine */
-
-/** How many bad lines of which file were warned of: one process warning for each such pair. */
-const warned = new Set();
-
-// What is dropped may be warned of once more.
-const MOST_WARNED = 1000;
-
-/**
- * Whether this pair was not met before, or so many others since that it is forgotten.
- *
- * @param {string} pair
- */
-function isNews(pair) {
-  const news = !warned.delete(pair);
-  warned.add(pair);
-  if (warned.size > MOST_WARNED) warned.delete(warned.values().next().value);
-  return news;
-}
 
 /** What a read does about the lines that are no records, as its `onBadLine` says. */
 class BadLines {
@@ -34,7 +17,7 @@ class BadLines {
   constructor(path, policy = 'skip') {
     this.path = path;
     // Now: the current directory may change while the file is read.
-    this.file = resolve(path);
+    this.file = absolute(path);
     this.policy = policy;
     this.skipped = 0;
     this.firstOffset = 0;
@@ -61,10 +44,10 @@ class BadLines {
   /** Warns of what was skipped. */
   end() {
     if (this.skipped === 0) return;
-    const { file } = this;
-    if (!isNews(`${this.skipped} ${file}`)) return;
     const lines = this.skipped === 1 ? '1 bad line' : `${this.skipped} bad lines`;
-    warn('CHRONICLE_BAD_LINES', `skipped ${lines} from byte ${this.firstOffset} on in ${file}`);
+    const message = `skipped ${lines} from byte ${this.firstOffset} on in ${printable(this.file)}`;
+    // One for each number of bad lines of a file.
+    warnOnce('CHRONICLE_BAD_LINES', `${this.skipped} ${this.file}`, message);
   }
 
   /** @param {BadLine} line */
@@ -72,7 +55,7 @@ class BadLines {
     const what = kind === 'nul' ? 'line with NUL bytes' : 'malformed line';
     return new ChronicleError(
       'ECORRUPT',
-      `${what}: line ${line} at byte ${offset} of ${this.path}`,
+      `${what}: line ${line} at byte ${offset} of ${printable(this.path)}`,
       {
         path: this.path,
         line,

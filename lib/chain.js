@@ -1,14 +1,15 @@
 'use strict';
 
 const { open } = require('node:fs/promises');
-const { resolve } = require('node:path');
-const { append } = require('./append.js');
+const { append, checking } = require('./append.js');
 const { byTimestamp } = require('./compare.js');
 const { ChronicleError, causeOf, invalid } = require('./errors.js');
 const { CHAIN, CHAIN_APPEND, readOptions } = require('./options.js');
 const { pathText } = require('./path.js');
+const { excerpt, printable } = require('./printable.js');
 const { readAll, readSlices, tailChronicle } = require('./read.js');
 const { eventText } = require('./text.js');
+const { absolute } = require('./working-folder.js');
 
 /**
  * @typedef {import('../index.d.ts').BrokenLink} BrokenLink
@@ -98,7 +99,7 @@ function faultOf(eventId, previous, place, target) {
     return { issue: 'circular_reference', details: 'prevEventId is the event itself' };
   }
   if (target === undefined) {
-    return { issue: 'missing_prev', details: `no event has the eventId ${previous}` };
+    return { issue: 'missing_prev', details: `no event has the eventId ${excerpt(previous)}` };
   }
   if (target >= place) {
     const details = `prevEventId is that of event ${target}, which is not earlier in the file`;
@@ -125,7 +126,7 @@ async function getCompleteChain(path, eventId, options) {
     const id = link(event, 'eventId');
     if (id !== undefined && !byId.has(id)) byId.set(id, event);
   }
-  if (!byId.has(eventId)) throw invalid(`no event has the eventId ${eventId}`, { path });
+  if (!byId.has(eventId)) throw invalid(`no event has the eventId ${excerpt(eventId)}`, { path });
   /** @type {Set<string>} */
   const chain = new Set();
   // A chain that runs in a circle ends where it began.
@@ -162,23 +163,40 @@ async function getChainTail(path, options) {
  * @returns {Promise<E>}
  */
 async function appendWithCausalChain(path, event, options) {
-  const { forcePrevEventId, ...known } = readOptions(options, CHAIN_APPEND);
-  // The current directory may change before the record is read back.
-  const file = resolve(pathText(path));
-  const stored = JSON.parse(eventText(event));
-  if (!Object.isExtensible(event)) {
-    throw invalid('event must not be frozen: its prevEventId and eventId are set');
-  }
+  const { forcePrevEventId, known, file, stored } = checking(path, () => {
+    const { forcePrevEventId, ...known } = readOptions(options, CHAIN_APPEND);
+    // The current directory may change before the record is read back.
+    const file = absolute(pathText(path));
+    const stored = JSON.parse(eventText(event));
+    if (!Object.isExtensible(event)) {
+      throw invalid('event must not be frozen: its prevEventId and eventId are set');
+    }
+    return { forcePrevEventId, known, file, stored };
+  });
   if (forcePrevEventId !== undefined) stored.prevEventId = forcePrevEventId;
   const chain = !Object.hasOwn(stored, 'prevEventId');
   const receipt = await append(path, stored, { ...known, chain });
   const record = await recordAt(file, receipt);
+  try {
+    copyLinks(record, event);
+  } catch (thrown) {
+    const cause = causeOf(thrown);
+    const message = `appended, but the event cannot be changed: ${excerpt(cause.message)}`;
+    throw new ChronicleError('EVALIDATION', message, { path, cause, written: 'unknown' });
+  }
+  return event;
+}
+
+/**
+ * @param {Record<string, unknown>} record
+ * @param {object} event
+ */
+function copyLinks(record, event) {
   // The key too: without it the event would not be the record, and its id not its hash.
   for (const field of ['prevEventId', 'eventId', 'idempotencyKey']) {
     if (Object.hasOwn(record, field) && typeof record[field] === 'string')
       Object.assign(event, { [field]: record[field] });
   }
-  return event;
 }
 
 /**
@@ -210,7 +228,7 @@ async function recordAt(path, receipt) {
   }
   const record = parsed(bytes.toString('utf8'));
   if (record === undefined || link(record, 'eventId') !== receipt.eventId) {
-    const message = `appended, but ${path} is another file by now`;
+    const message = `appended, but ${printable(path)} is another file by now`;
     throw new ChronicleError('ECONFLICT', message, { path, written: 'unknown' });
   }
   return record;

@@ -1,6 +1,7 @@
 'use strict';
 
 const { causeOf, invalid } = require('./errors.js');
+const { excerpt } = require('./printable.js');
 
 /** @typedef {import('../handle.d.ts').Clock} Clock */
 
@@ -33,7 +34,7 @@ function timeOf(clock) {
     text = isoText(clock.now());
   } catch (thrown) {
     const cause = causeOf(thrown);
-    throw invalid(`clock.now() gave no time: ${cause.message}`, { cause });
+    throw invalid(`clock.now() gave no time: ${excerpt(cause.message)}`, { cause });
   }
   if (text === undefined) {
     throw invalid('clock.now() must give an ISO 8601 string, a Date or milliseconds');

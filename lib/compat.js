@@ -4,14 +4,16 @@
 // says; none has a rule of its own.
 
 const { access, mkdir } = require('node:fs/promises');
-const { dirname, isAbsolute, join, normalize } = require('node:path');
-const { appendOne } = require('./append.js');
+const { dirname, isAbsolute, normalize } = require('node:path');
+const { appendOne, checking } = require('./append.js');
 const { ChronicleError, causeOf, invalid, isChronicleError } = require('./errors.js');
 const { descriptorsOf, lockChronicles } = require('./lock.js');
 const { WINDOW, readOptions } = require('./options.js');
 const { own } = require('./own.js');
 const { pathText } = require('./path.js');
+const { printable } = require('./printable.js');
 const { readChronicle, readSlices, tailChronicle } = require('./read.js');
+const { joined } = require('./working-folder.js');
 
 const ANY_PATH = { anyExtension: true };
 
@@ -23,7 +25,7 @@ const ANY_PATH = { anyExtension: true };
 function anyPath(path) {
   const name = pathText(path);
   if (name === '') return name;
-  return isAbsolute(name) ? normalize(name) : join(process.cwd(), name);
+  return isAbsolute(name) ? normalize(name) : joined(name);
 }
 
 /**
@@ -34,7 +36,8 @@ function anyPath(path) {
  */
 async function atomicAppendEvent(path, event, timeoutMs) {
   const options = { lockTimeoutMs: timeoutMs, computeId: false };
-  await appendOne(anyPath(path), event, options, { ...ANY_PATH, lenient: true });
+  const file = checking(path, () => anyPath(path));
+  await appendOne(file, event, options, { ...ANY_PATH, lenient: true });
 }
 
 /** @param {string} path */
@@ -64,7 +67,10 @@ async function ensureChronicleDirectory(path) {
     await mkdir(folder, { recursive: true });
   } catch (thrown) {
     const cause = causeOf(thrown);
-    throw new ChronicleError('EIO', `could not make ${folder}: ${cause.message}`, { path, cause });
+    throw new ChronicleError('EIO', `could not make ${printable(folder)}: ${cause.message}`, {
+      path,
+      cause,
+    });
   }
 }
 

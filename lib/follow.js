@@ -1,7 +1,7 @@
 'use strict';
 
 const { watch } = require('node:fs');
-const { basename, dirname, resolve } = require('node:path');
+const { basename, dirname } = require('node:path');
 const { BadLines } = require('./bad-lines.js');
 const { Follower } = require('./native.js');
 const { BATCHES, FOLLOW, MEMORY, toNative } = require('./options.js');
@@ -9,6 +9,7 @@ const { own } = require('./own.js');
 const { nextTurn, openPort, request, unwrap } = require('./port.js');
 const { iterate } = require('./stream.js');
 const { warn } = require('./warnings.js');
+const { absolute } = require('./working-folder.js');
 
 /** Milliseconds between two looks when nothing happens: the first, and the longest. */
 const SHORTEST = 4;
@@ -57,7 +58,7 @@ function followerOf(path, options) {
   const { signal, onBadLine, ...rest } = own(options);
   const badLines = new BadLines(path, onBadLine);
   const follower = new Follower(openPort(), path, toNative(rest), rest[MEMORY]);
-  const file = resolve(path);
+  const file = absolute(path);
   /** @type {import('node:fs').FSWatcher | undefined} */
   let watcher;
   let delay = 0;

@@ -1,6 +1,5 @@
 'use strict';
 
-const { resolve } = require('node:path');
 const { appendAll, appendOne, checking } = require('./append.js');
 const { EventCache } = require('./cache.js');
 const { stamped } = require('./clock.js');
@@ -34,6 +33,7 @@ const { isPromise, validated } = require('./schema.js');
 const { streamChronicle } = require('./stream.js');
 const { eventText, eventTexts } = require('./text.js');
 const { verifyChronicle } = require('./verify.js');
+const { absolute } = require('./working-folder.js');
 
 /** @typedef {import('../index.d.ts').AbortSignalLike} Signal */
 
@@ -46,7 +46,7 @@ async function openChronicle(path, options) {
   const { anyExtension = false, [MEMORY]: memory, ...known } = readOptions(options, OPEN);
   const place = { anyExtension, ...(memory !== undefined && { [MEMORY]: memory }) };
   // Absolute before the first wait: the working directory may change.
-  const file = resolve(validateChroniclePath(path, { anyExtension }));
+  const file = absolute(validateChroniclePath(path, { anyExtension }));
   // Reading one record shows what cannot be read at all. Bad lines are for those who want events.
   await readSlices(file, { ...place, tail: 1, onBadLine: () => {} }, () => {});
   return new Chronicle(file, place, known);

@@ -6,8 +6,9 @@ const { causeOf, invalid } = require('./errors.js');
 const { Session } = require('./native.js');
 const { LOCK, readOptions, toNative } = require('./options.js');
 const { jsonOf } = require('./own.js');
-const { pathText } = require('./path.js');
+const { pathText, validateChroniclePath } = require('./path.js');
 const { openPort, request, throwIfAborted, unwrap } = require('./port.js');
+const { absolute } = require('./working-folder.js');
 
 /**
  * @typedef {import('../locks.d.ts').ChronicleLock} ChronicleLock
@@ -27,7 +28,9 @@ async function lockChronicles(paths, options) {
   const { signal, anyExtension: _, ...rest } = readOptions(options, LOCK);
   const names = pathTexts(paths);
   throwIfAborted(signal);
-  const session = new Session(openPort(), jsonOf(names), toNative(rest));
+  // The current directory may change while the lock is held.
+  const files = names.map((name) => absolute(validateChroniclePath(name, { anyExtension: true })));
+  const session = new Session(openPort(), jsonOf(files), toNative(rest));
   const begun = performance.now();
   const { outcome } = await request((_port, id) => session.acquire(id), signal);
   try {
@@ -37,7 +40,7 @@ async function lockChronicles(paths, options) {
     throw error;
   }
   publishLocked(names, performance.now() - begun);
-  return lockOf(session, names);
+  return lockOf(session, names, files);
 }
 
 /**
@@ -54,16 +57,19 @@ function descriptorsOf(lock) {
 /**
  * @param {NativeSession} session
  * @param {string[]} names
+ * @param {string[]} files their absolute names
  * @returns {ChronicleLock}
  */
-function lockOf(session, names) {
+function lockOf(session, names, files) {
+  const known = new Map(names.map((name, index) => [name, files[index]]));
   /** @type {Promise<void> | undefined} */
   let released;
   const release = () => (released ??= releaseAll(session));
   const lock = {
     paths: Object.freeze(names),
     /** @type {ChronicleLock['append']} */
-    append: (path, event, options) => appendOne(path, event, options, {}, session),
+    append: (path, event, options) =>
+      appendOne(known.get(path) ?? path, event, options, {}, session),
     release,
   };
   if (typeof Symbol.asyncDispose === 'symbol') {

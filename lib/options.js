@@ -2,6 +2,7 @@
 
 const { causeOf, invalid } = require('./errors.js');
 const { jsonOf, propertyOf } = require('./own.js');
+const { excerpt } = require('./printable.js');
 
 /**
  * A kind of option: what it must be, in words, and the test.
@@ -248,7 +249,7 @@ function readOptions(given, known) {
     if (Array.isArray(given)) wrong = 'options must be an object';
     const unknown = Object.keys(given).find((key) => !Object.hasOwn(known, key));
     if (unknown !== undefined) {
-      wrong ??= `unknown option ${unknown}, known are ${Object.keys(known).join(', ')}`;
+      wrong ??= `unknown option ${excerpt(unknown)}, known are ${Object.keys(known).join(', ')}`;
     }
     const memory = /** @type {Record<symbol, unknown>} */ (given)[MEMORY];
     if (memory !== undefined) options[MEMORY] = memory;

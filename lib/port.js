@@ -6,7 +6,9 @@ const { fromFailure } = require('./errors.js');
 const { Port } = require('./native.js');
 const { own } = require('./own.js');
 const { nextTurn } = require('./turn.js');
-const { warn } = require('./warnings.js');
+const { excerpt, printable } = require('./printable.js');
+const { warn, warnOnce } = require('./warnings.js');
+const { absolute } = require('./working-folder.js');
 
 /**
  * @typedef {import('../index.d.ts').AbortSignalLike} Signal
@@ -101,7 +103,7 @@ function attempt(call, value) {
 /** @param {unknown} error */
 function textOf(error) {
   try {
-    return String(error);
+    return excerpt(error);
   } catch {
     return 'a value that has no text';
   }
@@ -216,7 +218,7 @@ function unwrap(outcome, of = {}) {
   const { signal, path, first = 0, single = false } = own(of);
   const said = typeof outcome === 'string' ? JSON.parse(outcome) : outcome;
   const { ok, error, cancelled, warnings } = own(said);
-  if (warnings) for (const { code, message } of warnings) warn(code, message);
+  if (warnings) for (const warning of warnings) show(warning, path);
   if (cancelled) throw reasonOf(signal);
   if (error) {
     const failure = own(error);
@@ -224,6 +226,27 @@ function unwrap(outcome, of = {}) {
     throw fromFailure({ path, ...failure, index });
   }
   return ok;
+}
+
+/**
+ * A warning that came with an outcome. That an id was reused is told once of each log.
+ *
+ * @param {{ code: string, message: string }} warning
+ * @param {string} [path]
+ */
+function show({ code, message }, path) {
+  if (code !== 'CHRONICLE_ID_REUSED' || path === undefined) return warn(code, message);
+  const file = nameOf(path);
+  warnOnce(code, file, `${message} (in ${printable(file)})`);
+}
+
+/** @param {string} path */
+function nameOf(path) {
+  try {
+    return absolute(path);
+  } catch {
+    return path;
+  }
 }
 
 module.exports = { nextTurn, openPort, request, throwIfAborted, unwrap };

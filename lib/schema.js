@@ -1,6 +1,7 @@
 'use strict';
 
 const { causeOf, invalid } = require('./errors.js');
+const { excerpt } = require('./printable.js');
 
 /**
  * @typedef {import('../handle.d.ts').StandardSchemaV1} Schema
@@ -18,7 +19,7 @@ const { causeOf, invalid } = require('./errors.js');
 function validated(schema, value, index) {
   const fail = (/** @type {unknown} */ thrown) => {
     const cause = causeOf(thrown);
-    throw invalid(`the schema failed: ${cause.message}`, { cause, index });
+    throw invalid(`the schema failed: ${excerpt(cause.message)}`, { cause, index });
   };
   let result;
   try {
@@ -51,7 +52,7 @@ function shown(issue) {
     String(typeof step === 'object' && step !== null ? step.key : step),
   );
   const message = issue?.message ?? 'refused';
-  return path.length === 0 ? message : `${path.join('.')}: ${message}`;
+  return excerpt(path.length === 0 ? message : `${path.join('.')}: ${message}`);
 }
 
 /**

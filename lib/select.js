@@ -1,6 +1,7 @@
 'use strict';
 
 const { causeOf, invalid, isChronicleError } = require('./errors.js');
+const { excerpt } = require('./printable.js');
 
 /**
  * @typedef {import('../index.d.ts').Where} Where
@@ -120,7 +121,9 @@ function fields(given, name, known) {
   const read = { __proto__: null };
   for (const [key, value] of Object.entries(given)) {
     if (!Object.hasOwn(known, key)) {
-      throw invalid(`unknown field ${name}.${key}, known are ${Object.keys(known).join(', ')}`);
+      throw invalid(
+        `unknown field ${name}.${excerpt(key)}, known are ${Object.keys(known).join(', ')}`,
+      );
     }
     if (value !== undefined) read[key] = known[key](value, `${name}.${key}`);
   }

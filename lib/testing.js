@@ -16,6 +16,7 @@ const {
 const { Memory } = require('./native.js');
 const { ADAPTER, MEMORY, readOptions } = require('./options.js');
 const { readChronicle, tailChronicle } = require('./read.js');
+const { absolute } = require('./working-folder.js');
 
 /**
  * A store that can be emptied.
@@ -32,13 +33,14 @@ const APPEND_OPTIONS = { durability: 'os' };
  */
 function makeChronicle(options) {
   const { baseDir, ...known } = readOptions(options, ADAPTER);
-  const base = baseDir === undefined ? undefined : resolve(baseDir);
+  const base = baseDir === undefined ? undefined : absolute(baseDir);
   const store = base === undefined ? memoryStore() : folderStore(base);
   const log = lenientLog(store, known);
   /** @type {Map<string, { path: string, count: number }>} by absolute path */
   const chronicles = new Map();
-  const keyOf = (/** @type {string} */ path) =>
-    typeof path === 'string' ? resolve(base ?? '', path) : '';
+  const placeOf = (/** @type {string} */ path) =>
+    base === undefined ? absolute(path) : resolve(base, path);
+  const keyOf = (/** @type {string} */ path) => (typeof path === 'string' ? placeOf(path) : '');
 
   return {
     read: log.read,

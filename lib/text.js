@@ -2,6 +2,7 @@
 
 const { isSharedArrayBuffer, isUint8Array } = require('node:util').types;
 const { causeOf, invalid } = require('./errors.js');
+const { excerpt } = require('./printable.js');
 
 /**
  * The JSON text of an event, taken at the call: later changes by the caller are not seen. An event
@@ -18,7 +19,10 @@ function eventText(event, index) {
     text = JSON.stringify(event);
   } catch (thrown) {
     const cause = causeOf(thrown);
-    throw invalid(`event cannot be represented in JSON: ${cause.message}`, { cause, index });
+    throw invalid(`event cannot be represented in JSON: ${excerpt(cause.message)}`, {
+      cause,
+      index,
+    });
   }
   if (text === undefined || !text.startsWith('{')) {
     throw invalid('event must be an object', { index });

@@ -10,6 +10,7 @@ use siphasher::sip128::SipHasher13;
 use crate::canonical::{Form, canonicalize};
 use crate::envelope::Envelope;
 use crate::error::Result;
+use crate::excerpt::excerpt;
 use crate::instant::Instant;
 use crate::lines::{Lines, Piece};
 use crate::path::ChroniclePath;
@@ -316,7 +317,7 @@ impl Tally {
                     (LinkIssue::Later, details)
                 }
                 None => {
-                    let previous = String::from_utf8_lossy(&previous);
+                    let previous = excerpt(&previous);
                     (LinkIssue::Missing, format!("no event has the eventId {previous}"))
                 }
             };

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use crate::error::{Code, Error, Result};
 use crate::event::{self, Event, Id};
+use crate::excerpt::excerpt;
 use crate::json;
 use crate::record::{Found, NewRecord, OpenRecord};
 use crate::request::{AppendOptions, OnIdReuse, Receipt, Warning};
@@ -170,7 +171,7 @@ impl Batch {
             if reused && options.on_id_reuse == OnIdReuse::Reject {
                 return Err(Error::new(
                     Code::Conflict,
-                    format!("event id {name} is in the log with another content"),
+                    format!("event id {} is in the log with another content", shown(name)),
                 ));
             }
             return Ok(Decision {
@@ -221,10 +222,10 @@ impl Batch {
         if holds {
             return Ok(());
         }
-        let wanted =
-            expected.map_or("no record".to_owned(), |id| format!("the last record to be {id}"));
+        let wanted = expected
+            .map_or("no record".to_owned(), |id| format!("the last record to be {}", shown(id)));
         let found = match &self.tail_id {
-            Some(id) => format!("it is {id}"),
+            Some(id) => format!("it is {}", shown(id)),
             None if records == 0 => "there is no record".to_owned(),
             None => "the last record has no id".to_owned(),
         };
@@ -281,10 +282,16 @@ impl Decision {
         Some(Warning {
             code: "CHRONICLE_ID_REUSED",
             message: format!(
-                "event id {id} is in the log with another content; the event was not written"
+                "event id {} is in the log with another content; the event was not written",
+                shown(id)
             ),
         })
     }
+}
+
+/// An id in a message.
+fn shown(id: &Id) -> String {
+    excerpt(id.as_bytes())
 }
 
 /// Whether the record is what the event would be if it were written now; a chained event is compared behind the

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use siphasher::sip128::SipHasher13;
 
 use crate::error::Error;
+use crate::excerpt::excerpt;
 use crate::slice::RecordPlace;
 use crate::storage::Stat;
 
@@ -150,7 +151,7 @@ impl FromStr for Cursor {
     /// `EVALIDATION` for what no [`Cursor`] was written as.
     fn from_str(text: &str) -> Result<Cursor, Error> {
         read(text).ok_or_else(|| {
-            let start: String = text.chars().take(100).collect();
+            let start = excerpt(text.as_bytes());
             Error::validation(format!("not a cursor of this version: {start}"))
         })
     }

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::error::{Error, Result};
+use crate::excerpt::excerpt;
 use crate::json::{self, Fault, Visit};
 use crate::string;
 
@@ -64,7 +65,7 @@ impl<'a> Envelope<'a> {
     /// What is wrong with this event.
     pub(crate) fn fault(&self, what: &str) -> Error {
         let name = self.text("type").unwrap_or_default();
-        let name: String = String::from_utf8_lossy(&name).chars().take(100).collect();
+        let name = excerpt(&name);
         let space = if name.is_empty() { "" } else { " " };
         Error::validation(format!("{name}{space}event {what}"))
     }
@@ -330,7 +331,7 @@ mod tests {
         let fault = check(&format!(r#"{{"type":"{}"}}"#, "\u{e9}".repeat(5000)), false);
         assert_eq!(
             fault,
-            Err(format!("{} event needs a non-empty string timestamp", "\u{e9}".repeat(100)))
+            Err(format!("{}… event needs a non-empty string timestamp", "\u{e9}".repeat(80)))
         );
     }
 }

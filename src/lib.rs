@@ -40,6 +40,7 @@ mod lock;
 pub mod syncs;
 pub mod storage;
 
+mod excerpt;
 mod string;
 mod stops;
 pub mod json;

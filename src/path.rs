@@ -18,12 +18,21 @@ impl ChroniclePath {
     /// # Errors
     /// `EVALIDATION` when it does not, is empty, contains a NUL byte or a `..` segment.
     pub fn parse(raw: &str) -> Result<Self> {
+        Self::check(raw)?;
+        Self::absolute(raw)
+    }
+
+    /// Checks `raw` as [`ChroniclePath::parse`] does, without asking for the working folder.
+    ///
+    /// # Errors
+    /// As [`ChroniclePath::parse`].
+    pub fn check(raw: &str) -> Result<()> {
         if !raw.ends_with(EXTENSION) {
             return Err(Error::validation(format!(
                 "Chronicle path must end with {EXTENSION}: {raw:?}"
             )));
         }
-        Self::parse_any_extension(raw)
+        Self::check_any_extension(raw)
     }
 
     /// Checks `raw`, whatever its extension.
@@ -31,6 +40,15 @@ impl ChroniclePath {
     /// # Errors
     /// As [`ChroniclePath::parse`], but for the suffix.
     pub fn parse_any_extension(raw: &str) -> Result<Self> {
+        Self::check_any_extension(raw)?;
+        Self::absolute(raw)
+    }
+
+    /// Checks `raw` as [`ChroniclePath::parse_any_extension`] does, without asking for the working folder.
+    ///
+    /// # Errors
+    /// As [`ChroniclePath::parse_any_extension`].
+    pub fn check_any_extension(raw: &str) -> Result<()> {
         if raw.is_empty() || raw.contains('\0') {
             return Err(Error::validation(format!(
                 "Chronicle path must be a non-empty string without NUL: {raw:?}"
@@ -43,8 +61,14 @@ impl ChroniclePath {
         if path.file_name().is_none() || raw.ends_with(is_separator) || names_stream(path) {
             return Err(Error::validation(format!("Chronicle path must name a file: {raw:?}")));
         }
-        let absolute = std::path::absolute(path)
-            .map_err(|error| Error::io("cannot tell the current directory", "getcwd", error))?;
+        Ok(())
+    }
+
+    fn absolute(raw: &str) -> Result<Self> {
+        let absolute = std::path::absolute(raw).map_err(|error| {
+            let message = format!("the working folder cannot be found, so {raw:?} names no file");
+            Error::io(message, "getcwd", error).with_path(Path::new(raw))
+        })?;
         Ok(ChroniclePath(absolute))
     }
 

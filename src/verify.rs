@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use crate::envelope::Envelope;
 use crate::error::Result;
 use crate::event::Id;
+use crate::excerpt::excerpt;
 use crate::instant::Instant;
 use crate::json::MAX_LINE;
 use crate::lines::{self, Lines};
@@ -440,8 +441,7 @@ impl Judge {
         {
             let envelope = Envelope::of(line).ok();
             let id = envelope.as_ref().and_then(|envelope| envelope.text("prevEventId"));
-            let start: String =
-                String::from_utf8_lossy(&id.unwrap_or_default()).chars().take(100).collect();
+            let start = excerpt(&id.unwrap_or_default());
             add(FindingKind::BrokenChain, format!("no earlier record has the eventId {start}"));
         }
         if let (Some((last_line, Some(last))), Some(time)) = (self.last, record.time)

@@ -64,7 +64,7 @@ pub fn flush_sync(timeout_ms: f64) -> bool {
 /// Checks a path.
 #[napi(catch_unwind)]
 pub fn validate_path(path: String, any_extension: bool) -> String {
-    settle(options::path(&path, any_extension).map(|_| path))
+    settle(options::check_path(&path, any_extension).map(|()| path))
 }
 
 /// The lines that would be written.
@@ -119,6 +119,13 @@ pub fn canonical_text(json: String, legacy: bool) -> String {
         .map_err(|fault| Error::validation(format!("not a JSON text: {fault}")))
         .map(|text| String::from_utf8_lossy(&text).into_owned());
     settle(text)
+}
+
+/// Points in time as numbers that order them: of each JSON value its place among the different points, from 0; null of one that is
+/// no point in time.
+#[napi(catch_unwind)]
+pub fn instants(values: String) -> String {
+    settle(options::instants(&values))
 }
 
 /// The cursor of a record that was read.

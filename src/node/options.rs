@@ -7,6 +7,7 @@ use serde::Deserialize;
 use crate::cursor::{Cursor, Step};
 use crate::error::{Error, Result};
 use crate::event::{Id, Rules};
+use crate::excerpt::excerpt;
 use crate::filter::{Filter, Wanted};
 use crate::follow::OnRewrite;
 use crate::held::LockMode;
@@ -278,7 +279,7 @@ impl Time {
     fn into_core(self, name: &str) -> Result<Instant> {
         let raw = self.0.to_string();
         Instant::of_json(raw.as_bytes()).ok_or_else(|| {
-            let start: String = raw.chars().take(100).collect();
+            let start = excerpt(raw.as_bytes());
             Error::validation(format!("{name} is no point in time: {start}"))
         })
     }
@@ -329,6 +330,23 @@ impl Repair {
 
 pub(super) fn path(raw: &str, any_extension: bool) -> Result<ChroniclePath> {
     if any_extension { ChroniclePath::parse_any_extension(raw) } else { ChroniclePath::parse(raw) }
+}
+
+pub(super) fn check_path(raw: &str, any_extension: bool) -> Result<()> {
+    if any_extension { ChroniclePath::check_any_extension(raw) } else { ChroniclePath::check(raw) }
+}
+
+/// The order of points in time: of each value of a JSON array its place among the different ones.
+pub(super) fn instants(values: &str) -> Result<Vec<Option<usize>>> {
+    let values: Vec<serde_json::Value> = serde_json::from_str(values)
+        .map_err(|error| Error::validation(format!("bad times: {error}")))?;
+    let instants: Vec<Option<Instant>> =
+        values.iter().map(|value| Instant::of_json(value.to_string().as_bytes())).collect();
+    let mut order: Vec<Instant> = instants.iter().flatten().copied().collect();
+    order.sort_unstable();
+    order.dedup();
+    let place = |instant: &Instant| order.binary_search(instant).ok();
+    Ok(instants.iter().map(|instant| instant.as_ref().and_then(place)).collect())
 }
 
 fn parse<T: Default + for<'de> Deserialize<'de>>(text: Option<&str>) -> Result<T> {

@@ -1,0 +1,42 @@
+'use strict';
+
+const { isAbsolute, join, resolve } = require('node:path');
+const { ChronicleError, causeOf } = require('./errors.js');
+
+/**
+ * The absolute name of a path, as it is now: the working folder may change. That folder is asked for
+ * only where the path is relative; it may be gone.
+ *
+ * @param {string} path
+ * @returns {string}
+ */
+function absolute(path) {
+  return isAbsolute(path) ? resolve(path) : fromHere(path, resolve);
+}
+
+/**
+ * {@link absolute}, of a path that keeps a slash at its end.
+ *
+ * @param {string} path relative
+ * @returns {string}
+ */
+function joined(path) {
+  return fromHere(path, (relative) => join(process.cwd(), relative));
+}
+
+/**
+ * @param {string} path
+ * @param {(path: string) => string} become
+ * @returns {string}
+ */
+function fromHere(path, become) {
+  try {
+    return become(path);
+  } catch (thrown) {
+    const cause = causeOf(thrown);
+    const message = `the working folder cannot be found, so ${JSON.stringify(path)} names no file`;
+    throw new ChronicleError('EIO', message, { path, cause });
+  }
+}
+
+module.exports = { absolute, joined };
