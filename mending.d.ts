@@ -164,7 +164,7 @@ export interface ChronicleRepairResult {
  * Moves the torn tail, malformed lines and lines with NUL bytes out of the chronicle, and what else
  * the options ask for. Every line that stays is kept byte for byte, blank ones too; an unterminated
  * event at the end gets its newline. It waits for the lock, copies what stays into a new file,
- * syncs it, gives the old file a second name and renames the new one over it: whatever fails or is
+ * syncs it, gives the old file a second name and puts the new one in its place: whatever fails or is
  * killed, the path names the old file or the new one, whole. Writers wait meanwhile. Mode and owner
  * are kept (access control lists are not), and a symlink is followed first.
  *

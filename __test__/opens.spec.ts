@@ -1,4 +1,12 @@
-import { chmodSync, readFileSync, realpathSync, statSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import {
+  chmodSync,
+  readFileSync,
+  readdirSync,
+  realpathSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
@@ -120,6 +128,27 @@ describe.skipIf(!traceable)('how files are opened', () => {
     }
     const { mode } = statSync(join(scratch.folder(), '.log.sage.chronicle-lock'));
     expect(mode & 0o777).toBe(0o666);
+  });
+
+  it('a log whose name has no room for a suffix is locked, indexed and repaired like any other', async () => {
+    const path = join(realpathSync(scratch.folder()), `${'n'.repeat(250)}.sage`);
+    writeFileSync(path, 'no record\n');
+    const lock = await chronicle.lockChronicles([path]);
+    await lock.append(path, note('locked'));
+    await lock.release();
+    const report = await chronicle.repairChronicle(path);
+    expect(report).toMatchObject({ repaired: true });
+    const names = readdirSync(scratch.folder()).filter((name) => !name.endsWith('.sage'));
+    const hash = createHash('sha256')
+      .update(`${'n'.repeat(250)}.sage`)
+      .digest('hex');
+    const short = `${'n'.repeat(80)}~${hash.slice(0, 32)}`;
+    const stamp = /\d+$/.exec(report.backupPath ?? '')?.[0];
+    expect(names.sort()).toEqual([
+      `.${short}.chronicle-lock`,
+      `${short}.backup.${stamp}`,
+      `${short}.removed.${stamp}`,
+    ]);
   });
 
   it.each(['fadvise64', 'fstatfs', 'lseek'])(

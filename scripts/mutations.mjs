@@ -78,6 +78,13 @@ const storage = [
     tests: ['src/backwards.rs::of_a_hole'],
   },
   {
+    name: 'a name too long for the file system is shortened',
+    file: 'src/path.rs',
+    find: 'if fits(of, platform::name_length(name) + around) {',
+    replace: 'if MUTATED || fits(of, platform::name_length(name) + around) {',
+    tests: ['src/path.rs::a_name_beside'],
+  },
+  {
     name: 'a link in the place of the lock file',
     file: 'src/storage.rs',
     find: 'platform::lock_file(Some(&log))',
@@ -1191,6 +1198,20 @@ const repairs = [
     find: 'platform::become_like(self.out.get_ref(), log)?;',
     replace: '',
     tests: ['tests/repair.rs::mode_and_owner'],
+  },
+  {
+    name: 'what took the place of a log at the last moment keeps it',
+    file: 'src/replacement.rs',
+    find: 'if is_still(&self.path, old)? {',
+    replace: 'if MUTATED || is_still(&self.path, old)? {',
+    tests: ['src/replacement.rs::a_file_that_took'],
+  },
+  {
+    name: 'no second name of the log where no backup is asked for',
+    file: 'src/repair.rs',
+    find: 'if self.options.create_backup {\n            copy.replacement.back_up()?;',
+    replace: 'if MUTATED || self.options.create_backup {\n            copy.replacement.back_up()?;',
+    tests: ['__test__/repair-faults.spec.ts::no second name is needed'],
   },
   {
     name: 'a stranger in the place of the new file',

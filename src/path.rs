@@ -1,9 +1,13 @@
 //! The only way to name a log: a checked, absolute path, and the names of its side files.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::fmt::Write;
 use std::path::{Component, Path, PathBuf, is_separator};
 
+use sha2::{Digest, Sha256};
+
 use crate::error::{Error, Result};
+use crate::platform;
 
 /// The suffix every chronicle has unless the caller asks for any extension.
 pub const EXTENSION: &str = ".sage";
@@ -95,11 +99,50 @@ pub(crate) fn lock_file_of(real: &Path) -> PathBuf {
 
 /// `.<name>.chronicle-<kind>` beside a file.
 pub(crate) fn side_file(of: &Path, kind: &str) -> PathBuf {
-    let mut name = OsString::from(".");
-    name.push(of.file_name().unwrap_or_default());
-    name.push(".chronicle-");
-    name.push(kind);
-    of.with_file_name(name)
+    // A new index is written at the index's name with `-new` behind it.
+    let room = if kind == "index" { "-new".len() } else { 0 };
+    beside(of, ".", &format!(".chronicle-{kind}"), room)
+}
+
+/// Bytes of a name that every file system takes: eCryptfs has the least.
+const MAX_SURE_NAME_BYTES: usize = 143;
+/// Bytes of a log's name that stay in front of its hash, at most.
+const MAX_KEPT_BYTES: usize = 80;
+
+/// A name beside a file, made of the file's: `before`, the name, `after`, and `room` for more. Where that is longer than the file
+/// system takes, a hash stands in place of the end of the file's name. A name that fits never changes: processes must agree on it.
+pub(crate) fn beside(of: &Path, before: &str, after: &str, room: usize) -> PathBuf {
+    let name = of.file_name().unwrap_or_default();
+    let around = before.len() + after.len() + room;
+    let mut made = OsString::from(before);
+    if fits(of, platform::name_length(name) + around) {
+        made.push(name);
+    } else {
+        made.push(shortened(name));
+    }
+    made.push(after);
+    of.with_file_name(made)
+}
+
+/// Whether a name of this length can be made beside a file. The file system is asked only where they differ.
+fn fits(beside: &Path, length: usize) -> bool {
+    length <= MAX_SURE_NAME_BYTES
+        || length <= beside.parent().map_or(platform::MAX_NAME, platform::longest_name)
+}
+
+/// The beginning of a name, `~`, and 32 hexadecimal digits of the SHA-256 of all of it.
+fn shortened(name: &OsStr) -> String {
+    let digest = Sha256::digest(name.as_encoded_bytes());
+    let name = name.to_string_lossy();
+    let ends = name.char_indices().map(|(start, char)| start + char.len_utf8());
+    let kept = ends.take_while(|end| *end <= MAX_KEPT_BYTES).last().unwrap_or_default();
+    let mut short = name.get(..kept).unwrap_or_default().to_owned();
+    short.push('~');
+    for byte in digest.iter().take(16) {
+        // Writing to a string never fails.
+        let _ = write!(short, "{byte:02x}");
+    }
+    short
 }
 
 #[cfg(test)]
@@ -144,5 +187,30 @@ mod tests {
         for raw in ["a\0.sage", "\0", "", "/", "a/"] {
             assert!(ChroniclePath::parse_any_extension(raw).is_err(), "{raw:?}");
         }
+    }
+
+    #[test]
+    fn a_name_beside_a_log_changes_only_where_it_would_not_fit() {
+        let folder = tempfile::tempdir().unwrap();
+        let of = |name: &str| folder.path().join(name);
+        let name_of = |path: PathBuf| path.file_name().unwrap().to_str().unwrap().to_owned();
+        for (kind, room) in [("lock", 0), ("repair", 0), ("index", 4)] {
+            let longest = 255 - 1 - ".chronicle-".len() - kind.len() - room;
+            for length in [longest - 1, longest] {
+                let name = "n".repeat(length);
+                let made = name_of(side_file(&of(&name), kind));
+                assert_eq!(made, format!(".{name}.chronicle-{kind}"));
+            }
+            let (one, two) = ("n".repeat(longest + 1), "n".repeat(longest) + "o");
+            let made = [&one, &two].map(|name| name_of(side_file(&of(name), kind)));
+            assert_ne!(made[0], made[1], "two logs have one {kind} file");
+            for made in made {
+                assert!(made.len() + room <= MAX_SURE_NAME_BYTES, "{made}");
+                std::fs::write(of(&made), "").unwrap();
+            }
+        }
+        let name = name_of(side_file(&of(&format!("{}.sage", "\u{20ac}".repeat(83))), "lock"));
+        let digest = "75a07c5f9ea943c948d298e681851e19";
+        assert_eq!(name, format!(".{}~{digest}.chronicle-lock", "\u{20ac}".repeat(26)));
     }
 }

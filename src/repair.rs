@@ -4,6 +4,7 @@
 //! look (no lock) -> lock -> copy what stays into a new file -> sync -> give the old file a second name -> rename -> unlock. Nothing
 //! that was learnt before the lock was taken is trusted after it.
 
+use std::fmt::Write;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use crate::error::{Code, Error, Result, Written};
 use crate::lines::Lines;
 use crate::path::{ChroniclePath, side_file};
 use crate::plan::{Order, Plan, RemovedKind, RemovedLine, Task};
+use crate::platform;
 use crate::replacement::{self, Failure, Outcome};
 use crate::rewrite::{Copying, Held, look_on};
 use crate::storage::{self, Disk, FileDisk, FileStorage, Stat, Storage};
@@ -286,12 +288,14 @@ impl Repair {
             return Ok(over(Report::planned(copy.plan, 0)));
         }
         self.ready(&mut copy).map_err(|failure| self.cannot(failure))?;
-        if !self.is_at_path(&copy.held)? {
+        let old = self.stat(&copy.held.storage)?;
+        let is_placed = self.is_at_path(&copy.held)?
+            && copy.replacement.take_place(&old).map_err(|failure| self.cannot(failure))?;
+        if !is_placed {
             let path = self.path.as_path().display();
             let message = format!("{path} was replaced while it was repaired");
             return Err(Error::new(Code::Conflict, message));
         }
-        copy.replacement.take_place().map_err(|failure| self.cannot(failure))?;
         let late = self.settle(&mut copy).map_err(|(operation, error)| {
             let path = self.path.as_path().display();
             let message = format!("{path} was repaired, but perhaps not durably");
@@ -311,7 +315,9 @@ impl Repair {
     fn ready(&self, copy: &mut Copying) -> Outcome<()> {
         let metadata = copy.held.storage.metadata().map_err(|error| ("fstat", error))?;
         copy.replacement.finish(&metadata)?;
-        copy.replacement.back_up()?;
+        if self.options.create_backup {
+            copy.replacement.back_up()?;
+        }
         // It is about the old file, whose inode number may come back if it is given up.
         replacement::remove_name(&self.path.index_path())?;
         replacement::remove_name(&side_file(&copy.held.file, "index"))
@@ -319,11 +325,16 @@ impl Repair {
 
     /// Everything after the rename. Says how many bytes came into the old file too late to be in the new one.
     fn settle(&self, copy: &mut Copying) -> Outcome<u64> {
+        copy.replacement.drop_second_name()?;
         copy.replacement.sync_folder()?;
         let length = copy.held.storage.stat().map_err(|error| ("fstat", error))?.length;
         let late = length.saturating_sub(copy.end);
-        if !self.options.create_backup && late == 0 {
-            copy.replacement.drop_backup()?;
+        if !self.options.create_backup {
+            if late > 0 {
+                copy.replacement.keep_old()?;
+            } else {
+                copy.replacement.drop_old()?;
+            }
             copy.replacement.sync_folder()?;
         }
         Ok(late)
@@ -353,7 +364,18 @@ impl Repair {
     }
 
     fn cannot(&self, (operation, error): Failure) -> Error {
-        Error::io(format!("cannot repair {}", self.path.as_path().display()), operation, error)
+        let mut message = format!("cannot repair {}", self.path.as_path().display());
+        let is_bound =
+            matches!(error.kind(), io::ErrorKind::CrossesDevices | io::ErrorKind::ResourceBusy);
+        let real = storage::real_path(self.path.as_path()).ok().flatten();
+        if let Some(real) = real.filter(|real| is_bound && platform::is_mount_point(real)) {
+            let _ = write!(
+                message,
+                ": the file {} is a mount point, which no other file can replace; repair the file that is mounted there by its own path",
+                real.display()
+            );
+        }
+        Error::io(message, operation, error)
     }
 
     fn cannot_lock(&self, error: io::Error) -> Error {
@@ -398,11 +420,15 @@ fn warnings(report: &Report, late: u64, end: u64) -> Vec<String> {
     if report.reordered > 0 {
         warnings.push("records have other numbers now, and links may lead to later ones".into());
     }
-    if let (Some(backup), true) = (&report.backup, late > 0) {
-        let backup = backup.display();
-        warnings.push(format!(
-            "{late} bytes came without the lock while the log was replaced: they are in {backup} from byte {end} on, and not in the log"
-        ));
+    if late > 0 {
+        let came =
+            format!("{late} bytes came without the lock while the log was replaced: they are");
+        warnings.push(match &report.backup {
+            Some(backup) => {
+                format!("{came} in {} from byte {end} on, and not in the log", backup.display())
+            }
+            None => format!("{came} lost, because the file system has no second names of files"),
+        });
     }
     warnings
 }

@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::path::side_file;
+use crate::path::{beside, side_file};
 use crate::storage::{Stat, sync_parent};
 use crate::{lock, platform};
 
@@ -26,7 +26,18 @@ pub(crate) struct Replacement {
     removed: Option<(PathBuf, BufWriter<File>)>,
     backup: Option<PathBuf>,
     stamp: u64,
-    is_placed: bool,
+    /// Which file `path` names.
+    aside: Aside,
+}
+
+/// Which file the name of the new one stands for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Aside {
+    New,
+    /// The new file is the log now.
+    Old,
+    /// That of somebody else, or none.
+    Other,
 }
 
 impl Replacement {
@@ -43,7 +54,7 @@ impl Replacement {
             removed: None,
             backup: None,
             stamp: u64::try_from(stamp).unwrap_or_default(),
-            is_placed: false,
+            aside: Aside::New,
         })
     }
 
@@ -95,11 +106,45 @@ impl Replacement {
         self.sync_folder()
     }
 
-    /// Renames the new file over the log.
-    pub(crate) fn take_place(&mut self) -> Outcome<()> {
+    /// Gives the new file the log's name. False, and that name is what it was: another file than `old` has it by now.
+    pub(crate) fn take_place(&mut self, old: &Stat) -> Outcome<bool> {
+        match platform::exchange(&self.path, &self.log) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+                return self.rename_over(old);
+            }
+            Err(error) => return Err(("renameat2", error)),
+        }
+        if is_still(&self.path, old)? {
+            self.aside = Aside::Old;
+            return Ok(true);
+        }
+        // Somebody replaced the log since it was looked at last: it gets its name back.
+        let exchanged = platform::exchange(&self.path, &self.log);
+        if exchanged.is_ok() && is_at(self.out.get_ref(), &self.path)? {
+            return Ok(false);
+        }
+        self.aside = Aside::Other;
+        let message = format!("a file that took the log's place is now {}", self.path.display());
+        Err(("renameat2", exchanged.err().unwrap_or_else(|| io::Error::other(message))))
+    }
+
+    /// The same where names cannot be exchanged. The old file keeps a name if the file system has second ones.
+    fn rename_over(&mut self, old: &Stat) -> Outcome<bool> {
+        if self.backup.is_none() {
+            match self.back_up() {
+                // Nothing of it was asked for.
+                Err(("link", _)) => {}
+                other => other?,
+            }
+        }
+        if !is_still(&self.log, old)? {
+            return Ok(false);
+        }
         fs::rename(&self.path, &self.log).map_err(|error| ("rename", error))?;
-        self.is_placed = true;
-        Ok(())
+        self.aside = Aside::Other;
+        Ok(true)
     }
 
     /// Makes durable which names the folder has.
@@ -107,12 +152,38 @@ impl Replacement {
         sync_parent(&self.log).map_err(|error| ("fsync", error))
     }
 
-    /// Takes the old file's name away.
-    pub(crate) fn drop_backup(&mut self) -> Outcome<()> {
+    /// Takes the old file's name aside away if it has that of a backup, too.
+    pub(crate) fn drop_second_name(&mut self) -> Outcome<()> {
+        if self.backup.is_some() { self.drop_aside() } else { Ok(()) }
+    }
+
+    /// Takes the old file's last name away.
+    pub(crate) fn drop_old(&mut self) -> Outcome<()> {
+        self.drop_aside()?;
         match self.backup.take() {
             Some(path) => fs::remove_file(path).map_err(|error| ("unlink", error)),
             None => Ok(()),
         }
+    }
+
+    /// Gives the old file the name of a backup, if it has any.
+    pub(crate) fn keep_old(&mut self) -> Outcome<()> {
+        if self.aside == Aside::Old {
+            let create = |path: &Path| File::create_new(path);
+            let (path, _) = self.make_name("backup", create).map_err(|error| ("open", error))?;
+            fs::rename(&self.path, &path).map_err(|error| ("rename", error))?;
+            self.aside = Aside::Other;
+            self.backup = Some(path);
+        }
+        Ok(())
+    }
+
+    fn drop_aside(&mut self) -> Outcome<()> {
+        if self.aside == Aside::Old {
+            fs::remove_file(&self.path).map_err(|error| ("unlink", error))?;
+            self.aside = Aside::Other;
+        }
+        Ok(())
     }
 
     /// The name of the old file.
@@ -150,7 +221,7 @@ impl Replacement {
 
 impl Drop for Replacement {
     fn drop(&mut self) {
-        if !self.is_placed {
+        if self.aside == Aside::New {
             // Whatever cannot be removed is a file that nobody takes for a log; the next one takes its name over.
             let _ = fs::remove_file(&self.path);
             for path in [self.removed(), self.backup()].into_iter().flatten() {
@@ -164,12 +235,13 @@ impl Drop for Replacement {
 /// The other names of the log that a rewrite left which was killed between giving the log its second name and the rename.
 pub(crate) fn leftover_names(log: &Path, of: &Stat) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
-    let (Some(folder), Some(name)) = (log.parent(), log.file_name()) else { return Ok(found) };
-    let prefix = [name.as_encoded_bytes(), b".backup."].concat();
+    let backup = named(log, "backup", 0);
+    let (Some(folder), Some(name)) = (log.parent(), backup.file_name()) else { return Ok(found) };
+    let prefix = name.as_encoded_bytes().strip_suffix(STAMP.as_bytes()).unwrap_or_default();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let name = entry.file_name();
-        let Some(stamp) = name.as_encoded_bytes().strip_prefix(&*prefix) else { continue };
+        let Some(stamp) = name.as_encoded_bytes().strip_prefix(prefix) else { continue };
         let is_ours = !stamp.is_empty() && stamp.iter().all(u8::is_ascii_digit);
         if is_ours && platform::stat_of_name(&entry.path())?.is_same_file(of) {
             found.push(entry.path());
@@ -186,11 +258,12 @@ pub(crate) fn remove_name(path: &Path) -> Outcome<()> {
     }
 }
 
+/// The time 0 in the name of a file.
+const STAMP: &str = "0000000000000";
+
 /// `<name>.<kind>.<ms>` beside the log.
 fn named(log: &Path, kind: &str, stamp: u64) -> PathBuf {
-    let mut name = log.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{kind}.{stamp}"));
-    log.with_file_name(name)
+    beside(log, "", &format!(".{kind}.{stamp:013}"), 0)
 }
 
 /// A new, locked file at `path`. What a killed process left there is removed; that of a living one is locked.
@@ -234,10 +307,44 @@ fn remove_left(path: &Path) -> Outcome<()> {
 }
 
 fn is_at(file: &File, path: &Path) -> Outcome<bool> {
-    let here = platform::stat(file).map_err(|error| ("fstat", error))?;
+    is_still(path, &platform::stat(file).map_err(|error| ("fstat", error))?)
+}
+
+fn is_still(path: &Path, here: &Stat) -> Outcome<bool> {
     match platform::stat_of_name(path) {
-        Ok(there) => Ok(there.is_same_file(&here)),
+        Ok(there) => Ok(there.is_same_file(here)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(("stat", error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_took_the_logs_place_at_the_last_moment_keeps_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("log.sage");
+        fs::write(&log, "old\n").unwrap();
+        let old = platform::stat_at(&log).unwrap();
+        let mut new = Replacement::begin(&log).unwrap();
+        new.keep(b"new\n").unwrap();
+        new.finish(&fs::metadata(&log).unwrap()).unwrap();
+        let saved = folder.path().join("saved");
+        fs::write(&saved, "an editor's\n").unwrap();
+        fs::rename(&saved, &log).unwrap();
+        assert!(!new.take_place(&old).unwrap());
+        drop(new);
+        assert_eq!(fs::read_to_string(&log).unwrap(), "an editor's\n");
+        let names: Vec<_> = fs::read_dir(folder.path()).unwrap().collect();
+        assert_eq!(names.len(), 1);
+
+        // A log that was removed is not made again.
+        fs::remove_file(&log).unwrap();
+        let mut new = Replacement::begin(&log).unwrap();
+        assert!(!new.take_place(&old).unwrap());
+        drop(new);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 }

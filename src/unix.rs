@@ -1,5 +1,6 @@
 //! Linux and macOS: opening, identity and owners of files, dropping pages from the cache, telling file systems apart, naming a lock's holder.
 
+use std::ffi::OsStr;
 use std::fs::{self, File, FileType, Metadata, OpenOptions, Permissions};
 use std::io;
 use std::ops::Range;
@@ -113,6 +114,21 @@ pub(crate) fn kind_word(kind: FileType) -> &'static str {
     }
 }
 
+/// Bytes of the longest name, where the file system does not report it.
+pub(crate) const MAX_NAME: usize = 255;
+
+/// The length of a name as file systems count it.
+pub(crate) fn name_length(name: &OsStr) -> usize {
+    name.len()
+}
+
+/// Bytes of the longest name that a file in this folder can have.
+pub(crate) fn longest_name(folder: &Path) -> usize {
+    let found = rustix::io::retry_on_intr(|| rustix::fs::statvfs(folder));
+    let longest = found.ok().and_then(|found| usize::try_from(found.f_namemax).ok());
+    longest.filter(|longest| *longest > 0).unwrap_or(MAX_NAME)
+}
+
 /// Where the symlinks of `path` end.
 pub(crate) fn real_path(path: &Path) -> io::Result<std::path::PathBuf> {
     fs::canonicalize(path)
@@ -168,6 +184,44 @@ pub(crate) fn become_like(file: &File, log: &Metadata) -> Result<(), (&'static s
     }
     let mode = Permissions::from_mode(log.mode() & 0o7777);
     file.set_permissions(mode).map_err(|error| ("fchmod", error))
+}
+
+/// Exchanges what two names stand for, in one step. `Unsupported` where the system or the file system cannot.
+#[cfg(any(target_os = "linux", target_os = "macos"))]
+pub(crate) fn exchange(one: &Path, other: &Path) -> io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    use rustix::io::Errno;
+    let without = [Errno::INVAL, Errno::NOSYS, Errno::NOTSUP, Errno::OPNOTSUPP];
+    match renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE) {
+        Err(error) if without.contains(&error) => Err(io::ErrorKind::Unsupported.into()),
+        other => Ok(other?),
+    }
+}
+
+/// Elsewhere two names are not exchanged.
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
+pub(crate) fn exchange(_one: &Path, _other: &Path) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Whether something is mounted on the file at `real`, in whose path no symlink may be left: it can be neither renamed nor linked.
+#[cfg(target_os = "linux")]
+pub(crate) fn is_mount_point(real: &Path) -> bool {
+    // Spaces, tabs, newlines and backslashes are written as three octal digits.
+    let escape = |byte: &u8| match byte {
+        b' ' | b'\t' | b'\n' | b'\\' => format!("\\{byte:03o}").into_bytes(),
+        _ => vec![*byte],
+    };
+    let wanted: Vec<u8> = real.as_os_str().as_encoded_bytes().iter().flat_map(escape).collect();
+    let table = fs::read("/proc/self/mountinfo").unwrap_or_default();
+    let mut lines = table.split(|byte| *byte == b'\n');
+    lines.any(|line| line.split(|byte| *byte == b' ').nth(4) == Some(&*wanted))
+}
+
+/// Elsewhere no file is a mount point.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn is_mount_point(_real: &Path) -> bool {
+    false
 }
 
 /// Drops the clean pages of `range` from the page cache and says whether they are gone, so that the next read

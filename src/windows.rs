@@ -1,8 +1,10 @@
 //! Windows: opening and identity of files, writing at their end, and what there is instead of flags, modes and owners.
 
+use std::ffi::OsStr;
 use std::fs::{self, File, FileType, Metadata, OpenOptions};
 use std::io;
 use std::ops::Range;
+use std::os::windows::ffi::OsStrExt;
 use std::os::windows::fs::{FileExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf, Prefix};
 
@@ -118,6 +120,19 @@ pub(crate) fn kind_word(kind: FileType) -> &'static str {
     if kind.is_dir() { "a directory" } else { "a device" }
 }
 
+/// UTF-16 units of the longest name.
+pub(crate) const MAX_NAME: usize = 255;
+
+/// The length of a name as file systems count it.
+pub(crate) fn name_length(name: &OsStr) -> usize {
+    name.encode_wide().count()
+}
+
+/// The longest name that a file in this folder can have.
+pub(crate) fn longest_name(_folder: &Path) -> usize {
+    MAX_NAME
+}
+
 /// Where the symlinks of `path` end, without the prefix `\\?\` where it is not needed.
 pub(crate) fn real_path(path: &Path) -> io::Result<PathBuf> {
     let real = fs::canonicalize(path)?;
@@ -199,6 +214,16 @@ pub(crate) fn become_like(_file: &File, _log: &Metadata) -> Result<(), (&'static
 /// No call drops a file's pages: the next read may come from the cache.
 pub(crate) fn drop_cached(_file: &File, _range: Range<u64>) -> io::Result<bool> {
     Ok(true)
+}
+
+/// Two names are not exchanged.
+pub(crate) fn exchange(_one: &Path, _other: &Path) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// No file is a mount point.
+pub(crate) fn is_mount_point(_real: &Path) -> bool {
+    false
 }
 
 /// All of a file counts as data.

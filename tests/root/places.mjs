@@ -157,6 +157,32 @@ const tests = [
     },
   ],
   [
+    'a log that is mounted as a file takes appends, and its repair names the mount point',
+    async () => {
+      const folder = disk();
+      const [inside, outside] = ['in side.sage', 'outside.sage'].map((name) => join(folder, name));
+      writeFileSync(outside, `${JSON.stringify(note('first'))}\nbad\n`);
+      writeFileSync(inside, '');
+      run('mount', '--bind', outside, inside);
+      later(() => run('umount', inside));
+      const driven = Driven.start();
+      assert((await driven.call('append', inside, note('second'))).ok, 'no append');
+      for (const createBackup of [true, false]) {
+        const { error } = await driven.call('repairChronicle', inside, { createBackup });
+        assertEqual([error?.code, error?.written], ['EIO', 'no'], 'repair');
+        assert(error.message.includes(`the file ${inside} is a mount point`), error.message);
+      }
+      assertEqual(
+        readdirSync(folder).filter((name) => /repair|backup|removed/.test(name)),
+        [],
+        'what the repair left',
+      );
+      const { ok } = await driven.call('repairChronicle', outside);
+      assertEqual(ok?.repaired, true, 'repair by its own path');
+      await driven.kill();
+    },
+  ],
+  [
     'where no inode is left a new log is refused and leaves nothing behind',
     async () => {
       const { point } = mount('none', '-t', 'tmpfs', '-o', 'size=1m,nr_inodes=3');
