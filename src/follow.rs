@@ -328,7 +328,10 @@ impl Follower {
         if self.state == FileState::Rewritten && self.on_rewrite == OnRewrite::Restart {
             return Ok(START);
         }
-        self.moved = found.moved;
+        // Where a rewritten file is given again, no number of it is left out.
+        if self.on_rewrite == OnRewrite::Continue {
+            self.moved = found.moved;
+        }
         Ok(Bound::At { offset: found.offset, counted: Some(found.counted) })
     }
 

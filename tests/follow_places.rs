@@ -11,7 +11,10 @@ use std::time::{Duration, Instant};
 
 use sage_chronicle::cursor::{Cursor, Step};
 use sage_chronicle::storage::FileDisk;
-use sage_chronicle::{ChroniclePath, FileState, Follower, Place, RepairOptions, Selection, repair};
+use sage_chronicle::{
+    BatchFollower, BatchLimits, ChroniclePath, FileState, Follower, LineBatch, Place,
+    RepairOptions, Selection, repair,
+};
 use tempfile::TempDir;
 
 const HANG: Duration = Duration::from_secs(60);
@@ -292,6 +295,99 @@ fn while_it_does_not_run_each_new_event_comes_once_and_no_old_one_again() {
             assert_eq!(following.states.contains(&FileState::Rewritten), is_known, "{kind}");
         } else {
             assert_eq!(met, expected, "{way:?} from {kind}");
+        }
+    });
+}
+
+/// One that takes whole lines.
+struct Shipping<'a> {
+    log: &'a Log,
+    follower: BatchFollower,
+    /// The number of the record given last, if it is known.
+    given: Option<u64>,
+}
+
+impl Shipping<'_> {
+    fn begin(log: &Log, cursor: Cursor, is_synced: bool) -> Shipping<'_> {
+        let from = Place::Cursor(cursor.to_string().parse().unwrap());
+        let selection = Selection { from, ..Selection::default() };
+        let (disk, limits) =
+            (Arc::new(FileDisk), BatchLimits { max_events: 2, ..Default::default() });
+        let follower = match is_synced {
+            true => BatchFollower::synced(disk, selection, limits),
+            false => BatchFollower::new(disk, selection, limits),
+        };
+        Shipping { log, follower, given: Some(4) }
+    }
+
+    fn fresh(&mut self) -> Vec<LineBatch> {
+        let mut batches = Vec::new();
+        loop {
+            let look = self.follower.look(&self.log.path).unwrap();
+            batches.extend(look.batch);
+            if look.is_idle {
+                return batches;
+            }
+        }
+    }
+
+    /// Waits for the last of the new records. Within a file no number is left out or comes twice, and
+    /// one that was rewritten is given as a whole.
+    fn check(&mut self, expected: &[u64], case: &str) {
+        let begin = Instant::now();
+        let is_last = |batch: &LineBatch| numbers_in(&batch.bytes).last() == expected.last();
+        let mut batches = self.fresh();
+        while !batches.iter().any(is_last) {
+            assert!(begin.elapsed() < HANG, "only {batches:?}, {case}");
+            thread::sleep(Duration::from_millis(5));
+            batches.extend(self.fresh());
+        }
+        batches.extend(self.fresh());
+        for batch in &batches {
+            let is_new = batch.file != FileState::Same;
+            let before = if is_new { 0 } else { self.given.unwrap_or(batch.after) };
+            let numbers = [batch.after, batch.first, batch.count];
+            assert_eq!(numbers, [before, before + 1, batch.last - before], "{case}");
+            self.given = Some(batch.last);
+        }
+        let met =
+            numbers_in(&batches.iter().flat_map(|batch| batch.bytes.clone()).collect::<Vec<_>>());
+        match batches[0].file {
+            FileState::Rewritten => {
+                assert_eq!(met, numbers_in(&fs::read(self.log.file()).unwrap()), "{case}");
+            }
+            _ => assert_eq!(met, expected, "{case}"),
+        }
+    }
+}
+
+fn numbers_in(lines: &[u8]) -> Vec<u64> {
+    let records = lines.split(|byte| *byte == b'\n').filter(|line| line.starts_with(b"{"));
+    let number =
+        |line: &[u8]| serde_json::from_slice::<serde_json::Value>(line).unwrap()["n"].as_u64();
+    records.map(|line| number(line).unwrap()).collect()
+}
+
+#[test]
+fn as_lines_each_new_record_comes_once_with_its_number_in_its_file() {
+    in_each_case(|way, kind| {
+        for is_synced in [false, true] {
+            let log = Log::new();
+            log.fill();
+            let cursor = follow_from(&log, kind).cursor.unwrap();
+            let mut waiting = Shipping::begin(&log, cursor, is_synced);
+            assert!(waiting.fresh().is_empty());
+            let expected = log.replace(way);
+            let mut later = Shipping::begin(&log, cursor, is_synced);
+            // A cursor of these places has no number before anything was given: the line alone counts.
+            let has_numbers = !["end", "offset"].contains(&kind);
+            if !has_numbers {
+                (waiting.given, later.given) = (None, None);
+            }
+            let moved: &[u64] = if way == Way::RepairInOrder && !has_numbers { &[3] } else { &[] };
+            let case = |when| format!("{way:?} from {kind}, {when}, {is_synced}");
+            later.check(&[moved, &expected].concat(), &case("later"));
+            waiting.check(&[moved, &expected].concat(), &case("waiting"));
         }
     });
 }
