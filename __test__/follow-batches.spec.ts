@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import {
   appendFileSync,
   copyFileSync,
@@ -189,6 +190,36 @@ describe('followBatches', () => {
     expect(descriptorsOf(path)).toBe(0);
     for await (const _ of followBatches(path)) break;
     expect(descriptorsOf(path)).toBe(0);
+  });
+
+  it('closes the descriptors of iterations that were forgotten', () => {
+    const script = `
+      const { readdirSync, readlinkSync } = require('node:fs');
+      const { setTimeout: wait } = require('node:timers/promises');
+      const { followBatches } = require('./index.js');
+      const path = process.argv[1];
+      const open = () => readdirSync('/proc/self/fd').filter((fd) => {
+        try { return readlinkSync('/proc/self/fd/' + fd) === path; } catch { return false; }
+      }).length;
+      const forget = async () => {
+        for (let n = 0; n < 10; n += 1) await followBatches(path, { synced: n % 2 === 0 }).next();
+        return open();
+      };
+      (async () => {
+        const before = await forget();
+        const deadline = Date.now() + 40_000;
+        while (open() > 0 && Date.now() < deadline) {
+          global.gc();
+          await wait(10);
+        }
+        console.log(before > 0, open());
+      })();`;
+    const path = freshPath();
+    writeFileSync(path, lines(1, 2));
+    const root = new URL('..', import.meta.url);
+    const options = { cwd: root, encoding: 'utf8', timeout: 50_000 } as const;
+    const out = execFileSync(process.execPath, ['--expose-gc', '-e', script, path], options);
+    expect(out.trim()).toBe('true 0');
   });
 
   it('is live once it has caught up, and ready once it has begun', async () => {
