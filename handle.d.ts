@@ -14,6 +14,7 @@ import type {
 import type { Receipt, Verification, VerifyOptions } from './index.js';
 import type {
   ChronicleIterator,
+  FollowIterator,
   CountOptions,
   FollowOptions,
   QueryOptions,
@@ -138,10 +139,8 @@ export interface OpenChronicle<E = ChronicleEvent> {
    */
   follow(
     options?: WithoutPath<FollowOptions> & { positions?: false | undefined },
-  ): ChronicleIterator<E>;
-  follow(
-    options: WithoutPath<FollowOptions> & { positions: true },
-  ): ChronicleIterator<Positioned<E>>;
+  ): FollowIterator<E>;
+  follow(options: WithoutPath<FollowOptions> & { positions: true }): FollowIterator<Positioned<E>>;
 
   /** As `queryChronicle`. */
   query(

@@ -93,10 +93,37 @@ export interface StreamOptions extends ReadOptions {
   limit?: number | undefined;
 }
 
+/**
+ * What a file that a follow begins is to the one before.
+ *
+ * - `'next'`: the one before was renamed away or deleted, and read to its end.
+ * - `'rewritten'`: the event given last has another number in it, or only an earlier one is in it.
+ * - `'unknown'`: nothing that was given is in it. Events between may be gone.
+ */
+export type FileState = 'next' | 'rewritten' | 'unknown';
+
 /** Options of {@link followChronicle}. `undefined` counts as absent; unknown names are refused. */
 export interface FollowOptions extends PathOptions {
-  /** The first record; `'end'` gives only what comes. Default `'start'`. */
+  /**
+   * The first record. `'end'` gives only what comes: the end is where the file ends during the call
+   * of {@link followChronicle}. Default `'start'`.
+   */
   from?: Place | undefined;
+  /**
+   * Where to go on in a file that was rewritten: `'continue'`, behind the last event that was given
+   * and is in it, or `'restart'`, at its start. Default `'continue'`.
+   */
+  onRewrite?: 'continue' | 'restart' | undefined;
+  /**
+   * Called before the first event of a file that is not the one before, nor a copy of it. What it
+   * throws ends the iteration as its error.
+   */
+  onFile?: ((state: FileState) => void) | undefined;
+  /**
+   * Called when every event that is there was given, and again after more than one look was needed
+   * for what had come. What it throws ends the iteration as its error.
+   */
+  onCaughtUp?: (() => void) | undefined;
   /** Only those that match. */
   where?: Where | undefined;
   /** {@inheritDoc ReadOptions.onBadLine} */
@@ -123,6 +150,19 @@ export interface ChronicleIterator<E> extends AsyncIterableIterator<E> {
   /** Closes the file; a `next()` that waits is told that there is nothing more. */
   return(value?: unknown): Promise<IteratorResult<E, any>>;
   [Symbol.asyncIterator](): ChronicleIterator<E>;
+}
+
+/** The events of a follow. */
+export interface FollowIterator<E> extends ChronicleIterator<E> {
+  /**
+   * Fulfilled when the follow has found the place to begin at; from then on {@link cursor} is that
+   * place, if it is known. Asking for it makes the first look at the file. It rejects when the
+   * iteration ends before, as the first `next()` does; such a rejection is never unhandled.
+   */
+  readonly ready: Promise<void>;
+  /** Whether every event that was there at the last look was given. */
+  readonly live: boolean;
+  [Symbol.asyncIterator](): FollowIterator<E>;
 }
 
 /**
@@ -159,25 +199,48 @@ export function streamChronicle<E = ChronicleEvent>(
  * system tells of changes.
  *
  * It goes on when the file is cut, renamed away, deleted or replaced: the old file is read to its end
- * (one that was renamed away is watched until another one stands in its place), then the new one from
- * behind the last event that was passed, if that is in it, else from its beginning. A file that came
- * and went between two looks is not seen.
+ * (one that was renamed away is watched until another one stands in its place), then the new one. In a
+ * new file it goes on behind the last of the 64 events passed before that is in it, else at its start.
+ * An event that a rewriting moved behind that place is not given again, if it is one of those 64. The
+ * path is looked at every 200 ms also while the caller is busy with an event.
+ *
+ * What happened while nobody followed is found by the cursor: its file is looked for at the path, then
+ * among the files `<name>.<suffix>` and `<name>-<suffix>` of the folder, of the log's owner, and read
+ * to its end before those that were born after it. Else the cursor's event is looked for in the file at
+ * the path. Where that is not in it, or the order of births is not known, `onFile('unknown')` says so,
+ * and the file is read from its start.
+ *
+ * What keeps the path from being looked at for a while, once the follow has begun (no right to read a
+ * new file, a folder in its place), is waited through, with the warning `CHRONICLE_FOLLOW_WAITS`. The
+ * follows of a process keep at most 64 descriptors of files to which nothing comes; the others open
+ * theirs again when something does.
  *
  * @throws ChronicleError (as a rejection of `next()`), as {@link streamChronicle}; a cursor whose file
- *   is gone is no error: the file at the path is taken for its replacement.
+ *   is gone is no error. `EUNSUPPORTED`: the inode numbers of the file system change.
+ *
+ * @example
+ * ```ts
+ * const following = followChronicle(path, {
+ *   from: cursor === undefined ? 'start' : { cursor },
+ *   onFile: (state) => state === 'unknown' && console.warn('events may be missing'),
+ *   signal,
+ * });
+ * for await (const event of following) await handle(event);
+ * await save(following.cursor);
+ * ```
  */
 export function followChronicle<E = ChronicleEvent>(
   path: ChroniclePath,
   options?: FollowOptions & { positions?: false | undefined },
-): ChronicleIterator<E>;
+): FollowIterator<E>;
 export function followChronicle<E = ChronicleEvent>(
   path: ChroniclePath,
   options: FollowOptions & { positions: true },
-): ChronicleIterator<Positioned<E>>;
+): FollowIterator<Positioned<E>>;
 export function followChronicle<E = ChronicleEvent>(
   path: ChroniclePath,
   options?: FollowOptions,
-): ChronicleIterator<E> | ChronicleIterator<Positioned<E>>;
+): FollowIterator<E> | FollowIterator<Positioned<E>>;
 
 /**
  * The events that match. `{ reverse: true, limit: 1 }` is the latest one, read from the end of the
