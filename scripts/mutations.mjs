@@ -1254,8 +1254,8 @@ const readers = [
   {
     name: 'bytes that stood in a file when a synced reader opened it',
     file: 'src/synced.rs',
-    find: 'Proof::new(storage.stat()?.length)',
-    replace: 'Proof::new(if MUTATED { 0 } else { storage.stat()?.length })',
+    find: 'Proof::new(stat.length)',
+    replace: 'Proof::new(if MUTATED { 0 } else { stat.length })',
     tests: ['tests/synced_batches.rs::a_record_that_is_only_in_the_page_cache'],
   },
   {
@@ -1270,6 +1270,13 @@ const readers = [
     file: 'src/synced.rs',
     find: 'if state.doubted_from.is_none_or(',
     replace: 'if MUTATED || state.doubted_from.is_none_or(',
+    tests: ['tests/synced_batches.rs::pages_of_a_failed_sync'],
+  },
+  {
+    name: 'a failed sync, for a reader that begins again',
+    file: 'src/synced.rs',
+    find: 'is_doubted.then_some(0)',
+    replace: '(!MUTATED && is_doubted).then_some(0)',
     tests: ['tests/synced_batches.rs::pages_of_a_failed_sync'],
   },
   {

@@ -4,6 +4,7 @@
 //! descriptor. Those that were there, and those of a failed sync, are synced, dropped from the page
 //! cache and read again.
 
+use std::collections::VecDeque;
 use std::io;
 use std::ops::Range;
 use std::path::Path;
@@ -19,6 +20,13 @@ const STRETCH: u64 = 1 << 20;
 /// Times that a stretch is synced and dropped before it counts as one that stays in the cache: a
 /// writer may have put bytes into its last page between the two.
 const MAX_DROPS: usize = 16;
+
+/// Files that are remembered because a sync failed, at most.
+const MAX_DOUBTED: usize = 1024;
+
+/// Files of which a reader of this process met a failed sync, the youngest last. Where their pages
+/// stay in the cache, no later sync proves them, also for a reader that begins again.
+static DOUBTED: Mutex<VecDeque<Stat>> = Mutex::new(VecDeque::new());
 
 /// A tree of files whose readers see only what is on the disk.
 pub(crate) struct SyncedDisk {
@@ -72,8 +80,11 @@ impl SyncedDisk {
 
 impl SyncedStorage {
     fn new(storage: Arc<dyn Storage>, failed: Failed) -> io::Result<SyncedStorage> {
-        let proof = Proof::new(storage.stat()?.length);
-        let state = State { proof, end: None, is_doubtful: false, doubted_from: None };
+        let stat = storage.stat()?;
+        let is_doubted = locked(&DOUBTED).iter().any(|doubted| doubted.is_same_file(&stat));
+        let doubted_from = is_doubted.then_some(0);
+        let proof = Proof::new(stat.length);
+        let state = State { proof, end: None, is_doubtful: false, doubted_from };
         Ok(SyncedStorage { storage, state: Mutex::new(state), failed })
     }
 
@@ -96,11 +107,22 @@ impl SyncedStorage {
                 state.is_doubtful = true;
                 let proved = state.end.unwrap_or_default();
                 state.doubted_from = Some(state.doubted_from.unwrap_or(proved).min(proved));
+                self.doubt();
                 return Err(error);
             }
         }
         state.end = Some(length);
         Ok(())
+    }
+
+    fn doubt(&self) {
+        let Ok(stat) = self.storage.stat() else { return };
+        let mut files = locked(&DOUBTED);
+        files.retain(|doubted| !doubted.is_same_file(&stat));
+        if files.len() == MAX_DOUBTED {
+            files.pop_front();
+        }
+        files.push_back(stat);
     }
 
     /// Has every byte of `range` come from the disk, unless it is proved.
@@ -128,8 +150,8 @@ impl SyncedStorage {
             let length = self.storage.stat()?.length;
             self.sync(state, length)?;
         }
-        // Pages that another process maps stay in the cache. Without a failed sync of its own
-        // descriptor the reader takes the sync for proof, as a writer does with a duplicate.
+        // Pages that another process maps stay in the cache. Where no reader of this process met a
+        // failed sync, the sync is taken for proof, as a writer does with a duplicate.
         if state.doubted_from.is_none_or(|from| range.end <= from) {
             return Ok(());
         }
@@ -219,6 +241,10 @@ impl Storage for SyncedStorage {
 
     fn drop_cached(&self, range: Range<u64>) -> io::Result<bool> {
         self.storage.drop_cached(range)
+    }
+
+    fn data_from(&self, range: Range<u64>) -> u64 {
+        self.storage.data_from(range)
     }
 
     fn try_lock(&self) -> io::Result<bool> {

@@ -211,6 +211,9 @@ fn pages_of_a_failed_sync_that_stay_in_the_cache_are_not_given() {
     for _ in 0..2 {
         let error = reader.read().unwrap_err();
         assert_eq!(error.cause().unwrap().operation, "posix_fadvise");
+        // Nor by one that begins again.
+        let error = Reader::synced(&machine).read().unwrap_err();
+        assert_eq!(error.cause().unwrap().operation, "posix_fadvise");
     }
     machine.heal();
     reader.read().unwrap();
