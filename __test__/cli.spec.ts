@@ -80,10 +80,10 @@ describe('chronicle append', () => {
   });
 
   it.each([
-    ['that is no JSON', 'no json', 'line 4: no JSON'],
-    ['that is no object', '[]', 'line 4: event must be an object'],
+    ['that is no JSON', 'no json', 'line 4: event is not valid JSON at byte 1'],
+    ['that is no object', '[]', 'line 4: event is not a JSON object'],
     ['that is no event', '{"type":"X"}', 'line 4: '],
-    ['that is no UTF-8', Buffer.from([0x22, 0xff, 0x22]), 'line 4 is not UTF-8'],
+    ['that is no UTF-8', Buffer.from([0x22, 0xff, 0x22]), 'line 4: event is not UTF-8 at byte 1'],
   ])('stops at a line %s: what is before it is in the log', async (_, bad, message) => {
     const path = scratch.path('log.sage');
     const before = `${ndjson([note('a')])}\r\n${ndjson([note('b')])}`;

@@ -1,8 +1,10 @@
 'use strict';
 
-const { ChronicleError, appendEvents, isChronicleError } = require('./index.js');
-const { checkPath, nonEmpty, oneOf } = require('./cli-arguments.js');
-const { Lines } = require('./cli-lines.js');
+const { fstatSync } = require('node:fs');
+const { ChronicleError, appendLines, isChronicleError } = require('./index.js');
+const { appendTexts } = require('./append.js');
+const { UsageError, checkPath, nonEmpty, oneOf } = require('./cli-arguments.js');
+const { Lines, isBlank } = require('./cli-lines.js');
 const { ANY_EXTENSION, TIMEOUT, defined } = require('./cli-options.js');
 const { BrokenPipe, say } = require('./cli-output.js');
 const { counted } = require('./cli-text.js');
@@ -10,7 +12,7 @@ const { counted } = require('./cli-text.js');
 /**
  * @typedef {import('./cli-arguments.js').Command} Command
  * @typedef {import('./cli-output.js').Output} Output
- * @typedef {{ event: unknown, line: number }} Numbered an event and the line it came from
+ * @typedef {import('./cli-lines.js').Line} Line
  */
 
 // Of a batch: enough that a sync is shared by many, little enough that memory is bounded.
@@ -31,6 +33,9 @@ const append = {
       'appended in order as they come. At the first line that cannot be appended it stops: the events ' +
       'before it are in the log, those after it are not, and the line is told. Running the same again ' +
       'appends only what is missing. With --together it is all or none.',
+    'An event is stored as its text says, with all its digits; a key that an object has twice is refused. ' +
+      'With --lines whole records are copied, byte for byte: no type, timestamp or actor is asked for, and no ' +
+      'id is computed.',
     'With --json a receipt is printed for each event, once it is durable. Who stops reading the ' +
       'receipts does not stop the appending.',
   ],
@@ -62,6 +67,10 @@ const append = {
       read: oneOf('accept', 'reject'),
       help: 'when the id is that of another content: accept (default) or reject',
     },
+    {
+      name: 'lines',
+      help: 'copy the records on the standard input as they are; a record without id or key each time',
+    },
     { name: 'together', help: 'append all events in one batch (256 MiB at most), or none' },
     ANY_EXTENSION,
   ],
@@ -71,14 +80,18 @@ const append = {
       'one event',
     ],
     ['chronicle append agent.sage < events.ndjson', 'many'],
-    ['chronicle read old.sage | chronicle append new.sage --json', 'a copy, with receipts'],
+    ['chronicle read old.sage | chronicle append --lines new.sage', 'a copy, byte for byte'],
   ],
   async run({ words, options }, output) {
     const [path = '', text] = words;
     checkPath(path, 'append', options['any-extension']);
+    if (options.lines) checkLines(options, text);
     const together = options.together === true || 'expected-tail' in options || 'key' in options;
-    const batches = new Batches(path, appendOptions(options), together, (receipts) =>
-      options.json ? tell(receipts, output) : undefined,
+    const append = options.lines ? appendWhole : appendTexts;
+    const batches = new Batches(
+      (lines) => append(path, lines, appendOptions(options)),
+      { path, together },
+      (receipts) => (options.json ? tell(receipts, output) : undefined),
     );
     try {
       if (text === undefined) await appendInput(batches);
@@ -106,49 +119,74 @@ function appendOptions(options) {
 }
 
 /**
+ * @param {Record<string, any>} options
+ * @param {string | undefined} text
+ */
+function checkLines(options, text) {
+  if (text !== undefined) throw new UsageError('--lines reads the standard input', 'append');
+  const wrong = ['no-id', 'key', 'chain'].find((name) => name in options);
+  if (wrong !== undefined) throw new UsageError(`--lines goes without --${wrong}`, 'append');
+}
+
+/**
+ * @param {string} path
+ * @param {Buffer[]} lines
+ * @param {Record<string, any>} options
+ */
+function appendWhole(path, lines, options) {
+  const newline = Buffer.from('\n');
+  return appendLines(path, Buffer.concat(lines.flatMap((line) => [line, newline])), options);
+}
+
+/**
  * @param {Batches} batches
  * @param {string} text
  */
 async function appendWord(batches, text) {
-  batches.add(parsed(text, 'EVENT_JSON'), 0, text.length);
+  if (!text.isWellFormed()) {
+    throw new ChronicleError('EVALIDATION', 'EVENT_JSON has a lone surrogate: write it as \\udXXX');
+  }
+  // As white space a carriage return is the same, and it ends no line.
+  const bytes = Buffer.from(text.replaceAll('\n', '\r'));
+  if (isBlank(bytes)) throw new ChronicleError('EVALIDATION', 'EVENT_JSON is empty');
+  batches.add({ bytes, line: 0 });
   await batches.end();
 }
 
 /** @param {Batches} batches */
 async function appendInput(batches) {
+  checkInput();
   if (process.stdin.isTTY) say('one JSON object a line; end with Ctrl-D');
   const lines = new Lines();
+  // A producer may keep its end open for ever.
+  batches.onFailure = () => process.stdin.destroy();
   try {
     for await (const chunk of process.stdin) {
-      for (const { text, line, length } of lines.take(chunk)) {
-        batches.add(parsed(text, `line ${line}`, line), line, length);
-      }
+      for (const line of lines.take(chunk)) batches.add(line);
       batches.start();
       await batches.room();
     }
-    for (const { text, line, length } of lines.end()) {
-      batches.add(parsed(text, `line ${line}`, line), line, length);
-    }
+    for (const line of lines.end()) batches.add(line);
   } catch (error) {
     // What came before the bad line goes into the log, unless it is all or none.
-    if (!batches.together) await batches.end();
+    if (!batches.together || batches.failure) await batches.end();
     throw error;
   }
   await batches.end();
 }
 
-/**
- * @param {string} text
- * @param {string} place
- * @param {number} [line]
- */
-function parsed(text, place, line) {
+/** Node.js takes an input of these kinds for an empty one. */
+function checkInput() {
+  let input;
   try {
-    return JSON.parse(text);
-  } catch (thrown) {
-    const cause = /** @type {Error} */ (thrown);
-    throw new ChronicleError('EVALIDATION', `${place}: no JSON: ${cause.message}`, { cause, line });
+    input = fstatSync(0);
+  } catch {
+    // Of some kinds of input Windows says nothing; what is wrong with them shows when they are read.
+    return;
   }
+  const kind = input.isDirectory() ? 'folder' : input.isBlockDevice() ? 'block device' : undefined;
+  if (kind === undefined) return;
+  throw new ChronicleError('EVALIDATION', `the standard input is a ${kind}, not a file or a pipe`);
 }
 
 /**
@@ -166,37 +204,32 @@ async function tell(receipts, output) {
 /** Events on their way: one batch is being appended while the next is gathered. */
 class Batches {
   /**
-   * @param {string} path
-   * @param {Record<string, any>} options
-   * @param {boolean} together
+   * @param {(lines: Buffer[]) => Promise<import('../index.d.ts').Receipt[]>} write
+   * @param {{ path: string, together: boolean }} how `together`: all or none, and so one batch
    * @param {(receipts: import('../index.d.ts').Receipt[]) => Promise<void> | undefined} meet
    */
-  constructor(path, options, together, meet) {
+  constructor(write, { path, together }, meet) {
+    this.write = write;
     this.path = path;
-    this.options = options;
-    /** All or none, and so one batch. */
     this.together = together;
     this.ended = false;
     this.meet = meet;
-    /** @type {Numbered[]} */
+    /** @type {Line[]} */
     this.gathered = [];
     this.bytes = 0;
     /** @type {Promise<void> | undefined} */
     this.underWay = undefined;
     /** @type {unknown} */
     this.failure = undefined;
+    this.onFailure = () => {};
     this.appended = 0;
     this.duplicates = 0;
   }
 
-  /**
-   * @param {unknown} event
-   * @param {number} line
-   * @param {number} length
-   */
-  add(event, line, length) {
-    this.gathered.push({ event, line });
-    this.bytes += length;
+  /** @param {Line} line */
+  add(line) {
+    this.gathered.push(line);
+    this.bytes += line.bytes.length;
     if (this.together && this.bytes > MOST_TOGETHER) {
       const message = 'the input is larger than the 256 MiB that may be appended together';
       throw new ChronicleError('EVALIDATION', message, { path: this.path, written: 'no' });
@@ -232,12 +265,13 @@ class Batches {
       await this.append(batch);
     } catch (error) {
       this.failure = error;
+      this.onFailure();
     }
     this.underWay = undefined;
     this.start();
   }
 
-  /** @param {Numbered[]} batch */
+  /** @param {Line[]} batch */
   async append(batch) {
     try {
       await this.appendAll(batch);
@@ -250,10 +284,9 @@ class Batches {
     }
   }
 
-  /** @param {Numbered[]} batch */
+  /** @param {Line[]} batch */
   async appendAll(batch) {
-    const events = batch.map(({ event }) => /** @type {any} */ (event));
-    const receipts = await appendEvents(this.path, events, this.options);
+    const receipts = await this.write(batch.map(({ bytes }) => bytes));
     this.appended += receipts.length;
     this.duplicates += receipts.filter(({ duplicate }) => duplicate).length;
     await this.meet(receipts);

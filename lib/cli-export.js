@@ -4,6 +4,7 @@ const { createWriteStream, rmSync, statSync } = require('node:fs');
 const { rename } = require('node:fs/promises');
 const { finished } = require('node:stream/promises');
 const { streamChronicle } = require('./index.js');
+const { TEXTS } = require('./options.js');
 const { UsageError, nonEmpty, oneOf } = require('./cli-arguments.js');
 const {
   ON_BAD_LINE,
@@ -35,7 +36,7 @@ const exportCommand = {
   words: 'FILE',
   count: [1, 1],
   more: [
-    'ndjson: one event a line. json: one array. csv: RFC 4180 with a header line; a column is a ' +
+    'ndjson: one event a line, as it stands in the log. json: one array of the same. csv: RFC 4180 with a header line; a column is a ' +
       'field, one inside of another (actor.id), or seq, offset, length or payload, which is what is in none of ' +
       `the others. What is no string there is JSON. The columns are ${COLUMNS.join(', ')}, unless --columns says otherwise.`,
     'With --output the file appears under its name when it is whole; one that is there is replaced.',
@@ -92,6 +93,7 @@ const exportCommand = {
       where: whereOf(options),
       positions: true,
       anyExtension: true,
+      ...(format !== 'csv' && { [TEXTS]: true }),
     });
     const form = formats[/** @type {keyof typeof formats} */ (format)](columns);
     if (target === undefined) await write(events, form, output);
@@ -102,10 +104,10 @@ const exportCommand = {
 
 /** @type {Record<'ndjson' | 'json' | 'csv', (columns?: string[]) => Format>} */
 const formats = {
-  ndjson: () => ({ head: '', record: ({ event }) => `${JSON.stringify(event)}\n`, foot: '' }),
+  ndjson: () => ({ head: '', record: ({ event }) => `${event}\n`, foot: '' }),
   json: () => ({
     head: '[',
-    record: ({ event }, n) => `${n === 0 ? '\n' : ',\n'}${JSON.stringify(event)}`,
+    record: ({ event }, n) => `${n === 0 ? '\n' : ',\n'}${event}`,
     foot: '\n]\n',
   }),
   csv: (columns = COLUMNS) => {

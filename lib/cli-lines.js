@@ -2,10 +2,10 @@
 
 const { ChronicleError } = require('./index.js');
 
-/** @typedef {{ text: string, line: number, length: number }} Line `line`: its number, from 1 */
+/** @typedef {{ bytes: Buffer, line: number }} Line `line`: its number, from 1 */
 
 // As long as an event may be.
-const MOST_LENGTH = 64 * 1024 * 1024;
+const MAX_LINE_BYTES = 64 * 1024 * 1024;
 
 const NEWLINE = 0x0a;
 
@@ -16,7 +16,6 @@ class Lines {
     /** @type {Buffer[]} what stands behind the last newline */
     this.open = [];
     this.openLength = 0;
-    this.decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
   }
 
   /**
@@ -38,38 +37,32 @@ class Lines {
    * @returns {Generator<Line>}
    */
   *end() {
-    const bytes = this.open.length === 1 ? this.open[0] : Buffer.concat(this.open);
+    const [first] = this.open;
+    const bytes = first && this.open.length === 1 ? first : Buffer.concat(this.open);
     this.open = [];
     this.openLength = 0;
     this.line += 1;
-    const text = this.decoded(/** @type {Buffer} */ (bytes));
-    if (/[^ \t\r]/.test(text)) yield { text, line: this.line, length: text.length };
+    if (!isBlank(bytes)) yield { bytes, line: this.line };
   }
 
   /** @param {Buffer} bytes */
   keep(bytes) {
     this.openLength += bytes.length;
-    if (this.openLength > MOST_LENGTH) throw this.refused('is longer than 64 MiB', this.line + 1);
-    if (bytes.length > 0) this.open.push(bytes);
-  }
-
-  /** @param {Buffer} bytes */
-  decoded(bytes) {
-    try {
-      return this.decoder.decode(bytes);
-    } catch (cause) {
-      throw this.refused('is not UTF-8', this.line, cause);
+    if (this.openLength > MAX_LINE_BYTES) {
+      const line = this.line + 1;
+      throw new ChronicleError('EVALIDATION', `line ${line} is longer than 64 MiB`, { line });
     }
-  }
-
-  /**
-   * @param {string} what
-   * @param {number} line
-   * @param {any} [cause]
-   */
-  refused(what, line, cause) {
-    return new ChronicleError('EVALIDATION', `line ${line} ${what}`, { cause, line });
+    if (bytes.length > 0) this.open.push(bytes);
   }
 }
 
-module.exports = { Lines };
+/**
+ * Whether there is nothing but spaces, tabs and carriage returns.
+ *
+ * @param {Buffer} bytes
+ */
+function isBlank(bytes) {
+  return bytes.every((byte) => byte === 0x20 || byte === 0x09 || byte === 0x0d);
+}
+
+module.exports = { Lines, isBlank };

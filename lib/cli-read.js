@@ -7,6 +7,7 @@ const {
   streamChronicle,
   tailChronicle,
 } = require('./index.js');
+const { TEXTS } = require('./options.js');
 const { UsageError, count: wholeNumber } = require('./cli-arguments.js');
 const { CursorFile } = require('./cli-cursor.js');
 const {
@@ -30,7 +31,7 @@ const { eventLine } = require('./cli-text.js');
  */
 
 const LINES =
-  'Events are printed as NDJSON, one a line as JSON.stringify writes it. On a terminal, without ' +
+  'Events are printed as NDJSON, each as it stands in the log, digits and all. On a terminal, without ' +
   '--json, a line is time, type, actor and what else fits.';
 
 const TAIL_COUNT = 10;
@@ -136,13 +137,13 @@ const count = {
  * @param {Output} output
  */
 async function printRange({ words, options }, output) {
-  const { from, to, reverse, limit, skip = 0, positions = false } = options;
+  const { from, to, reverse, limit, skip = 0 } = options;
   const cursors = options['cursor-file'] && new CursorFile(options['cursor-file']);
   if (cursors && (from !== undefined || reverse)) {
     throw new UsageError('--cursor-file goes with neither --from nor --reverse', 'read');
   }
   const events = streamChronicle(anyFile(String(words[0])), {
-    ...shared(options),
+    ...shown(options),
     ...defined({
       from: cursors?.place() ?? from,
       to,
@@ -150,7 +151,6 @@ async function printRange({ words, options }, output) {
       limit: limit === undefined ? undefined : limit + skip,
     }),
     where: whereOf(options),
-    positions,
   });
   const show = shower(options, output);
   let left = skip;
@@ -168,30 +168,29 @@ async function printRange({ words, options }, output) {
  * @param {Output} output
  */
 async function printTail({ words, options }, output) {
-  const { follow, lines = TAIL_COUNT, positions = false } = options;
+  const { follow, lines = TAIL_COUNT } = options;
   if (options['cursor-file'] && !follow) {
     throw new UsageError('--cursor-file goes with --follow', 'tail');
   }
   const path = anyFile(String(words[0]));
   if (follow) return printFollowed(path, options, output);
   const show = shower(options, output);
-  for (const each of await lastOf(path, lines, positions, options)) await output.line(show(each));
+  for (const each of await lastOf(path, lines, options)) await output.line(show(each));
   return 0;
 }
 
 /**
  * @param {string} path
  * @param {number} lines
- * @param {boolean} positions
  * @param {Record<string, any>} options
  * @returns {Promise<any[]>}
  */
-async function lastOf(path, lines, positions, options) {
+async function lastOf(path, lines, options) {
   const where = whereOf(options);
   if (Object.keys(where).length === 0) {
-    return tailChronicle(path, lines, { ...shared(options), positions });
+    return tailChronicle(path, lines, shown(options));
   }
-  const reading = { ...shared(options), positions, reverse: true, limit: lines };
+  const reading = { ...shown(options), reverse: true, limit: lines };
   return (await queryChronicle(path, where, reading)).reverse();
 }
 
@@ -201,7 +200,7 @@ async function lastOf(path, lines, positions, options) {
  * @param {Output} output
  */
 async function printFollowed(path, options, output) {
-  const { lines = TAIL_COUNT, positions = false } = options;
+  const { lines = TAIL_COUNT } = options;
   const cursors = options['cursor-file'] && new CursorFile(options['cursor-file']);
   const stopped = new AbortController();
   const stop = () => stopped.abort();
@@ -209,10 +208,9 @@ async function printFollowed(path, options, output) {
   for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM'])) process.once(signal, stop);
   output.signal.addEventListener('abort', stop);
   const events = followChronicle(path, {
-    ...shared(options),
+    ...shown(options),
     from: cursors?.place() ?? (await firstOf(path, lines, options)),
     where: whereOf(options),
-    positions,
     signal: stopped.signal,
   });
   const show = shower(options, output);
@@ -237,22 +235,39 @@ async function printFollowed(path, options, output) {
  */
 async function firstOf(path, lines, options) {
   if (lines === 0) return 'end';
-  const [first] = await lastOf(path, lines, true, options);
+  const [first] = await lastOf(path, lines, options);
   return first === undefined ? 'start' : { offset: first.offset };
 }
 
 /**
- * How one event is printed.
+ * How the text of one record is printed.
  *
  * @param {Record<string, any>} options
  * @param {Output} output
  * @returns {(each: any) => string}
  */
 function shower({ json, positions }, { terminal, stream }) {
-  if (json || !terminal) return JSON.stringify;
-  if (!positions) return (event) => eventLine(event, stream);
+  if (json || !terminal) return positions ? positionedText : ({ event }) => event;
   return ({ event, seq, offset, length }) =>
-    eventLine(event, stream, `#${seq} @${offset}+${length}`);
+    eventLine(JSON.parse(event), stream, positions ? `#${seq} @${offset}+${length}` : '');
+}
+
+/**
+ * The text of a record with its position, as one JSON object.
+ *
+ * @param {{ event: string, seq: number, offset: number, length: number }} each
+ */
+function positionedText({ event, ...place }) {
+  return `{"event":${event},${JSON.stringify(place).slice(1)}`;
+}
+
+/**
+ * What is printed: the texts of records, and where they stand.
+ *
+ * @param {Record<string, any>} options
+ */
+function shown(options) {
+  return { ...shared(options), positions: true, [TEXTS]: true };
 }
 
 /** @param {Record<string, any>} options */

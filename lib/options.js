@@ -45,6 +45,12 @@ const signal = {
  */
 const MEMORY = Symbol('memory');
 
+/**
+ * Under this key of its options a reader gives the text of each record in place of the event; only
+ * the package's own code has the key.
+ */
+const TEXTS = Symbol('texts');
+
 /** @param {string[]} words */
 function oneOf(...words) {
   return {
@@ -253,6 +259,8 @@ function readOptions(given, known) {
     }
     const memory = /** @type {Record<symbol, unknown>} */ (given)[MEMORY];
     if (memory !== undefined) options[MEMORY] = memory;
+    const texts = /** @type {Record<symbol, unknown>} */ (given)[TEXTS];
+    if (texts !== undefined) options[TEXTS] = texts;
     for (const [key, kind] of entriesOf(known)) {
       const value = propertyOf(given, key);
       if (value === undefined) continue;
@@ -313,6 +321,7 @@ module.exports = {
   READ,
   STREAM,
   REPAIR,
+  TEXTS,
   VERIFY,
   WINDOW,
   readOptions,

@@ -3,11 +3,12 @@
 const { BadLines } = require('./bad-lines.js');
 const { invalid } = require('./errors.js');
 const { Reader } = require('./native.js');
-const { COUNT, MEMORY, QUERY, READ, readOptions, toNative } = require('./options.js');
+const { COUNT, MEMORY, QUERY, READ, TEXTS, readOptions, toNative } = require('./options.js');
 const { own } = require('./own.js');
 const { pathText, validateChroniclePath } = require('./path.js');
 const { nextTurn, openPort, request, throwIfAborted, unwrap } = require('./port.js');
 const { whereOf } = require('./select.js');
+const { recordTexts } = require('./text.js');
 
 const TAIL_COUNT = 10;
 
@@ -120,6 +121,7 @@ async function readSlices(path, options, meet) {
   const { signal, onBadLine, ...rest } = own(options);
   const name = pathText(path);
   const badLines = new BadLines(name, onBadLine);
+  const records = recordsOf(rest);
   const reader = new Reader(openPort(), name, toNative(rest), rest[MEMORY]);
   try {
     for (;;) {
@@ -127,7 +129,7 @@ async function readSlices(path, options, meet) {
       const { outcome, text } = await request((_port, id) => reader.next(id), signal);
       const slice = unwrap(outcome, { signal, path: name });
       badLines.meet(slice.bad);
-      if (text !== null) meet(JSON.parse(text), slice);
+      if (text !== null) meet(records({ text, places: slice.places }), slice);
       if (slice.done) break;
       await nextTurn();
     }
@@ -135,6 +137,16 @@ async function readSlices(path, options, meet) {
     reader.close();
   }
   badLines.end();
+}
+
+/**
+ * How the records of a slice are made of it: parsed, or as texts where the options say so.
+ *
+ * @param {Record<string | symbol, any>} options
+ * @returns {(slice: { text: string, places: number[] }) => any[]}
+ */
+function recordsOf({ [TEXTS]: texts }) {
+  return texts ? ({ text, places }) => recordTexts(text, places) : ({ text }) => JSON.parse(text);
 }
 
 /**
@@ -156,6 +168,7 @@ module.exports = {
   readAll,
   readChronicle,
   readSlices,
+  recordsOf,
   tailChronicle,
   tellsLines,
 };

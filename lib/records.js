@@ -4,7 +4,7 @@ const { ChronicleError } = require('./errors.js');
 const { cursorOf } = require('./native.js');
 const { jsonOf, own } = require('./own.js');
 const { openPort, throwIfAborted, unwrap } = require('./port.js');
-const { positioned } = require('./read.js');
+const { positioned, recordsOf } = require('./read.js');
 
 /**
  * Some records in the order of an iteration, as the binding gave them.
@@ -66,6 +66,8 @@ class Records {
   #onFile;
   /** @type {(() => void) | undefined} */
   #onCaughtUp;
+  /** @type {(slice: Slice) => any[]} */
+  #recordsOf;
   /** It was called since something was left to read. */
   #saidCaughtUp = false;
   /** @type {string | undefined} of a file of which no event was given yet */
@@ -96,6 +98,7 @@ class Records {
     this.#cursor = cursor;
     this.#onFile = options.onFile;
     this.#onCaughtUp = options.onCaughtUp;
+    this.#recordsOf = recordsOf(options);
   }
 
   /** Fulfilled when the first look has found the place to begin at. Asking for it makes that look. */
@@ -251,7 +254,7 @@ class Records {
     this.#slice = slice;
     this.#state = slice.state ?? this.#state;
     this.#bytes = undefined;
-    this.#events = slice.batch === undefined ? JSON.parse(slice.text) : [slice.batch];
+    this.#events = slice.batch === undefined ? this.#recordsOf(slice) : [slice.batch];
     this.#next = 0;
     this.#begin = 1;
   }

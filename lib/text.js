@@ -93,6 +93,26 @@ function lineBytes(lines) {
 }
 
 /**
+ * The texts of the records of a slice, which are one JSON array there.
+ *
+ * @param {string} text
+ * @param {number[]} places seq, offset, length and line of each
+ * @returns {string[]}
+ */
+function recordTexts(text, places) {
+  const lengths = places.filter((_, index) => index % 4 === 2);
+  const size = lengths.reduce((sum, length) => sum + length + 1, 1);
+  // Lengths are in bytes; of ASCII alone, in code units, too.
+  const bytes = text.length === size ? undefined : Buffer.from(text);
+  let end = 0;
+  return lengths.map((length) => {
+    const begin = end + 1;
+    end = begin + length;
+    return bytes === undefined ? text.slice(begin, end) : bytes.toString('utf8', begin, end);
+  });
+}
+
+/**
  * Whether there is more in it than spaces, tabs and `\r`.
  *
  * @param {string} line
@@ -106,4 +126,12 @@ function serializeEvent(event) {
   return `${eventText(event)}\n`;
 }
 
-module.exports = { eventCount, eventText, eventTexts, isLine, lineBytes, serializeEvent, textAt };
+module.exports = {
+  eventCount,
+  eventText,
+  eventTexts,
+  lineBytes,
+  recordTexts,
+  serializeEvent,
+  textAt,
+};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use siphasher::sip128::SipHasher13;
 
-use crate::canonical::{Form, canonicalize};
+use crate::canonical::{Form, canonicalize, canonicalize_by_value};
 use crate::envelope::Envelope;
 use crate::error::Result;
 use crate::excerpt::excerpt;
@@ -257,7 +257,7 @@ impl Tally {
 
     /// Its canonical form is as long as what `JSON.stringify` makes of it: the same tokens in another order.
     fn measure(&mut self, envelope: &Envelope<'_>, line: &[u8], index: u64) {
-        let Ok(form) = canonicalize(line, Form::Jcs, Some("eventId")) else { return };
+        let Ok((form, exact)) = canonicalize_by_value(line, Some("eventId")) else { return };
         let id = envelope.get("eventId").and_then(|id| canonicalize(id, Form::Jcs, None).ok());
         let comma = u64::from(form != b"{}");
         let size = utf16_units(&form)
@@ -267,7 +267,7 @@ impl Tally {
             let event_type = envelope.text("type").unwrap_or_default().as_ref().into();
             self.analysis.largest_event = Some(Largest { index, size, event_type });
         }
-        let hash = self.hasher.hash(&form).as_u128();
+        let hash = self.hasher.hash(exact.as_ref().unwrap_or(&form)).as_u128();
         self.analysis.duplicate_events += u64::from(!self.forms.insert(hash));
     }
 

@@ -40,6 +40,20 @@ pub(crate) fn canonicalize_exactly(text: &[u8], without: Option<&str>) -> Result
     Ok(written)
 }
 
+/// The canonical bytes, and beside them those with the numbers' own text where a number has another
+/// value in the canonical form: texts of one value, and no others, have the same last bytes.
+pub(crate) fn canonicalize_by_value(
+    text: &[u8],
+    without: Option<&str>,
+) -> Result<(Vec<u8>, Option<Vec<u8>>), Fault> {
+    let mut draft = Draft::default();
+    draft.read(text, Form::Jcs, without)?;
+    let mut written = Vec::with_capacity(text.len());
+    draft.write(text, &mut written);
+    let exact = draft.changed_number().map(|_| canonicalize_exactly(text, without)).transpose()?;
+    Ok((written, exact))
+}
+
 /// A text with canonical tokens and no whitespace, its members still in the order of the source,
 /// and beside it how the members of objects are to be moved. One pass to build, one to write, so
 /// that deep nesting does not copy anything twice. Its memory serves for one text after the other:

@@ -109,6 +109,11 @@ fn copies_are_told_by_canonical_form_without_id() {
         r#"{"b":2.0, "a":1}"#,
         r#"{"a":1,"b":2,"eventId":"y"}"#,
         r#"{"a":1,"b":3,"eventId":"x"}"#,
+        r#"{"a":738529527931269425}"#,
+        r#"{"a":738529527931269426}"#,
+        r#"{"a":738529527931269400}"#,
+        r#"{"a":1e400}"#,
+        r#"{"a":null}"#,
     ]);
     assert_eq!(found.duplicate_events, 2);
     assert!(found.warnings[0].contains("2 events are copies"), "{:?}", found.warnings);
