@@ -900,9 +900,24 @@ const sideIndex = [
   {
     name: 'the checksum of a block',
     file: 'src/part.rs',
-    find: 'is_checked || Fields(trailer).number() == Some(sum())',
-    replace: 'true',
+    find: 'known == Some(there) || there == checksum(self.keys, self.seal, at, entries)',
+    replace:
+      'MUTATED || known == Some(there) || there == checksum(self.keys, self.seal, at, entries)',
     tests: ['tests/side_index.rs::entries_that_lead_elsewhere'],
+  },
+  {
+    name: 'the birth time of the log in its index',
+    file: 'src/part.rs',
+    find: 'stat.born.is_some_and(|here| here != born)',
+    replace: '!MUTATED && stat.born.is_some_and(|here| here != born)',
+    tests: ['src/part.rs::a_block_of_another_part'],
+  },
+  {
+    name: 'an index with a damaged block is discarded',
+    file: 'src/state.rs',
+    find: 'side.discard(log);',
+    replace: 'if !MUTATED { side.discard(log); }',
+    tests: ['tests/side_index.rs::a_damaged_block'],
   },
   {
     name: 'the descriptor of a side index is closed',

@@ -92,8 +92,7 @@ impl Writer {
         }
         let side_failed = state.history.side_failed();
         if side_failed {
-            // What it would have said is not known: the log is scanned.
-            state.history.clear();
+            state.discard_side(self.path.as_path());
         }
         drop(state);
         match committed {

@@ -146,6 +146,11 @@ impl History {
         self.side_failed
     }
 
+    /// The side index that could not be read.
+    pub(crate) fn failed_side(&self) -> Option<&SideIndex> {
+        self.side.as_deref().filter(|_| self.side_failed)
+    }
+
     /// Takes out the entries after the side index and adds them to `slots`.
     pub(crate) fn drain_into(&mut self, slots: &mut Vec<Slot>) {
         self.index.drain_into(slots);

@@ -46,9 +46,13 @@ pub(crate) struct Part {
 }
 
 /// Three bits for each hash of a block: a hash that has them all is there, or is one of three in a hundred others. So most new ids read
-/// no block, which is a fourth of the time of the thread that writes batches of them. A block takes 256 bytes, and only once it was read.
+/// no block, which is a fourth of the time of the thread that writes batches of them. A block takes 264 bytes, and only once it was read.
 #[derive(Debug)]
-struct Filter([u64; 32]);
+struct Filter {
+    bits: [u64; 32],
+    /// The checksum that was found right. With another one it is another block: that of a part which took this one's place.
+    checksum: u64,
+}
 
 /// What a part says of the log at its end.
 pub(crate) struct Ends {
@@ -107,6 +111,11 @@ impl Part {
             .map(|_| Some(Mark { offset: fields.number()?, records: fields.number()? }))
             .collect::<Option<Vec<Mark>>>()?;
         let directory = (0..blocks).map(|_| fields.number()).collect::<Option<Vec<u64>>>()?;
+        // Behind it version 0.1.0 has NULs or nothing, and reads nothing.
+        let born = fields.number().filter(|born| *born > 0);
+        if born.is_some_and(|born| stat.born.is_some_and(|here| here != born)) {
+            return None;
+        }
         let filters = directory.iter().map(|_| None).collect();
         let covers = start..end;
         let part = Part { covers, records, keys, header, place, seal, directory, filters };
@@ -125,10 +134,10 @@ impl Part {
             if filter.is_some_and(|filter| !filter.may_have(hash)) {
                 continue;
             }
-            let is_checked = filter.is_some();
-            self.read_block(file, at as u64, &mut bytes, is_checked)?;
-            if let Some(filter) = self.filters.get_mut(at).filter(|_| !is_checked) {
-                *filter = Some(Box::new(Filter::of(&bytes)));
+            let known = filter.map(|filter| filter.checksum);
+            let checksum = self.read_block(file, at as u64, &mut bytes, known)?;
+            if let Some(filter) = self.filters.get_mut(at).filter(|_| known.is_none()) {
+                *filter = Some(Box::new(Filter::of(&bytes, checksum)));
             }
             let same = slots_of(&bytes).skip_while(|slot| slot.hash < hash);
             found.extend(same.take_while(|slot| slot.hash == hash).map(|slot| slot.place - 1));
@@ -144,7 +153,7 @@ impl Part {
     ) -> io::Result<()> {
         let mut bytes = [0; BLOCK];
         for at in 0..self.directory.len() as u64 {
-            self.read_block(file, at, &mut bytes, false)?;
+            self.read_block(file, at, &mut bytes, None)?;
             slots_of(&bytes).try_for_each(&mut take)?;
         }
         Ok(())
@@ -162,28 +171,29 @@ impl Part {
         }
     }
 
+    /// Reads a block and returns its checksum, which was checked before if it is the one that is known.
     fn read_block(
         &self,
         file: &File,
         at: u64,
         bytes: &mut [u8; BLOCK],
-        is_checked: bool,
-    ) -> io::Result<()> {
+        known: Option<u64>,
+    ) -> io::Result<u64> {
         platform::read_exact_at(file, bytes, self.place.start + BLOCK as u64 * (1 + at))?;
         let (entries, trailer) = bytes.split_at(CHECKED);
-        let sum = || checksum(self.keys, self.seal, at, entries);
-        if is_checked || Fields(trailer).number() == Some(sum()) {
-            return Ok(());
+        let there = Fields(trailer).number().unwrap_or_default();
+        if known == Some(there) || there == checksum(self.keys, self.seal, at, entries) {
+            return Ok(there);
         }
         Err(io::Error::new(io::ErrorKind::InvalidData, "a block of the side index is damaged"))
     }
 }
 
 impl Filter {
-    fn of(block: &[u8; BLOCK]) -> Self {
-        let mut filter = Filter([0; 32]);
+    fn of(block: &[u8; BLOCK], checksum: u64) -> Self {
+        let mut filter = Filter { bits: [0; 32], checksum };
         for (word, bit) in slots_of(block).flat_map(|slot| Self::bits(slot.hash)) {
-            if let Some(bits) = filter.0.get_mut(word) {
+            if let Some(bits) = filter.bits.get_mut(word) {
                 *bits |= bit;
             }
         }
@@ -191,7 +201,7 @@ impl Filter {
     }
 
     fn may_have(&self, hash: u64) -> bool {
-        let is_set = |(word, bit)| self.0.get(word).is_some_and(|bits| bits & bit != 0);
+        let is_set = |(word, bit)| self.bits.get(word).is_some_and(|bits| bits & bit != 0);
         Self::bits(hash).all(is_set)
     }
 
@@ -237,6 +247,7 @@ pub(crate) fn write(
     for first in &directory {
         number(&mut meta, *first);
     }
+    number(&mut meta, covered.stat.born.unwrap_or_default());
     meta.resize(meta.len().next_multiple_of(BLOCK), 0);
     out.write_all(&meta)?;
     out.flush()?;
@@ -358,9 +369,40 @@ mod tests {
             number(&mut block, n + 1);
         }
         block.resize(BLOCK, 0);
-        let filter = Filter::of(block.as_slice().try_into().unwrap());
+        let filter = Filter::of(block.as_slice().try_into().unwrap(), 0);
         assert!((0..PER_BLOCK as u64).all(|n| filter.may_have(hash(n))));
         let others = (1_000..11_000).filter(|n| filter.may_have(hash(*n))).count();
         assert!((1..600).contains(&others), "{others} of 10,000");
+    }
+
+    #[test]
+    fn a_block_of_another_part_at_the_same_place_is_not_believed_however_often_this_one_was_read() {
+        let file = tempfile::tempfile().unwrap();
+        let stat = Stat { device: 1, inode: 2, length: 100, links: 1, born: Some(3) };
+        let frontier = Frontier::new(100, 1, None, None, Vec::new());
+        let keys = Keys(5, 6);
+        let slot = |place| Slot { hash: 7, place };
+        let put = |place| {
+            let covered = Covered { stat, from: 0, frontier: &frontier, marks: &[], keys };
+            let header = write(&file, 0, &covered, |blocks| blocks.put(slot(place))).unwrap();
+            platform::write_all_at(&file, &header, 0).unwrap();
+        };
+        put(1);
+        let length = file.metadata().unwrap().len();
+        let (mut part, _) = Part::read(&file, 0, length, &stat).unwrap();
+        for _ in 0..3 {
+            let mut found = Vec::new();
+            part.find(&file, 7, &mut found).unwrap();
+            assert_eq!(found, [0]);
+        }
+        put(50);
+        let error = part.find(&file, 7, &mut Vec::new()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+
+        // The birth time of the log is part of what it is about, where both have one.
+        for (born, fits) in [(Some(3), true), (None, true), (Some(4), false)] {
+            let read = Part::read(&file, 0, length, &Stat { born, ..stat });
+            assert_eq!(read.is_some(), fits, "{born:?}");
+        }
     }
 }

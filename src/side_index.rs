@@ -7,6 +7,7 @@
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use sha2::{Digest, Sha256};
 
@@ -55,7 +56,7 @@ impl SideIndex {
         }
         let length = metadata.len();
         let (table, mut ends) = Part::read(&file, 0, length, stat)?;
-        if table.covers.start != 0 || table.covers.end > stat.length {
+        if table.covers.start != 0 || table.covers.end > stat.length || is_discarded(&table) {
             return None;
         }
         let mut marks = std::mem::take(&mut ends.marks);
@@ -162,6 +163,22 @@ impl SideIndex {
         }
     }
 
+    /// Takes it away, because it could not be read: it is removed, unless another one is made just now, and this process never believes it again.
+    pub(crate) fn discard(&self, log_path: &Path) {
+        let mut discarded = DISCARDED.lock().unwrap_or_else(PoisonError::into_inner);
+        if discarded.len() >= MAX_DISCARDED {
+            discarded.remove(0);
+        }
+        discarded.push(self.table.header.to_vec());
+        drop(discarded);
+        // A cache: what fails here costs the next process a scan.
+        if let Ok(Some(_making)) = Maker::begin(&self.loaded.path, log_path)
+            && self.open(platform::beside().read(true)).is_some()
+        {
+            let _ = std::fs::remove_file(&self.loaded.path);
+        }
+    }
+
     /// The file that was loaded, if it is the one at the path.
     fn open(&self, options: &OpenOptions) -> Option<File> {
         let Loaded { path, stat, metadata } = &self.loaded;
@@ -178,6 +195,15 @@ impl SideIndex {
     fn end(&self) -> u64 {
         self.runs.last().unwrap_or(&self.table).place.end
     }
+}
+
+/// Headers of the tables of indexes that could not be read.
+static DISCARDED: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
+const MAX_DISCARDED: usize = 100;
+
+fn is_discarded(table: &Part) -> bool {
+    let discarded = DISCARDED.lock().unwrap_or_else(PoisonError::into_inner);
+    discarded.iter().any(|header| *header == table.header)
 }
 
 fn opened(file: Option<&File>) -> io::Result<&File> {

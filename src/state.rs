@@ -1,5 +1,6 @@
 //! What the write job keeps from one batch to the next: the open file, and what is known of it.
 
+use std::path::Path;
 use std::time::Instant;
 
 use crate::history::History;
@@ -79,6 +80,15 @@ impl State {
     /// How far a side index reaches, and which file is open.
     pub(crate) fn covered(&self) -> Option<(u64, Stat)> {
         Some((self.history.covered(), self.known?))
+    }
+
+    /// Forgets all that a side index said which could not be read. The log is scanned again, without the lock.
+    pub(crate) fn discard_side(&mut self, log: &Path) {
+        if let Some(side) = self.history.failed_side() {
+            side.discard(log);
+        }
+        self.history.clear();
+        self.looked_to = 0;
     }
 
     /// Forgets everything, after a panic.

@@ -12,6 +12,7 @@ use std::time::Duration;
 use fs4::FileExt;
 use indexed::{EVENTS, Process, indexed_log, log_length, wait_for};
 use rustix::fs::{CWD, Mode, mkfifoat};
+use sage_chronicle::storage::{Disk, FileDisk};
 use sage_chronicle::{AppendOptions, ChroniclePath, Durability};
 use sha2::{Digest, Sha256};
 
@@ -404,4 +405,59 @@ fn a_living_process_learns_much_that_others_wrote_from_their_index_or_one_of_its
     assert_eq!((again.duplicate, again.seq), (true, 100));
     let new = process.append(&log, 3 * EVENTS..3 * EVENTS + 1).remove(0);
     assert_eq!((new.duplicate, new.seq), (false, 100 + 3 + 2));
+}
+
+#[test]
+fn a_damaged_block_is_met_once_and_the_log_is_scanned_without_its_lock() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = ChroniclePath::parse(folder.path().join("long.sage").to_str().unwrap()).unwrap();
+    let index = folder.path().join(".long.sage.chronicle-index");
+    Process::new().append(&log, 0..20_000);
+    assert!(log_length(&log) > 5 << 20, "not scanned ahead");
+    wait_for(|| index.exists());
+    let mut bad = fs::read(&index).unwrap();
+    let blocks = usize::try_from(u64::from_le_bytes(bad[48..56].try_into().unwrap())).unwrap();
+    for block in bad[4096..4096 * (1 + blocks)].chunks_exact_mut(4096) {
+        block[8] ^= 0x01;
+    }
+    fs::write(&index, &bad).unwrap();
+    let process = Process::new();
+    let (again, _) = process.again(&log, 7);
+    assert_eq!((again.duplicate, again.seq), (true, 8));
+    let read = process.read_under_lock();
+    assert!(read < 1 << 20, "{read} bytes were read under the lock");
+    let is_old = fs::read(&index).is_ok_and(|now| now.get(..160) == bad.get(..160));
+    assert!(!is_old, "the next process meets it again");
+    // Nor is it believed where it could not be removed.
+    fs::write(&index, &bad).unwrap();
+    assert!(!is_believed(&log));
+}
+
+#[test]
+fn an_index_is_not_believed_of_a_file_that_got_the_inode_number_of_the_first_one() {
+    let folder = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+    let (log, _, _) = indexed_log(folder.path());
+    let stat = || FileDisk.stat(log.as_path()).unwrap().unwrap();
+    let first = stat();
+    let donor = ChroniclePath::parse(folder.path().join("donor.sage").to_str().unwrap()).unwrap();
+    Process::new().append(&donor, 7_000..7_001);
+    let line = fs::read(donor.as_path()).unwrap();
+    let mut bytes = fs::read(log.as_path()).unwrap();
+    let start = bytes.windows(8).position(|text| text == b"\"n\":1000").unwrap();
+    let start = bytes[..start].iter().rposition(|byte| *byte == b'\n').unwrap() + 1;
+    bytes[start..start + line.len()].copy_from_slice(&line);
+    let edited = folder.path().join("edited");
+    for _ in 0..200 {
+        fs::write(&edited, &bytes).unwrap();
+        fs::rename(&edited, log.as_path()).unwrap();
+        if stat().inode == first.inode {
+            break;
+        }
+    }
+    if first.born.is_none() || stat().inode != first.inode {
+        println!("SKIPPED the birth time of an index: inode numbers do not return here");
+        return;
+    }
+    let (again, _) = Process::new().again(&log, 7_000);
+    assert_eq!((again.duplicate, again.seq), (true, 1_001));
 }

@@ -6,7 +6,7 @@ use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use sage_chronicle::storage::{Disk, FileDisk, Stat, Storage};
@@ -15,11 +15,19 @@ use sage_chronicle::{AppendOptions, ChroniclePath, Receipt, Registry, Result};
 pub const EVENTS: u64 = 6_000;
 
 /// Real files whose reads are counted.
-struct CountingDisk(Arc<AtomicU64>);
+struct CountingDisk(Counts);
+
+#[derive(Clone, Default)]
+struct Counts {
+    read: Arc<AtomicU64>,
+    /// Of these, while the lock was held.
+    under_lock: Arc<AtomicU64>,
+}
 
 struct CountingStorage {
     inner: Arc<dyn Storage>,
-    read: Arc<AtomicU64>,
+    counts: Counts,
+    is_locked: AtomicBool,
 }
 
 impl Storage for CountingStorage {
@@ -28,7 +36,10 @@ impl Storage for CountingStorage {
     }
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let count = self.inner.read_at(buffer, offset)?;
-        self.read.fetch_add(count as u64, Ordering::Relaxed);
+        self.counts.read.fetch_add(count as u64, Ordering::Relaxed);
+        if self.is_locked.load(Ordering::Relaxed) {
+            self.counts.under_lock.fetch_add(count as u64, Ordering::Relaxed);
+        }
         Ok(count)
     }
     fn append(&self, bytes: &[u8]) -> io::Result<usize> {
@@ -44,12 +55,15 @@ impl Storage for CountingStorage {
         self.inner.drop_cached(range)
     }
     fn try_lock(&self) -> io::Result<bool> {
-        self.inner.try_lock()
+        let got_it = self.inner.try_lock()?;
+        self.is_locked.store(got_it, Ordering::Relaxed);
+        Ok(got_it)
     }
     fn try_lock_shared(&self) -> io::Result<bool> {
         self.inner.try_lock_shared()
     }
     fn unlock(&self) -> io::Result<()> {
+        self.is_locked.store(false, Ordering::Relaxed);
         self.inner.unlock()
     }
 }
@@ -57,7 +71,8 @@ impl Storage for CountingStorage {
 impl Disk for CountingDisk {
     fn open(&self, path: &Path) -> Result<Arc<dyn Storage>> {
         let inner = FileDisk.open(path)?;
-        Ok(Arc::new(CountingStorage { inner, read: self.0.clone() }))
+        let (counts, is_locked) = (self.0.clone(), AtomicBool::new(false));
+        Ok(Arc::new(CountingStorage { inner, counts, is_locked }))
     }
     fn open_for_reading(&self, path: &Path) -> Result<Option<Arc<dyn Storage>>> {
         FileDisk.open_for_reading(path)
@@ -82,13 +97,18 @@ impl Disk for CountingDisk {
 /// A process of its own, as far as the log can tell.
 pub struct Process {
     pub registry: Arc<Registry>,
-    read: Arc<AtomicU64>,
+    counts: Counts,
 }
 
 impl Process {
     pub fn new() -> Self {
-        let read = Arc::new(AtomicU64::new(0));
-        Process { registry: Registry::new(Arc::new(CountingDisk(read.clone()))), read }
+        let counts = Counts::default();
+        Process { registry: Registry::new(Arc::new(CountingDisk(counts.clone()))), counts }
+    }
+
+    /// Bytes of logs that were read while their locks were held.
+    pub fn read_under_lock(&self) -> u64 {
+        self.counts.under_lock.load(Ordering::Relaxed)
     }
 
     pub fn append(&self, log: &ChroniclePath, events: Range<u64>) -> Vec<Receipt> {
@@ -107,9 +127,9 @@ impl Process {
         n: u64,
         options: AppendOptions,
     ) -> (Receipt, u64) {
-        let before = self.read.load(Ordering::Relaxed);
+        let before = self.counts.read.load(Ordering::Relaxed);
         let (mut receipts, _) = self.registry.append(log, event(n), false, options).unwrap();
-        (receipts.remove(0), self.read.load(Ordering::Relaxed) - before)
+        (receipts.remove(0), self.counts.read.load(Ordering::Relaxed) - before)
     }
 }
 
