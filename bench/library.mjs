@@ -26,18 +26,18 @@ export class Library {
       await runOnce(name, 'fill', { path: log.path, from: log.count, count: size - log.count });
       log.count = size;
     }
-    if (name === 'ours') await this.#indexed(log);
+    if (name === 'ours' || name === 'before') await this.#indexed(name, log);
     return log;
   }
 
   /** Ours makes the side index beside its appends, in parts: appends until most of the log is covered, as a long-lived writer does. */
-  async #indexed(log) {
+  async #indexed(name, log) {
     const { size } = statSync(log.path);
     if (size < 2 ** 20 || covered(log.path) >= size * 0.79) return;
     const child = await Child.start();
     try {
       for (let n = 0; n < 600 && covered(log.path) < size * 0.8; n += 1) {
-        await child.run('ours', 'cold', { path: log.path, from: log.count });
+        await child.run(name, 'cold', { path: log.path, from: log.count });
         log.count += 1;
         await sleep(100);
       }

@@ -8,6 +8,8 @@ export const usage = `npm run bench -- [WORKLOAD ...] [OPTION ...]
   --crowds N,...   numbers of processes (default: 2,10,100)
   --appends N      appends of a round (default: 500)
   --quick          few rounds, small logs: about three minutes in all
+  --against PATH   in turns with another build of this package, as scripts/previous.mjs makes one: only the two,
+                   in the workloads of bench/against.mjs
   --no-peers       only ours and the programs in C
   --folder PATH    the file system to measure on (default: the temporary folder)
   --out PATH       where the figures go as JSON (default: bench/results/last.json)
@@ -26,6 +28,7 @@ export function optionsOf(args, known) {
       crowds: { type: 'string' },
       appends: { type: 'string' },
       quick: { type: 'boolean', default: false },
+      against: { type: 'string' },
       'no-peers': { type: 'boolean', default: false },
       folder: { type: 'string' },
       out: { type: 'string' },
@@ -42,6 +45,7 @@ export function optionsOf(args, known) {
     workloads: positionals.length > 0 ? known.filter((name) => positionals.includes(name)) : known,
     quick: values.quick,
     peers: !values['no-peers'],
+    against: values.against,
     folder: values.folder,
     out: values.out,
     help: values.help,

@@ -2,6 +2,7 @@
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { against, takePart } from './against.mjs';
 import { Bench } from './bench.mjs';
 import { Child } from './child.mjs';
 import { goals, reached } from './goals.mjs';
@@ -16,7 +17,9 @@ const here = dirname(fileURLToPath(import.meta.url));
 
 function options() {
   try {
-    return optionsOf(process.argv.slice(2), Object.keys(workloads));
+    const options = optionsOf(process.argv.slice(2), Object.keys(workloads));
+    if (options.against) takePart(options.against);
+    return options;
   } catch (error) {
     console.error(`${error.message}\n\n${usage}`);
     return process.exit(2);
@@ -24,7 +27,8 @@ function options() {
 }
 
 /** What takes part; each that does not is named. */
-function contestants({ peers: wanted, workloads: chosen }) {
+function contestants({ against: other, peers: wanted, workloads: chosen }) {
+  if (other) return { there: [] };
   const say = (text) => console.log(`setup: ${text}`);
   const { there, missing } = wanted ? peers(say) : { there: [], missing: {} };
   for (const [name, why] of Object.entries(missing)) console.log(`SKIPPED ${name}: ${why}`);
@@ -60,6 +64,38 @@ function printGoals(measures) {
   if (lines.length > 0) console.log(`\n${table([['goal', '', 'here', ''], ...lines])}`);
 }
 
+/** All workloads, their parts one after the other. */
+async function runAll(bench, chosen) {
+  const parts = [];
+  const add = (name, results) => {
+    for (const part of [results].flat()) {
+      parts.push({ workload: name, ...part });
+      print(part);
+    }
+  };
+  const begin = (name, size) =>
+    console.log(`\n# ${name}${size ? ` at ${size.toLocaleString('en-US')}` : ''}`);
+  const possible = chosen.workloads.filter((name) => {
+    const { needs } = workloads[name];
+    if (!needs || existsSync(needs)) return true;
+    console.log(`SKIPPED ${name}: ${needs} not found`);
+    return false;
+  });
+  for (const name of possible.filter((one) => workloads[one].run)) {
+    begin(name);
+    add(name, await workloads[name].run(bench));
+  }
+  const sized = possible.filter((one) => workloads[one].at);
+  const library = new Library(bench);
+  for (const size of sized.length > 0 ? bench.sizes : []) {
+    for (const name of sized) {
+      begin(name, size);
+      add(name, await workloads[name].at(bench, size, library));
+    }
+  }
+  return parts;
+}
+
 const chosen = options();
 if (chosen.help) {
   console.log(usage);
@@ -74,45 +110,20 @@ if (chosen.help) {
     });
   }
   const where = machine(bench.root, bench.there);
-  const parts = [];
+  let parts = [];
   try {
     console.log(sentence(where));
     if (where.fileSystem === 'tmpfs')
       console.log('syncs cost nothing on tmpfs: --folder names another file system');
     await bench.begin();
-    const add = (name, results) => {
-      for (const part of [results].flat()) {
-        parts.push({ workload: name, ...part });
-        print(part);
-      }
-    };
-    const begin = (name, size) =>
-      console.log(`\n# ${name}${size ? ` at ${size.toLocaleString('en-US')}` : ''}`);
-    const possible = chosen.workloads.filter((name) => {
-      const { needs } = workloads[name];
-      if (!needs || existsSync(needs)) return true;
-      console.log(`SKIPPED ${name}: ${needs} not found`);
-      return false;
-    });
-    for (const name of possible.filter((one) => workloads[one].run)) {
-      begin(name);
-      add(name, await workloads[name].run(bench));
-    }
-    const sized = possible.filter((one) => workloads[one].at);
-    const library = new Library(bench);
-    for (const size of sized.length > 0 ? bench.sizes : []) {
-      for (const name of sized) {
-        begin(name, size);
-        add(name, await workloads[name].at(bench, size, library));
-      }
-    }
+    parts = chosen.against ? await against(bench, chosen.workloads) : await runAll(bench, chosen);
   } finally {
     bench.end();
   }
-  const measures = Object.assign({}, ...parts.map((part) => part.measures));
-  printGoals(measures);
+  if (!chosen.against) printGoals(Object.assign({}, ...parts.map((part) => part.measures)));
   const { rounds, sizes, crowds, many } = bench;
-  const out = chosen.out ?? join(here, 'results', 'last.json');
+  const name = chosen.against ? 'against.json' : 'last.json';
+  const out = chosen.out ?? join(here, 'results', name);
   mkdirSync(dirname(out), { recursive: true });
   const report = { where, settings: { rounds, sizes, crowds, appends: many }, parts };
   writeFileSync(out, `${JSON.stringify(report, null, 2)}\n`);

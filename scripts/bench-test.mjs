@@ -88,6 +88,27 @@ try {
       }
     });
   }
+  await holds('another build takes part in turns', () => {
+    const chosen = ['sequential', 'processes', 'sizes', 'reading'];
+    const few = ['--rounds', '1', '--appends', '2', '--sizes', '100', '--crowds', '2'];
+    const child = spawnSync(
+      process.execPath,
+      [
+        join(root, 'bench/run.mjs'),
+        ...chosen,
+        ...few,
+        ...['--against', root, '--folder', folder, '--out', out],
+      ],
+      { encoding: 'utf8', timeout: 60_000 },
+    );
+    assert.equal(child.status, 0, `${child.error ?? ''}${child.stdout}\n${child.stderr}`);
+    const { parts } = JSON.parse(readFileSync(out, 'utf8'));
+    assert.deepEqual([...new Set(parts.map(({ workload }) => workload))], chosen);
+    for (const { rows, ratio } of parts) {
+      assert.deepEqual(Object.keys(rows), ['ours', 'before']);
+      assert.ok(ratio.least > 0 && Number.isFinite(ratio.most), JSON.stringify(ratio));
+    }
+  });
   await holds('it leaves nothing behind', () => {
     assert.deepEqual(readdirSync(folder), ['figures.json']);
   });

@@ -8,6 +8,7 @@
 // and, where the store can do it: read() all events, tail(n), query(type), count(type), each(meet) without keeping all.
 export const adapters = {
   ours: () => import('./ours.mjs'),
+  before: () => import('./before.mjs'),
   'better-sqlite3': () => import('./better-sqlite3.mjs'),
   lmdb: () => import('./lmdb.mjs'),
   'proper-lockfile': () => import('./proper-lockfile.mjs'),

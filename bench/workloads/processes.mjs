@@ -21,7 +21,7 @@ function figuresOf(members) {
   };
 }
 
-async function nodeCrowd(bench, children, adapter) {
+export async function nodeCrowd(bench, children, adapter) {
   const path = bench.fresh();
   const firsts = [];
   // One after the other: making the store is no part of this.
@@ -46,16 +46,25 @@ async function cCrowd(bench, processes) {
   );
 }
 
-async function crowd(bench, processes) {
-  const names = ['ours', ...bench.peers('better-sqlite3', 'lmdb')];
-  if (processes <= 10) names.push(...bench.peers('proper-lockfile'));
-  bench.say(`  ${processes} processes`);
+/** So many processes while `call` runs. */
+export async function withCrowd(processes, call) {
   const children = [];
   try {
     for (let n = 0; n < processes; n += 10) {
       const started = Math.min(10, processes - n);
       children.push(...(await Promise.all(Array.from({ length: started }, () => Child.start()))));
     }
+    return await call(children);
+  } finally {
+    await Promise.all(children.map((child) => child.stop()));
+  }
+}
+
+async function crowd(bench, processes) {
+  const names = ['ours', ...bench.peers('better-sqlite3', 'lmdb')];
+  if (processes <= 10) names.push(...bench.peers('proper-lockfile'));
+  bench.say(`  ${processes} processes`);
+  return withCrowd(processes, async (children) => {
     // Those that are compared most closely run next to each other.
     const contestants = { ours: () => nodeCrowd(bench, children, 'ours') };
     if (bench.c) contestants['C crowd'] = () => cCrowd(bench, processes);
@@ -73,9 +82,7 @@ async function crowd(bench, processes) {
       if (measured) measures[`processes/${processes}${id}`] = measured;
     }
     return { rows: summaries(figures), measures };
-  } finally {
-    await Promise.all(children.map((child) => child.stop()));
-  }
+  });
 }
 
 export const processes = {
