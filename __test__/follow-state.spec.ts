@@ -13,7 +13,7 @@ import { describe, expect, it, vi } from 'vitest';
 import { append, followChronicle, openChronicle } from '../index.mjs';
 import type { FollowIterator, FollowOptions } from '../index.mjs';
 import { within } from './child';
-import { event, expectCode, freshPath, rejection } from './support.js';
+import { event, expectCode, folder, freshPath, rejection } from './support.js';
 
 interface Numbered {
   n: number;
@@ -258,49 +258,54 @@ describe('a follow that is dropped', () => {
   it.runIf(process.platform === 'linux')(
     'keeps neither its descriptor nor its watcher, from a handle and without one',
     () => {
-      const path = freshPath();
-      writeFileSync(path, line(0));
       const script = `
-        const { readdirSync, readlinkSync } = require('node:fs');
+        const fs = require('node:fs');
+        const { dirname, join } = require('node:path');
         const { setTimeout: pause } = require('node:timers/promises');
-        const { appendFileSync } = require('node:fs');
         const { followChronicle, openChronicle } = require(${JSON.stringify(join(__dirname, '..'))});
-        const path = process.argv[1];
-        const targets = () => readdirSync('/proc/self/fd').flatMap((fd) => {
-          try { return [readlinkSync('/proc/self/fd/' + fd)]; } catch { return []; }
+        const base = process.argv[1];
+        const texts = (folder, read) => fs.readdirSync(folder).flatMap((name) => {
+          try { return [read(join(folder, name))]; } catch { return []; }
         });
-        const open = () => targets().filter((target) => target === path).length;
-        const watchers = () => process.getActiveResourcesInfo().filter((one) => one === 'FSEventWrap').length;
-        async function drop(follow) {
-          for (let n = 0; n < 20; n += 1) {
-            const following = follow();
+        const open = () =>
+          texts('/proc/self/fd', fs.readlinkSync).filter((target) => target.startsWith(base)).length;
+        // Each watches a folder of its own, because those of one folder are one to the system.
+        const watchers = () =>
+          texts('/proc/self/fdinfo', (path) => fs.readFileSync(path, 'utf8'))
+            .join('').split('inotify wd:').length - 1;
+        let count = 0;
+        async function drop(begin) {
+          for (let n = 0; n < 10; n += 1) {
+            const path = join(base, String(count++), 'log.sage');
+            fs.mkdirSync(dirname(path));
+            fs.writeFileSync(path, '{"n":0}\\n');
+            const following = await begin(path);
             await following.next();
             // It has to wait once, so that it has a watcher.
             const next = following.next();
-            await pause(20);
-            appendFileSync(path, '{"n":1}\\n');
+            const before = watchers();
+            for (let i = 0; i < 500 && watchers() === before; i += 1) await pause(2);
+            fs.appendFileSync(path, '{"n":1}\\n');
             await next;
           }
         }
         async function main() {
-          const log = await openChronicle(path);
-          await drop(() => log.follow());
-          await drop(() => followChronicle(path));
-          const held = open();
+          await drop(async (path) => (await openChronicle(path)).follow());
+          await drop((path) => followChronicle(path));
+          const held = [open() > 0, watchers() > 0];
           for (let n = 0; n < 200 && open() + watchers() > 0; n += 1) {
             global.gc();
             await pause(20);
           }
-          console.log(JSON.stringify({ held: held > 0, open: open(), watchers: watchers() }));
-          await log.close();
+          console.log(JSON.stringify({ held, open: open(), watchers: watchers() }));
         }
         main();
       `;
-      const out = execFileSync(process.execPath, ['--expose-gc', '-e', script, path], {
+      const out = execFileSync(process.execPath, ['--expose-gc', '-e', script, folder()], {
         encoding: 'utf8',
         timeout: HANG,
       });
-      expect(JSON.parse(out)).toEqual({ held: true, open: 0, watchers: 0 });
+      expect(JSON.parse(out)).toEqual({ held: [true, true], open: 0, watchers: 0 });
     },
   );
 });
