@@ -5,7 +5,7 @@ import type {
   PathOptions,
   ReadOptions,
 } from './index.js';
-import type { ChronicleIterator, Place, Where } from './reading.js';
+import type { FollowIterator, Place, Where } from './reading.js';
 
 /**
  * Some records that stand behind each other in one file, as the lines that they are there. Blank
@@ -71,13 +71,7 @@ export interface FollowBatchesOptions extends PathOptions {
 }
 
 /** The batches of {@link followBatches}. */
-export interface BatchIterator extends ChronicleIterator<LineBatch> {
-  /** Whether everything that was there at the last look was given. */
-  readonly live: boolean;
-  /** Fulfilled when the first look has found the place to begin at. Asking for it makes that look. */
-  readonly ready: Promise<void>;
-  [Symbol.asyncIterator](): BatchIterator;
-}
+export type BatchIterator = FollowIterator<LineBatch>;
 
 /**
  * The records of a chronicle and then those that are appended to it, as whole lines: for what sends or

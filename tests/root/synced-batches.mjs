@@ -7,6 +7,8 @@ import { Driven } from './support/program.mjs';
 import { assert, assertEqual, suite } from './support/suite.mjs';
 
 const fillers = [0, 700, 5000, 3_000_000];
+/** Of a longer record some pages may leave the cache by themselves, so that no reader sees it. */
+const MAX_CONTROLLED = 5000;
 
 /** A log on a good device, with one record, and the process that appended it. */
 async function begin(filler) {
@@ -96,6 +98,7 @@ await suite(
         assertEqual(later, ['before', 'after'], 'given once more was appended');
         // The controls give what the disk lacks, so that this can fail.
         assertEqual(there.has('during'), false, 'the record of the failed sync is on the disk');
+        if (filler > MAX_CONTROLLED) return;
         assertEqual(unsynced, ['before', 'during'], 'given without a sync');
         assertEqual(merelySynced, ['before', 'during'], 'given by a sync without reading again');
       },
@@ -107,6 +110,7 @@ await suite(
         assertHas(there, [...again, ...later]);
         assertEqual(later, ['after'], 'given once more was appended');
         assertEqual(there.has('during'), false, 'the record of the failed sync is on the disk');
+        if (filler > MAX_CONTROLLED) return;
         assertEqual(unsynced, ['during'], 'given without a sync');
       },
     ],
