@@ -1,4 +1,4 @@
-// FORMAT.md tells how programs in other languages append: its recipes are run as they stand there.
+// FORMAT.md has recipes for programs in other languages: they are run as they stand there.
 import { spawnSync } from 'node:child_process';
 import {
   appendFileSync,
@@ -30,7 +30,10 @@ function recipe(language: string): string {
   return String(blocks[0]?.[1]);
 }
 
-/** A program around a recipe: it says `ready`, and appends each line of its input to the file that is its argument. */
+/**
+ * A program around a recipe: it says `ready`, and appends each line of its input to the file that is
+ * its argument.
+ */
 interface Writer {
   tool: string;
   version: string[];

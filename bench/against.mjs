@@ -1,4 +1,5 @@
-// Today's build and another one in turns: whether anything became slower. What the machine does meanwhile hits both.
+// Today's build and another one in turns: whether anything became slower. What the machine does
+// meanwhile hits both.
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { variable } from './adapters/package.mjs';
@@ -118,7 +119,7 @@ const plain = {
 };
 const sized = { sizes, cold, reading };
 
-/** What is said of a ratio: the rounds scatter, so one is slower only if it is so in every round. */
+/** Rounds scatter: a build is slower only if it is so in every round. */
 function verdict({ least, most }) {
   if (least > 1) return 'slower in every round';
   return most < 1 ? 'faster in every round' : 'within the spread';

@@ -1,6 +1,7 @@
-// node scripts/previous.mjs: the version before this one, as its users have it. It is in no registry, so it is built from the
-// history: of the last commit before the version of package.json was raised. It is kept below .setup/previous, and built
-// again only for another commit, compiler or platform. The last line is the folder of the installed package.
+// node scripts/previous.mjs: the version before this one, as its users have it. It is in no registry,
+// so it is built from the history: of the last commit before the version of package.json was raised.
+// It is kept below .setup/previous, and built again only for another commit, compiler or platform.
+// The last line is the folder of the installed package.
 import { spawnSync } from 'node:child_process';
 import {
   existsSync,
@@ -75,7 +76,7 @@ function unpack(commit) {
 function build() {
   const napi = join(root, 'node_modules', '@napi-rs', 'cli', 'dist', 'cli.js');
   const how = ['--platform', '--release', '--js', 'binding.js', '--dts', 'binding.d.ts'];
-  // The addon has the same file name in both versions: in one folder the one would pass for the other.
+  // The library has one file name in both versions: in one folder the one would pass for the other.
   const env = { ...process.env, CARGO_TARGET_DIR: join(folder, 'target') };
   run(process.execPath, [napi, 'build', ...how, '--', '--locked'], { cwd: source, env });
 }
@@ -91,8 +92,8 @@ function pack() {
 }
 
 /**
- * The version before this one, built and packed: `package` is the installed tarball, `source` the built sources. Throws
- * `NoHistory` where the repository has none.
+ * The version before this one, built and packed: `package` is the installed tarball, `source` the
+ * built sources. Throws `NoHistory` where the repository has none.
  */
 export function previous() {
   const { commit, version } = commitBefore();

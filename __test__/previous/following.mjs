@@ -16,11 +16,11 @@ async function sees(follower, writer, { path, start }) {
   ]);
   assert.deepEqual(came.marks, marksOf(meanwhile));
   renameSync(path, `${path}.1`);
-  const [anew] = await Promise.all([
+  const [next] = await Promise.all([
     following.ask('take', follow, 20),
     writing.ask('appendEach', path, later),
   ]);
-  assert.deepEqual(anew.marks, marksOf(later));
+  assert.deepEqual(next.marks, marksOf(later));
   await following.ask('endFollow', follow);
 }
 

@@ -15,7 +15,10 @@ const identity = (path) => {
   return { ino, size, mtimeMs };
 };
 
-/** Makes the log longer by so many MiB, and waits until its index covers nearly all: that happens behind the appends. */
+/**
+ * Makes the log longer by `mebibytes`, and waits until its index covers nearly all: that happens
+ * behind the appends.
+ */
 async function grow(member, path, prefix, mebibytes) {
   const events = notes(prefix, mebibytes * 250, padding);
   for (let at = 0; at < events.length; at += 250) {
@@ -31,7 +34,10 @@ async function grow(member, path, prefix, mebibytes) {
   return events;
 }
 
-/** A new process of that version finds the first and last of `events`, without a scan of the log and without a new index. */
+/**
+ * A new process of that version finds the first and last of `events`, without a scan of the log and
+ * without a new index.
+ */
 async function isUsed(which, path, events, start) {
   const records = marksIn(path).length;
   const before = identity(path);

@@ -1,6 +1,6 @@
 'use strict';
 
-// A process that uses the package installed in the folder it is given: does what its messages ask, and answers each.
+// A process that uses the package installed in a folder: does what its messages ask, answers each.
 const { readFileSync } = require('node:fs');
 const { join } = require('node:path');
 

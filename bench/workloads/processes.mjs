@@ -46,7 +46,7 @@ async function cCrowd(bench, processes) {
   );
 }
 
-/** So many processes while `call` runs. */
+/** Runs `call` with that number of processes, and ends them. */
 export async function withCrowd(processes, call) {
   const children = [];
   try {
