@@ -2,7 +2,14 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { describe, expect, it } from 'vitest';
-import { append, appendLines, chronicleStats, readChronicle, verifyChronicle } from '../index.mjs';
+import {
+  append,
+  appendLines,
+  chronicleStats,
+  followBatches,
+  readChronicle,
+  verifyChronicle,
+} from '../index.mjs';
 import type { AppendLinesOptions } from '../index.mjs';
 import { binding, event, expectCode, freshPath, rejection, warningsOf } from './support.js';
 
@@ -37,6 +44,19 @@ describe('appendLines', () => {
       expect(receipts[6]).not.toHaveProperty('eventId');
       expect((await verifyChronicle(path)).ok).toBe(true);
     }
+  });
+
+  it('copies a log with what followBatches gives, byte for byte', async () => {
+    const [path, copy] = [freshPath(), freshPath()];
+    const text = `${odd.join('\n')}\n`;
+    writeFileSync(path, text);
+    let count = 0;
+    for await (const batch of followBatches(path, { from: 'start', maxEvents: 4 })) {
+      await appendLines(copy, batch.bytes, { durability: 'os' });
+      count += batch.count;
+      if (count === odd.length) break;
+    }
+    expect(readFileSync(copy).equals(readFileSync(path))).toBe(true);
   });
 
   it('writes a name once, and a line without one each time', async () => {

@@ -5,6 +5,7 @@ import {
   appendEvents,
   appendEventSync,
   appendEventWithId,
+  appendLines,
   ChronicleError,
   computeEventId,
   ErrorCodes,
@@ -46,6 +47,11 @@ export async function appends(): Promise<void> {
   const receipt = await append(path, { type: 'BUILD', status: 'success', ...envelope });
   same<typeof receipt, Receipt>(true);
   await append(path, { type: 'BUILD', status: 'failed', errors: ['e'], tags: ['t'], ...envelope });
+
+  const receipts = await appendLines(path, new Uint8Array(), { expectedTail: null });
+  same<typeof receipts, Receipt[]>(true);
+  // @ts-expect-error an option that would change a record
+  await appendLines(path, '{}', { chain: true });
 
   // @ts-expect-error a required payload field is missing
   await append(path, { type: 'BUILD', ...envelope });
