@@ -14,9 +14,10 @@ import type { FollowIterator, Place, Where } from './reading.js';
 export interface LineBatch {
   /**
    * Whole lines with their newlines, byte for byte as they are stored. Only the last line may have
-   * no newline: it ends its file and has none there.
+   * no newline: it ends its file and has none there. The type is `Uint8Array` in a project without
+   * the types of Node.js.
    */
-  bytes: Buffer;
+  bytes: typeof globalThis extends { Buffer: { alloc(size: number): infer B } } ? B : Uint8Array;
   /** How many records they are. */
   count: number;
   /** The number of the first record in its file, from 1. */
