@@ -1,27 +1,41 @@
 'use strict';
 
-const { readFileSync, renameSync, writeFileSync } = require('node:fs');
+const { readFileSync, statSync } = require('node:fs');
+const { ChronicleError } = require('./index.js');
+const { UsageError } = require('./cli-arguments.js');
+const { isSameFile } = require('./cli-options.js');
+const { OutputFile } = require('./output-file.js');
 
 // How much a follower that is killed prints again at most.
 const KEEP_MS = 1000;
 
 /** A file that keeps how far a reader came: what it names was printed, whatever ends the process. */
 class CursorFile {
-  /** @param {string} path */
-  constructor(path) {
+  /**
+   * @param {string} path
+   * @param {string} log
+   * @param {string} command
+   */
+  constructor(path, log, command) {
+    if (isSameFile(path, log)) {
+      throw new UsageError('--cursor-file must not be the log itself', command);
+    }
     this.path = path;
     /** @type {string | undefined} */
     this.saved = undefined;
   }
 
-  /** Where to go on; nothing the first time. */
+  /** Where to go on; nothing the first time, and from what keeps nothing. */
   place() {
-    let text;
+    let text = '';
     try {
-      text = readFileSync(this.path, 'utf8').trim();
+      if (statSync(this.path, { throwIfNoEntry: false })?.isFile()) {
+        text = readFileSync(this.path, 'utf8').trim();
+      }
     } catch (thrown) {
-      if (/** @type {NodeJS.ErrnoException} */ (thrown).code === 'ENOENT') return undefined;
-      throw thrown;
+      const cause = /** @type {NodeJS.ErrnoException} */ (thrown);
+      const message = `cannot read ${this.path}: ${cause.message}`;
+      throw new ChronicleError('EIO', message, { path: this.path, cause });
     }
     return text === '' ? undefined : { cursor: text };
   }
@@ -29,9 +43,9 @@ class CursorFile {
   /** @param {string | undefined} cursor */
   save(cursor) {
     if (cursor === undefined || cursor === this.saved) return;
-    const temporary = `${this.path}.${process.pid}`;
-    writeFileSync(temporary, `${cursor}\n`);
-    renameSync(temporary, this.path);
+    const file = new OutputFile(this.path);
+    file.write(`${cursor}\n`);
+    file.commit();
     this.saved = cursor;
   }
 

@@ -1,7 +1,6 @@
 'use strict';
 
-const { createWriteStream, rmSync, statSync } = require('node:fs');
-const { rename } = require('node:fs/promises');
+const { createWriteStream, statSync } = require('node:fs');
 const { finished } = require('node:stream/promises');
 const { streamChronicle } = require('./index.js');
 const { TEXTS } = require('./options.js');
@@ -13,10 +12,12 @@ const {
   WHERE,
   anyFile,
   defined,
+  isSameFile,
   whereOf,
 } = require('./cli-options.js');
 const { Output, Progress } = require('./cli-output.js');
 const { isObject } = require('./cli-text.js');
+const { OutputFile, descriptorOf } = require('./output-file.js');
 
 /**
  * @typedef {import('./cli-arguments.js').Command} Command
@@ -39,7 +40,8 @@ const exportCommand = {
     'ndjson: one event a line, as it stands in the log. json: one array of the same. csv: RFC 4180 with a header line; a column is a ' +
       'field, one inside of another (actor.id), or seq, offset, length or payload, which is what is in none of ' +
       `the others. What is no string there is JSON. The columns are ${COLUMNS.join(', ')}, unless --columns says otherwise.`,
-    'With --output the file appears under its name when it is whole; one that is there is replaced.',
+    'With --output the file appears under its name when it is whole; one that is there is replaced, and gives ' +
+      'its mode and owner. A device or FIFO is written into; - is the standard output.',
     PLACES,
   ],
   options: [
@@ -76,7 +78,10 @@ const exportCommand = {
   ],
   async run({ words, options }, output) {
     const [given = ''] = words;
-    const { format = 'ndjson', columns, output: target } = options;
+    const { format = 'ndjson', columns, output: named } = options;
+    // Also where the standard output is a file: nothing takes its place.
+    const isOutput = named === '-' || (named !== undefined && descriptorOf(named) === 1);
+    const target = isOutput ? undefined : named;
     if (columns && format !== 'csv') {
       throw new UsageError('--columns goes with --format csv', 'export');
     }
@@ -189,35 +194,62 @@ async function writeShown(path, events, format, file, options) {
 }
 
 /**
- * A file that is there when it is whole, or not at all.
+ * What goes through a path that the user named.
  *
  * @param {string} path
  * @param {(file: Output) => Promise<void>} fill
  */
 async function writeFile(path, fill) {
-  const temporary = `${path}.${process.pid}.part`;
-  const stream = createWriteStream(temporary, { flags: 'wx', flush: true });
+  const descriptor = descriptorOf(path);
+  if (descriptor !== undefined) {
+    return through(createWriteStream(path, { fd: descriptor, autoClose: false }), fill);
+  }
+  const file = new OutputFile(path);
+  const ends = endings(() => file.discard());
+  try {
+    await through(file.stream(), fill);
+    file.commit();
+  } catch (error) {
+    file.discard();
+    throw error;
+  } finally {
+    ends();
+  }
+}
+
+/**
+ * @param {import('node:fs').WriteStream} stream
+ * @param {(file: Output) => Promise<void>} fill
+ */
+async function through(stream, fill) {
   try {
     await fill(new Output(stream));
     stream.end();
     await finished(stream);
-    await rename(temporary, path);
   } catch (error) {
     stream.destroy();
-    rmSync(temporary, { force: true });
     throw error;
   }
 }
 
 /**
- * @param {string} a
- * @param {string} b
+ * Does something also when the process is ended before its time; the signal then ends it as ever.
+ *
+ * @param {() => void} act
+ * @returns {() => void} gives that up
  */
-function isSameFile(a, b) {
-  const [one, other] = [a, b].map((path) =>
-    statSync(path, { bigint: true, throwIfNoEntry: false }),
-  );
-  return one !== undefined && one.dev === other?.dev && one.ino === other?.ino;
+function endings(act) {
+  const signals = /** @type {const} */ (['SIGHUP', 'SIGINT', 'SIGTERM']);
+  const stop = (/** @type {NodeJS.Signals} */ signal) => {
+    act();
+    process.kill(process.pid, signal);
+  };
+  for (const signal of signals) process.once(signal, stop);
+  process.once('exit', act);
+  return () => {
+    for (const signal of signals) process.off(signal, stop);
+    process.off('exit', act);
+  };
 }
 
 module.exports = { exportCommand };

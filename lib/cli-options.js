@@ -1,6 +1,6 @@
 'use strict';
 
-const { existsSync, realpathSync } = require('node:fs');
+const { existsSync, realpathSync, statSync } = require('node:fs');
 const { basename, dirname, join, resolve } = require('node:path');
 const { count, milliseconds, nonEmpty, oneOf, place, time } = require('./cli-arguments.js');
 
@@ -137,6 +137,17 @@ function anyFile(file) {
   return anyPath(file);
 }
 
+/**
+ * @param {string} a
+ * @param {string} b
+ */
+function isSameFile(a, b) {
+  const [one, other] = [a, b].map((path) =>
+    statSync(path, { bigint: true, throwIfNoEntry: false }),
+  );
+  return one !== undefined && one.dev === other?.dev && one.ino === other?.ino;
+}
+
 /** @param {string} file */
 function anyPath(file) {
   if (!file.split(/[\\/]/).includes('..')) return file;
@@ -158,5 +169,6 @@ module.exports = {
   anyFile,
   anyPath,
   defined,
+  isSameFile,
   whereOf,
 };

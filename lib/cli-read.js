@@ -138,7 +138,8 @@ const count = {
  */
 async function printRange({ words, options }, output) {
   const { from, to, reverse, limit, skip = 0 } = options;
-  const cursors = options['cursor-file'] && new CursorFile(options['cursor-file']);
+  const given = options['cursor-file'];
+  const cursors = given && new CursorFile(given, String(words[0]), 'read');
   if (cursors && (from !== undefined || reverse)) {
     throw new UsageError('--cursor-file goes with neither --from nor --reverse', 'read');
   }
@@ -201,7 +202,8 @@ async function lastOf(path, lines, options) {
  */
 async function printFollowed(path, options, output) {
   const { lines = TAIL_COUNT } = options;
-  const cursors = options['cursor-file'] && new CursorFile(options['cursor-file']);
+  const given = options['cursor-file'];
+  const cursors = given && new CursorFile(given, path, 'tail');
   const stopped = new AbortController();
   const stop = () => stopped.abort();
   // Once: the second one ends it at once.
