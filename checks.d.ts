@@ -13,8 +13,8 @@ import type { AbortSignalLike, ChroniclePath, PathOptions, ReadOptions } from '.
 
 /**
  * One hash of many events, whatever their order: lower-case hex SHA-256 of the array of their
- * canonical forms without `eventId`, sorted by `timestamp` (`localeCompare`; equal ones keep their
- * order). No events: the hash of `[]`.
+ * canonical forms without `eventId`, sorted by the text of `timestamp` (as `localeCompare` of the
+ * language `en` has it; equal ones keep their order). No events: the hash of `[]`.
  *
  * @throws ChronicleError (as a rejection) `EVALIDATION`: no array; an event that is no object or
  *   not representable in JSON, with its `index`.
@@ -207,7 +207,7 @@ export function validateCausalChain(
 
 /**
  * The chain of one event: from it back to the root, and whatever in the file follows from those,
- * sorted by `timestamp` (equal ones in file order). Of an id that others wrote twice, the first.
+ * sorted by `timestamp` as a point in time (equal ones in file order, those without one first). Of an id that others wrote twice, the first.
  *
  * @throws ChronicleError (as a rejection) `EVALIDATION` for an id that no event has; otherwise as
  *   {@link readChronicle}.

@@ -153,3 +153,44 @@ describe('what refuses to be looked at', () => {
     }
   });
 });
+
+describe('what throws when it is looked at', () => {
+  const hostile: any = new Proxy([], {
+    get() {
+      throw new TypeError('no');
+    },
+  });
+  const issues = (result: object) => ({
+    validate: { '~standard': { version: 1, vendor: 'test', validate: () => result } } as any,
+  });
+
+  it.each<[string, (path: string) => unknown]>([
+    ['events to hash', () => chronicle.computeChronicleHash(hostile)],
+    ['events to compare', () => chronicle.findDuplicateEvents(hostile)],
+    ['events to filter', () => chronicle.filterEventsByType([refuses('type')] as any, 'X')],
+    ['names of fields', () => chronicle.hasEventFields({}, hostile)],
+    ['ids to look for', (path) => chronicle.batchCheckDuplicates(path, hostile)],
+    [
+      'the result of a schema',
+      async (path) =>
+        (await chronicle.openChronicle(path, issues(refuses('issues')))).append(event()),
+    ],
+    [
+      'issues of a schema that are no list',
+      async (path) => (await chronicle.openChronicle(path, issues({ issues: 5 }))).append(event()),
+    ],
+    [
+      'a signal',
+      (path) => {
+        const addEventListener = () => {
+          throw new TypeError('no');
+        };
+        const signal = { aborted: false, addEventListener, removeEventListener() {} };
+        return chronicle.readChronicle(path, { signal } as any);
+      },
+    ],
+  ])('gives an error of the package: %s', async (_, call) => {
+    const error = await rejection((async () => call(freshPath()))());
+    expectCode(error, 'EVALIDATION');
+  });
+});

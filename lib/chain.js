@@ -2,7 +2,7 @@
 
 const { open } = require('node:fs/promises');
 const { append, checking } = require('./append.js');
-const { byTimestamp } = require('./compare.js');
+const { sortedByTime } = require('./compare.js');
 const { ChronicleError, causeOf, invalid } = require('./errors.js');
 const { CHAIN, CHAIN_APPEND, readOptions } = require('./options.js');
 const { pathText } = require('./path.js');
@@ -139,10 +139,8 @@ async function getCompleteChain(path, eventId, options) {
     const previous = link(event, 'prevEventId');
     if (previous !== undefined && chain.has(previous)) chain.add(id);
   }
-  return [...byId]
-    .filter(([id]) => chain.has(id))
-    .map(([, event]) => event)
-    .sort(byTimestamp);
+  const members = [...byId].filter(([id]) => chain.has(id));
+  return sortedByTime(members.map(([, event]) => event));
 }
 
 /**

@@ -2,6 +2,7 @@
 
 const { parseArgs } = require('node:util');
 const { isChronicleError, validateChroniclePath } = require('./index.js');
+const { placesInTime } = require('./compare.js');
 
 /**
  * An option as the table of commands has it.
@@ -151,14 +152,22 @@ function nonEmpty(text) {
   return text;
 }
 
+// Seconds of the years 2001 to 2286; as milliseconds the first four months of 1970, which no log has.
+const SECONDS = /^\d{10}$/;
+
 /**
  * A time as the library takes it: ISO 8601, or integer milliseconds since 1970.
  *
  * @param {string} text
  */
 function time(text) {
-  if (/^-?\d{5,15}$/.test(text)) return Number(text);
-  if (!/^[+-]?\d/.test(text) || Number.isNaN(Date.parse(text))) {
+  if (/^-?\d{5,15}$/.test(text)) {
+    if (SECONDS.test(text)) {
+      throw `in milliseconds since 1970; ${text} looks like seconds, which would be ${text}000`;
+    }
+    return Number(text);
+  }
+  if (placesInTime([text])[0] === null) {
     throw 'a time, as 2026-01-02T03:04:05Z or in milliseconds since 1970';
   }
   return text;

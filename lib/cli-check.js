@@ -33,6 +33,8 @@ const verify = {
   ],
   async run({ words, options }, output) {
     const path = anyFile(String(words[0]));
+    // Nothing to print any more is no reason to call the log good.
+    output.hasVerdict = true;
     const progress = new Progress('verify', options.json);
     /** @type {{ anyExtension: boolean, onProgress: (at: { bytes: number, total: number }) => void }} */
     const asked = {

@@ -39,7 +39,9 @@ const exportCommand = {
   more: [
     'ndjson: one event a line, as it stands in the log. json: one array of the same. csv: RFC 4180 with a header line; a column is a ' +
       'field, one inside of another (actor.id), or seq, offset, length or payload, which is what is in none of ' +
-      `the others. What is no string there is JSON. The columns are ${COLUMNS.join(', ')}, unless --columns says otherwise.`,
+      'the others. What is no string there is JSON. A text that a spreadsheet would take for a formula (it begins ' +
+      'with = + - @, a tab or a carriage return and is no number) gets an apostrophe in front; ndjson and json have ' +
+      `texts as they are. The columns are ${COLUMNS.join(', ')}, unless --columns says otherwise.`,
     'With --output the file appears under its name when it is whole; one that is there is replaced, and gives ' +
       'its mode and owner. A device or FIFO is written into; - is the standard output.',
     PLACES,
@@ -151,10 +153,25 @@ function valueOf({ event, ...place }, column, shown) {
   return value;
 }
 
+// What a spreadsheet takes for the beginning of a formula, unless all of it is a number.
+const FORMULA = /^[=+\-@\t\r]/;
+const NUMBER = /^[+-]?\d+([.,]\d+)?$/;
+
+/**
+ * A text in a cell. Half a surrogate pair would be lost in UTF-8: then the text is JSON. A text that
+ * would be a formula gets an apostrophe, by which spreadsheets know a text.
+ *
+ * @param {string} text
+ */
+function textCell(text) {
+  if (!text.isWellFormed()) return JSON.stringify(text);
+  return FORMULA.test(text) && !NUMBER.test(text) ? `'${text}` : text;
+}
+
 /** @param {unknown} value */
 function cell(value) {
   if (value === undefined || value === null) return '';
-  const text = typeof value === 'string' ? value : JSON.stringify(value);
+  const text = typeof value === 'string' ? textCell(value) : JSON.stringify(value);
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
@@ -222,14 +239,9 @@ async function writeFile(path, fill) {
  * @param {(file: Output) => Promise<void>} fill
  */
 async function through(stream, fill) {
-  try {
-    await fill(new Output(stream));
-    stream.end();
-    await finished(stream);
-  } catch (error) {
-    stream.destroy();
-    throw error;
-  }
+  await fill(new Output(stream));
+  stream.end();
+  await finished(stream);
 }
 
 /**

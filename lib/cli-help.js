@@ -7,7 +7,7 @@ const { commands } = require('./cli-commands.js');
 const WIDTH = 100;
 
 const EXIT_CODES = [
-  ['0', 'good; also when nobody reads the output any more'],
+  ['0', 'good; also when nobody reads the output any more, but for verify'],
   ['1', 'verify found something, or it failed'],
   ['2', 'the command line was not understood'],
   ['3', 'the lock was not free in time'],

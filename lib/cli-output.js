@@ -24,6 +24,10 @@ class Output {
     this.soon = undefined;
     /** @type {unknown} */
     this.failure = undefined;
+    /** Whether the command goes on when nobody reads: its exit code is more than its output. */
+    this.hasVerdict = false;
+    /** @type {Promise<void>} the writes before */
+    this.writing = Promise.resolve();
     this.gone = new AbortController();
     // Also without a write under way, and then nobody would listen.
     stream.on('error', (error) => this.fail(error));
@@ -40,27 +44,41 @@ class Output {
 
   /** @param {string} text */
   async text(text) {
-    if (this.failure !== undefined) throw this.failure;
+    this.check();
+    if (this.failure !== undefined) return;
     this.gathered += text;
     if (this.gathered.length >= MOST_GATHERED) await this.flush();
     // What was gathered must not wait for the next line of a follower.
     else this.soon ??= setImmediate(() => this.flush().catch(() => {}));
   }
 
-  /** @returns {Promise<void>} */
+  /**
+   * Resolves when all that was taken until now is written, by this call or by others.
+   *
+   * @returns {Promise<void>}
+   */
   async flush() {
     clearImmediate(this.soon);
     this.soon = undefined;
     const { gathered } = this;
     this.gathered = '';
     if (gathered !== '' && this.failure === undefined) {
-      await new Promise((resolve) => {
+      const before = this.writing;
+      const write = new Promise((resolve) => {
         this.stream.write(gathered, (error) => {
           if (error) this.fail(error);
           resolve(undefined);
         });
       });
+      this.writing = before.then(() => write).then(() => {});
     }
+    await this.writing;
+    this.check();
+  }
+
+  /** Throws what makes more output senseless. */
+  check() {
+    if (this.failure === BrokenPipe && this.hasVerdict) return;
     if (this.failure !== undefined) throw this.failure;
   }
 

@@ -27,6 +27,7 @@ async function main(args) {
   process.stderr.on('error', () => {});
   const output = new Output(process.stdout);
   try {
+    checkBytes(args);
     const code = await dispatch(args, output);
     await output.end();
     return code;
@@ -107,6 +108,27 @@ function factsOf(thrown) {
   const reason =
     typeof cause?.message === 'string' ? { code: cause.code, message: cause.message } : undefined;
   return { code: String(code), message: String(message), ...details, cause: reason };
+}
+
+/**
+ * Node.js makes U+FFFD of bytes that are no UTF-8: such a name is that of another file.
+ *
+ * @param {string[]} args
+ */
+function checkBytes(args) {
+  if (!args.some((arg) => arg.includes('\ufffd'))) return;
+  let bytes;
+  try {
+    bytes = readFileSync('/proc/self/cmdline');
+  } catch {
+    // Where the system does not show them, the character itself is what was typed, as far as we know.
+    return;
+  }
+  try {
+    new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch {
+    throw new UsageError('an argument is not UTF-8; rename a file that has such a name');
+  }
 }
 
 /**

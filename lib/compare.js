@@ -1,8 +1,9 @@
 'use strict';
 
 const { createHash } = require('node:crypto');
-const { invalid } = require('./errors.js');
-const { canonicalForms } = require('./native.js');
+const { invalid, reading } = require('./errors.js');
+const { canonicalForms, instants } = require('./native.js');
+const { jsonOf } = require('./own.js');
 const { unwrap } = require('./port.js');
 const { eventText } = require('./text.js');
 const { nextTurn } = require('./turn.js');
@@ -17,7 +18,7 @@ const SLICE = 1024 * 1024;
  */
 function textsOf(events) {
   if (!Array.isArray(events)) throw invalid('events must be an array');
-  return Array.from(events, (event, index) => eventText(event, index));
+  return reading('events', () => Array.from(events, (event, index) => eventText(event, index)));
 }
 
 /**
@@ -42,12 +43,44 @@ function timeText({ timestamp }) {
   return typeof timestamp === 'string' || typeof timestamp === 'number' ? String(timestamp) : '';
 }
 
+// One order for all, whatever the language of the process is: a hash rests on it.
+const collator = new Intl.Collator('en');
+
 /**
  * @param {object} a
  * @param {object} b
  */
-function byTimestamp(a, b) {
-  return timeText(a).localeCompare(timeText(b));
+function byTimeText(a, b) {
+  return collator.compare(timeText(a), timeText(b));
+}
+
+/**
+ * Events in the order of their times as points in time; those without a readable one first, equal
+ * ones as they were.
+ *
+ * @param {readonly any[]} events
+ * @returns {any[]}
+ */
+function sortedByTime(events) {
+  const places = placesInTime(
+    events.map((event) => (Object.hasOwn(event, 'timestamp') ? event.timestamp : null)),
+  );
+  const order = events.map((event, index) => ({ event, place: places[index] ?? -1 }));
+  return order.sort((a, b) => a.place - b.place).map(({ event }) => event);
+}
+
+/**
+ * Of each time its place among the different points in time, and null of what is none. The core
+ * reads times; nothing else here does.
+ *
+ * @param {readonly unknown[]} times
+ * @returns {(number | null)[]}
+ */
+function placesInTime(times) {
+  const readable = times.map((time) =>
+    typeof time === 'string' || typeof time === 'number' ? time : null,
+  );
+  return unwrap(instants(jsonOf(readable)));
 }
 
 /**
@@ -57,7 +90,7 @@ function byTimestamp(a, b) {
 async function computeChronicleHash(events) {
   const texts = textsOf(events);
   const order = events.map((event, place) => ({ timestamp: timeText(event), place }));
-  order.sort(byTimestamp);
+  order.sort(byTimeText);
   /** @type {string[]} */
   const forms = [];
   for (const slice of canonicalSlices(texts)) {
@@ -109,4 +142,10 @@ function findDuplicateEvents(events) {
   return groups;
 }
 
-module.exports = { byTimestamp, computeChronicleHash, eventsAreIdentical, findDuplicateEvents };
+module.exports = {
+  computeChronicleHash,
+  eventsAreIdentical,
+  findDuplicateEvents,
+  placesInTime,
+  sortedByTime,
+};

@@ -6,7 +6,7 @@
 const { access, mkdir } = require('node:fs/promises');
 const { dirname, isAbsolute, normalize } = require('node:path');
 const { appendOne, checking } = require('./append.js');
-const { ChronicleError, causeOf, invalid, isChronicleError } = require('./errors.js');
+const { ChronicleError, causeOf, invalid, isChronicleError, reading } = require('./errors.js');
 const { descriptorsOf, lockChronicles } = require('./lock.js');
 const { WINDOW, readOptions } = require('./options.js');
 const { own } = require('./own.js');
@@ -99,7 +99,7 @@ async function batchCheckDuplicates(path, eventIds, options) {
   if (!Array.isArray(eventIds)) throw invalid('eventIds must be an array');
   /** @type {Map<string, boolean>} */
   const answers = new Map();
-  for (const id of eventIds) {
+  for (const id of reading('eventIds', () => [...eventIds])) {
     if (typeof id !== 'string' || id === '') throw invalid('eventId must be a non-empty string');
     answers.set(id, false);
   }

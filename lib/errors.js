@@ -93,6 +93,23 @@ function causeOf(thrown) {
 }
 
 /**
+ * Reads what a caller gave, whose getters and proxies may throw.
+ *
+ * @template T
+ * @param {string} name
+ * @param {() => T} read
+ * @returns {T}
+ */
+function reading(name, read) {
+  try {
+    return read();
+  } catch (thrown) {
+    if (isChronicleError(thrown)) throw thrown;
+    throw invalid(`${name} could not be read`, { cause: causeOf(thrown) });
+  }
+}
+
+/**
  * A failure as the binding tells it, made into an error of this realm.
  *
  * @param {Omit<Details, 'cause'> & {
@@ -119,4 +136,5 @@ module.exports = {
   fromFailure,
   invalid,
   isChronicleError,
+  reading,
 };

@@ -1,6 +1,6 @@
 'use strict';
 
-const { invalid } = require('./errors.js');
+const { invalid, reading } = require('./errors.js');
 
 /** @typedef {import('../index.d.ts').ChronicleEventMap} ChronicleEventMap */
 
@@ -45,7 +45,7 @@ function getEventType(event) {
 function filterEventsByType(events, type) {
   if (!Array.isArray(events)) throw invalid('events must be an array');
   if (typeof type !== 'string') throw invalid('type must be a string');
-  return events.filter((event) => event?.type === type);
+  return reading('events', () => events.filter((event) => event?.type === type));
 }
 
 /**
@@ -55,7 +55,8 @@ function filterEventsByType(events, type) {
  */
 function hasEventFields(event, names) {
   if (!Array.isArray(names)) throw invalid('names must be an array');
-  return typeof event === 'object' && event !== null && names.every((name) => name in event);
+  if (typeof event !== 'object' || event === null) return false;
+  return reading('names', () => names.every((name) => name in event));
 }
 
 module.exports = {

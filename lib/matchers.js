@@ -1,5 +1,6 @@
 'use strict';
 
+const { placesInTime } = require('./compare.js');
 const { invalid } = require('./errors.js');
 
 /**
@@ -74,9 +75,11 @@ function toMaintainCausalChain(received) {
   /** @type {string[]} */
   const faults = [];
   const seen = new Set();
+  const times = placesInTime(events.map((event) => event?.timestamp));
   for (const [index, event] of events.entries()) {
     const previous = index === 0 ? undefined : events[index - 1];
-    if (previous !== undefined && instant(event) < instant(previous)) {
+    const [before, now] = [times[index - 1] ?? null, times[index] ?? null];
+    if (before !== null && now !== null && now < before) {
       const times = `${event.timestamp} < ${previous.timestamp}`;
       faults.push(`Event ${index} has timestamp earlier than previous event (${times})`);
     }
@@ -94,15 +97,6 @@ function toMaintainCausalChain(received) {
     return result(false, () => `Causal chain violations:\n${faults.join('\n')}`);
   }
   return result(true, () => `Causal chain properly maintained across ${events.length} events`);
-}
-
-/**
- * NaN, which is earlier than nothing, where there is no readable time.
- *
- * @param {any} event
- */
-function instant(event) {
-  return new Date(event?.timestamp ?? NaN).getTime();
 }
 
 /** @param {readonly unknown[]} received */

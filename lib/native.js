@@ -22,8 +22,39 @@ function libc() {
   return header.glibcVersionRuntime === undefined ? 'musl' : 'gnu';
 }
 
+/**
+ * What forbids addons, where something does: then the right package is of no use.
+ *
+ * @param {any} cause what the generated loader threw, with what it threw before as its causes
+ * @returns {string | undefined}
+ */
+function prohibition(cause) {
+  for (let error = cause, depth = 0; error && depth < 100; error = error.cause, depth += 1) {
+    // The loader keeps the messages alone.
+    const { code, name } = error;
+    const message = String(error.message);
+    if (code === 'ERR_DLOPEN_DISABLED' || message.includes('loading addons is disabled')) {
+      return /** @type {any} */ (process).permission === undefined
+        ? 'Node.js was started with --no-addons (also in NODE_OPTIONS), which forbids every addon: start it without'
+        : 'the permission model of Node.js forbids addons: start it with --allow-addons, too';
+    }
+    if (code === 'ERR_ACCESS_DENIED' || message.startsWith('Access to this API')) {
+      return 'the permission model of Node.js forbids to read it: start it with --allow-fs-read for the folder of the package, and with --allow-addons';
+    }
+    if (name === 'NotCapable' || /requires ffi access/i.test(message)) {
+      return 'Deno was started without the permission for addons: start it with --allow-ffi';
+    }
+  }
+  return undefined;
+}
+
 /** @param {unknown} cause what the generated loader threw */
 function bindingError(cause) {
+  const forbidden = prohibition(cause);
+  if (forbidden !== undefined) {
+    const message = `the addon of @sage/chronicle may not be loaded: ${forbidden}`;
+    return Object.assign(new Error(message, { cause }), { code: 'ERR_CHRONICLE_BINDING' });
+  }
   const { arch, platform } = process;
   const system = platform === 'linux' ? `${platform} ${arch} (${libc()})` : `${platform} ${arch}`;
   const message = [

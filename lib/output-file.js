@@ -100,13 +100,16 @@ class OutputFile {
 
   /** Leaves what stands at the path as it is, and nothing beside it. */
   discard() {
-    try {
-      this.#close();
-      if (this.#move !== undefined) fs.unlinkSync(this.#move.temporary);
-    } catch {
-      // What made it be discarded is what the user is to see.
-    }
+    const move = this.#move;
     this.#move = undefined;
+    // What made it be discarded is what the user is to see, not what fails here.
+    for (const step of [() => this.#close(), () => move && fs.unlinkSync(move.temporary)]) {
+      try {
+        step();
+      } catch {
+        continue;
+      }
+    }
   }
 
   #close() {

@@ -2,7 +2,7 @@
 
 const { outsideOfCalls } = require('./context.js');
 const { publishBatch, wantsBatches } = require('./diagnostics.js');
-const { fromFailure } = require('./errors.js');
+const { fromFailure, reading } = require('./errors.js');
 const { Port } = require('./native.js');
 const { own } = require('./own.js');
 const { nextTurn } = require('./turn.js');
@@ -169,7 +169,7 @@ function request(start, signal) {
     const opened = openPort();
     const id = nextId();
     if (signal) {
-      follow(signal, id);
+      reading('signal', () => follow(signal, id));
       waiting.set(id, (settlement) => {
         resolve(settlement);
         unfollow(signal, id);

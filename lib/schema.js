@@ -1,6 +1,6 @@
 'use strict';
 
-const { causeOf, invalid } = require('./errors.js');
+const { causeOf, invalid, reading } = require('./errors.js');
 const { excerpt } = require('./printable.js');
 
 /**
@@ -27,9 +27,11 @@ function validated(schema, value, index) {
   } catch (thrown) {
     return fail(thrown);
   }
-  if (!isPromise(result)) return outputOf(result, index);
+  const read = (/** @type {any} */ given) =>
+    reading('the result of the schema', () => outputOf(given, index));
+  if (!isPromise(result)) return read(result);
   // Of this realm, whatever the schema's is.
-  return Promise.resolve(result).then((settled) => outputOf(settled, index), fail);
+  return Promise.resolve(result).then(read, fail);
 }
 
 /**

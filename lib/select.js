@@ -1,6 +1,6 @@
 'use strict';
 
-const { causeOf, invalid, isChronicleError } = require('./errors.js');
+const { invalid, reading } = require('./errors.js');
 const { excerpt } = require('./printable.js');
 
 /**
@@ -128,23 +128,6 @@ function fields(given, name, known) {
     if (value !== undefined) read[key] = known[key](value, `${name}.${key}`);
   }
   return read;
-}
-
-/**
- * Reads what a caller gave, whose getters and proxies may throw.
- *
- * @template T
- * @param {string} name
- * @param {() => T} read
- * @returns {T}
- */
-function reading(name, read) {
-  try {
-    return read();
-  } catch (thrown) {
-    if (isChronicleError(thrown)) throw thrown;
-    throw invalid(`${name} could not be read`, { cause: causeOf(thrown) });
-  }
 }
 
 /**

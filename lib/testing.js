@@ -65,6 +65,9 @@ function makeChronicle(options) {
     getEventCount: (path) => chronicles.get(keyOf(path))?.count ?? 0,
 
     async findEvents(path, partial) {
+      if (typeof partial !== 'object' || partial === null) {
+        throw invalid('EVALIDATION: partial must be an object');
+      }
       const wanted = Object.entries(partial);
       const events = await log.read(path);
       return events.filter((event) => wanted.every(([field, value]) => event[field] === value));
