@@ -57,7 +57,12 @@ describe.each(ways)('%s', (_, args) => {
   it('gives its content to the reader of a FIFO', async () => {
     const path = scratch.path('fifo');
     expect(spawnSync('mkfifo', [path]).status).toBe(0);
-    const reader = new Child('/bin/sh', ['-c', 'exec 3<>"$1"; echo open; exec cat <&3', 'sh', path]);
+    const reader = new Child('/bin/sh', [
+      '-c',
+      'exec 3<>"$1"; echo open; exec cat <&3',
+      'sh',
+      path,
+    ]);
     await reader.line((line) => line === 'open');
     expect(await cli(args(path))).toMatchObject({ code: 0, stderr: '' });
     await reader.line((line) => line.startsWith('c') || line.includes('"mark":"b"'));
