@@ -154,6 +154,15 @@ describe('what refuses to be looked at', () => {
   });
 });
 
+const refusing = (name: string): any => ({
+  aborted: false,
+  addEventListener() {},
+  removeEventListener() {},
+  [name]() {
+    throw new TypeError('no');
+  },
+});
+
 describe('what throws when it is looked at', () => {
   const hostile: any = new Proxy([], {
     get() {
@@ -179,18 +188,22 @@ describe('what throws when it is looked at', () => {
       'issues of a schema that are no list',
       async (path) => (await chronicle.openChronicle(path, issues({ issues: 5 }))).append(event()),
     ],
-    [
-      'a signal',
-      (path) => {
-        const addEventListener = () => {
-          throw new TypeError('no');
-        };
-        const signal = { aborted: false, addEventListener, removeEventListener() {} };
-        return chronicle.readChronicle(path, { signal } as any);
-      },
-    ],
+    ['a signal', (path) => chronicle.readChronicle(path, { signal: refusing('addEventListener') })],
   ])('gives an error of the package: %s', async (_, call) => {
     const error = await rejection((async () => call(freshPath()))());
     expectCode(error, 'EVALIDATION');
+  });
+
+  it('is a signal whose listener cannot be taken off: the read of a handle settles as it ended', async () => {
+    const path = freshPath();
+    await chronicle.append(path, event());
+    const log = await chronicle.openChronicle(path);
+    const signal = refusing('removeEventListener');
+    expect(await log.query({}, { signal })).toHaveLength(1);
+    expectCode(
+      await rejection(log.query({}, { signal: refusing('addEventListener') })),
+      'EVALIDATION',
+    );
+    await log.close();
   });
 });

@@ -1,6 +1,7 @@
 'use strict';
 
-const { ChronicleError } = require('./errors.js');
+const { ChronicleError, reading } = require('./errors.js');
+const { attempt } = require('./port.js');
 
 /** @typedef {import('../index.d.ts').AbortSignalLike} Signal */
 
@@ -118,10 +119,13 @@ class Closing {
       return known.stop;
     }
     const stop = new Stop();
-    const forward = () => stop.abort(caller.reason);
+    const forward = () => stop.abort(reasonOf(caller));
+    reading('signal', () => {
+      if (caller.aborted) forward();
+      else caller.addEventListener('abort', forward);
+    });
+    // Not before: a signal that throws has no users.
     this.#merged.set(caller, { stop, users: 1, forward });
-    if (caller.aborted) forward();
-    else caller.addEventListener('abort', forward);
     return stop;
   }
 
@@ -132,7 +136,7 @@ class Closing {
     known.users -= 1;
     if (known.users > 0) return;
     this.#merged.delete(caller);
-    caller.removeEventListener('abort', known.forward);
+    attempt((signal) => signal.removeEventListener('abort', known.forward), caller);
   }
 
   /** Closes; again, it waits for the same. */
@@ -153,6 +157,18 @@ class Closing {
 
   #error() {
     return new ChronicleError('ECLOSED', 'the chronicle was closed', { path: this.#path });
+  }
+}
+
+/**
+ * @param {Signal} signal
+ * @returns {unknown}
+ */
+function reasonOf(signal) {
+  try {
+    return signal.reason;
+  } catch (thrown) {
+    return thrown;
   }
 }
 

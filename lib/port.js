@@ -249,4 +249,4 @@ function nameOf(path) {
   }
 }
 
-module.exports = { nextTurn, openPort, request, throwIfAborted, unwrap };
+module.exports = { attempt, nextTurn, openPort, request, throwIfAborted, unwrap };
