@@ -1406,6 +1406,13 @@ const readers = [
     replace: '!MUTATED && !cursor.may_be_in(stat)',
     tests: ['tests/selection.rs::a_cursor_of_another_file'],
   },
+  {
+    name: 'the escapes of a text in a message',
+    file: 'src/excerpt.rs',
+    find: 'if is_printable(character) {',
+    replace: 'if MUTATED || is_printable(character) {',
+    tests: ['src/excerpt.rs::what_a_terminal_or_a_log_of_lines_would_obey_is_escaped'],
+  },
 ];
 
 export const mutations = [
