@@ -76,12 +76,22 @@ export function hasEventFields<F extends string>(
  * `'nul'`: a line is no JSON object and has NUL bytes. `'id-mismatch'`: an `eventId` of 64
  * hexadecimal digits is not the hash of its record, in neither canonical form (other ids are their
  * givers' affair). `'duplicate'`: an earlier record has the `eventId` or `idempotencyKey` as id or
- * key. `'broken-chain'`: no earlier record has the `prevEventId` as `eventId`. `'out-of-order'`: the
- * `timestamp` is earlier than that of the record before, as instants, where both can be read (a time
- * without a zone counts as UTC).
+ * key. `'broken-chain'`: no earlier record has the `prevEventId` as `eventId`. `'fork'`: an earlier
+ * record has the same `prevEventId`. `'out-of-order'`: the `timestamp` is earlier than that of the
+ * record before, as instants, where both can be read (a time without a zone counts as UTC).
+ * `'no-time'`: the `timestamp` cannot be read as an instant, so that no search by time finds the
+ * record.
  */
 export type FindingKind =
-  'torn' | 'malformed' | 'nul' | 'id-mismatch' | 'duplicate' | 'broken-chain' | 'out-of-order';
+  | 'torn'
+  | 'malformed'
+  | 'nul'
+  | 'id-mismatch'
+  | 'duplicate'
+  | 'broken-chain'
+  | 'fork'
+  | 'out-of-order'
+  | 'no-time';
 
 /** One thing that is wrong with a line. */
 export interface Finding {
@@ -100,7 +110,10 @@ export interface Finding {
 
 /** The verdict of {@link verifyChronicle}. */
 export interface Verification {
-  /** Nothing was found but a torn tail (an append that never ended) and records out of order. */
+  /**
+   * Nothing was found but a torn tail (an append that never ended), records out of order and times
+   * that cannot be read.
+   */
   ok: boolean;
   /** Bytes checked: the file's length when the check began. */
   bytes: number;
@@ -154,16 +167,17 @@ export interface ChainLink<E = ChronicleEvent> {
   hasPrev: boolean;
 }
 
-/** A link that does not lead to an earlier event. */
+/** A link that does not lead to an earlier event, or not alone. */
 export interface BrokenLink {
   /** Place of the event among the events of the file, from 0. */
   eventIndex: number;
   eventId: string;
   /**
    * `'missing_prev'`: no event has its `prevEventId`. `'circular_reference'`: it points to itself.
-   * `'invalid_prev'`: it points to an event that is not earlier in the file.
+   * `'invalid_prev'`: it points to an event that is not earlier in the file. `'fork'`: another event,
+   * which is earlier, points to the same one.
    */
-  issue: 'missing_prev' | 'circular_reference' | 'invalid_prev';
+  issue: 'missing_prev' | 'circular_reference' | 'invalid_prev' | 'fork';
   /** What is wrong, for people. */
   details: string;
 }
@@ -195,7 +209,8 @@ export function buildCausalChain<E = ChronicleEvent>(
 ): Promise<ChainLink<E>[]>;
 
 /**
- * Whether each `prevEventId` leads to an event that is earlier in the file. Events without
+ * Whether each `prevEventId` leads to an event that is earlier in the file, and each to another one.
+ * Events without
  * `eventId` are not checked. Only ids are kept in memory.
  *
  * @throws ChronicleError (as a rejection), as {@link readChronicle}.

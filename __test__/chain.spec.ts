@@ -54,10 +54,10 @@ describe('buildCausalChain', () => {
 
 describe('validateCausalChain', () => {
   it('finds nothing wrong where each link leads to an earlier event, or where there is none', async () => {
-    expect(await validateCausalChain(linked('a', 'b<a', 'c<b', 'd<a', '<c'))).toEqual({
+    expect(await validateCausalChain(linked('a', 'b<a', 'c<b', 'd<c', 'b<a'))).toEqual({
       isValid: true,
       totalEvents: 5,
-      chainedEvents: 3,
+      chainedEvents: 4,
       brokenLinks: [],
       orphanedEvents: [],
     });
@@ -67,19 +67,21 @@ describe('validateCausalChain', () => {
   });
 
   it('tells of each kind of broken link', async () => {
-    const result = await validateCausalChain(linked('a<gone', 'b<c', 'c<c', 'd<a', '<gone'));
+    const result = await validateCausalChain(linked('a<gone', 'b<c', 'c<c', 'd<a', '<gone', 'e<a'));
     expect(result).toEqual({
       isValid: false,
-      totalEvents: 5,
-      chainedEvents: 4,
+      totalEvents: 6,
+      chainedEvents: 5,
       brokenLinks: [
         { eventIndex: 0, eventId: 'a', issue: 'missing_prev', details: expect.any(String) },
         { eventIndex: 1, eventId: 'b', issue: 'invalid_prev', details: expect.any(String) },
         { eventIndex: 2, eventId: 'c', issue: 'circular_reference', details: expect.any(String) },
+        { eventIndex: 5, eventId: 'e', issue: 'fork', details: expect.any(String) },
       ],
       orphanedEvents: ['a'],
     });
     expect(result.brokenLinks[1]!.details).toContain('event 2');
+    expect(result.brokenLinks[3]!.details).toContain('an earlier event');
   });
 
   it('takes records of other writers as they are', async () => {

@@ -71,8 +71,12 @@ async function validateCausalChain(path, options) {
   });
   /** @type {BrokenLink[]} */
   const brokenLinks = [];
+  /** @type {Map<string, string>} the first event behind each id */
+  const followers = new Map();
   for (const { eventIndex, eventId, previous } of links) {
-    const fault = faultOf(eventId, previous, eventIndex, places.get(previous));
+    const fault =
+      faultOf(eventId, previous, eventIndex, places.get(previous)) ??
+      forkOf(eventId, previous, followers);
     if (fault !== undefined) brokenLinks.push({ eventIndex, eventId, ...fault });
   }
   const orphans = brokenLinks.filter(({ issue }) => issue === 'missing_prev');
@@ -106,6 +110,21 @@ function faultOf(eventId, previous, place, target) {
     return { issue: 'invalid_prev', details };
   }
   return undefined;
+}
+
+/**
+ * Whether another event has the same `prevEventId`. The same event once more has not.
+ *
+ * @param {string} eventId
+ * @param {string} previous
+ * @param {Map<string, string>} followers
+ * @returns {Pick<BrokenLink, 'issue' | 'details'> | undefined}
+ */
+function forkOf(eventId, previous, followers) {
+  const first = followers.get(previous);
+  if (first === undefined) followers.set(previous, eventId);
+  if (first === undefined || first === eventId) return undefined;
+  return { issue: 'fork', details: 'prevEventId is that of an earlier event, too' };
 }
 
 /**

@@ -64,7 +64,7 @@ const verify = {
  * @param {Output} output
  */
 function printFinding({ kind, line, offset, details }, output) {
-  const mild = kind === 'torn' || kind === 'out-of-order';
+  const mild = kind === 'torn' || kind === 'out-of-order' || kind === 'no-time';
   const name = style(output.stream, mild ? 'yellow' : 'red', kind);
   return output.line(`line ${line}, byte ${offset}: ${name}: ${printable(details)}`);
 }

@@ -1158,6 +1158,27 @@ const repairs = [
     tests: ['tests/repair.rs::a_lock_that_is_not_free'],
   },
   {
+    name: 'a fork is found',
+    file: 'src/verify.rs',
+    find: 'if !is_again && !is_circle && self.seen.note_successor(mark) {',
+    replace: 'if !MUTATED && !is_again && !is_circle && self.seen.note_successor(mark) {',
+    tests: ['tests/verify.rs::a_second_record_behind'],
+  },
+  {
+    name: 'the same record once more is no fork',
+    file: 'src/verify.rs',
+    find: 'record.event_id.is_some_and(|id| self.seen.line(id).is_some())',
+    replace: '!MUTATED && record.event_id.is_some_and(|id| self.seen.line(id).is_some())',
+    tests: ['tests/verify.rs::a_second_record_behind'],
+  },
+  {
+    name: 'a slice of a check has few findings',
+    file: 'src/verify.rs',
+    find: 'while weight < MAX_SLICE_FINDINGS_BYTES',
+    replace: 'while (MUTATED || weight < MAX_SLICE_FINDINGS_BYTES)',
+    tests: ['tests/verify.rs::where_every_line_is_bad'],
+  },
+  {
     name: 'a repaired file is the one at the path, locked',
     file: 'src/repair.rs',
     find: 'if !self.is_at_path(&held)? {\n            wait.reopens',

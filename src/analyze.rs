@@ -115,6 +115,8 @@ pub enum LinkIssue {
     Circular,
     /// It leads to a later record.
     Later,
+    /// It leads to a record to which an earlier one leads, too.
+    Fork,
 }
 
 impl LinkIssue {
@@ -124,6 +126,7 @@ impl LinkIssue {
             LinkIssue::Missing => "missing_prev",
             LinkIssue::Circular => "circular_reference",
             LinkIssue::Later => "invalid_prev",
+            LinkIssue::Fork => "fork",
         }
     }
 }
@@ -208,7 +211,9 @@ struct Tally {
     forms: HashSet<u128>,
     /// The place of the first record with each id, by the same hash.
     ids: HashMap<u128, u64>,
-    /// Links to what has not come yet: the record's place and id, and the id it names.
+    /// The first record that leads to each, by hashes of both ids.
+    followers: HashMap<u128, u128>,
+    /// Links that lead to nothing before, or not alone: the record's place and id, and the id it names.
     open_links: Vec<(u64, Text, Text)>,
 }
 
@@ -224,6 +229,7 @@ impl Tally {
             hasher: SipHasher13::new_with_keys(random(), random()),
             forms: HashSet::new(),
             ids: HashMap::new(),
+            followers: HashMap::new(),
             open_links: Vec::new(),
         }
     }
@@ -292,7 +298,14 @@ impl Tally {
         if let Some(previous) = envelope.text("prevEventId") {
             self.analysis.chained_events += 1;
             let leads_back = self.ids.contains_key(&self.hash(&previous));
-            if *previous == *id || !leads_back {
+            let own = self.hash(id);
+            let is_circle = *previous == *id;
+            // The same record once more is no other branch.
+            let mut is_fork = || {
+                let target = self.hasher.hash(&previous).as_u128();
+                *self.followers.entry(target).or_insert(own) != own
+            };
+            if is_circle || !leads_back || is_fork() {
                 self.open_links.push((index, id.into(), previous.as_ref().into()));
             }
         }
@@ -309,6 +322,9 @@ impl Tally {
             let (issue, details) = match self.ids.get(&self.hash(&previous)) {
                 _ if previous == event_id => {
                     (LinkIssue::Circular, "prevEventId is the event itself".into())
+                }
+                Some(target) if *target < index => {
+                    (LinkIssue::Fork, "prevEventId is that of an earlier event, too".into())
                 }
                 Some(target) => {
                     let details = format!(

@@ -33,6 +33,8 @@ pub(crate) struct Record {
     pub(crate) idempotency_key: Option<Mark>,
     pub(crate) previous: Option<Mark>,
     pub(crate) time: Option<Instant>,
+    /// It has a timestamp that is no point in time.
+    pub(crate) is_timeless: bool,
     /// Its id looks like a hash, and is that of neither canonical form.
     pub(crate) is_mismatch: bool,
 }
@@ -126,6 +128,7 @@ impl Looker {
             }
         }
         record.time = time.and_then(Instant::of_json);
+        record.is_timeless = time.is_some() && record.time.is_none();
         if let Some(id) = id.filter(|id| id.len() == HASH) {
             self.canonical.clear();
             self.draft.write(line, &mut self.canonical);
@@ -138,11 +141,14 @@ impl Looker {
     fn fitted_record(&mut self, text: &[u8], line: &[u8]) -> Record {
         let named = |name| self.stencils.named(text, name);
         let mark = |name| Some(self.keyed.mark(text_of(named(name)?)?));
+        let timestamp = named(Name::Timestamp);
+        let time = timestamp.and_then(Instant::of_json);
         let mut record = Record {
             event_id: mark(Name::EventId),
             idempotency_key: mark(Name::IdempotencyKey),
             previous: mark(Name::PrevEventId),
-            time: named(Name::Timestamp).and_then(Instant::of_json),
+            time,
+            is_timeless: timestamp.is_some() && time.is_none(),
             is_mismatch: false,
         };
         let id = named(Name::EventId).and_then(text_of);
@@ -220,8 +226,10 @@ mod tests {
     /// All that is told of a line.
     fn told(looked: &Looked) -> String {
         match looked {
-            Looked::Record(Record { event_id, idempotency_key, previous, time, is_mismatch }) => {
-                format!("{event_id:?} {idempotency_key:?} {previous:?} {time:?} {is_mismatch}")
+            Looked::Record(record) => {
+                let Record { event_id, idempotency_key, previous, time, .. } = record;
+                let flags = (record.is_timeless, record.is_mismatch);
+                format!("{event_id:?} {idempotency_key:?} {previous:?} {time:?} {flags:?}")
             }
             Looked::Blank => "blank".into(),
             Looked::Malformed => "malformed".into(),

@@ -17,16 +17,19 @@ pub(crate) struct Mark(NonZeroU128);
 /// The marks, each with the first line that has it and whether some record has it as its id. Sixteen bytes for each, in an open table:
 /// a line of the processor's cache for each look, and a quarter of what a `HashMap` takes.
 pub(crate) struct Seen {
-    /// The mark above, then the line, then whether it is an id; 0 is free. At least three in eight are.
+    /// The mark above, then the line, or 0 where no record has it, then whether some record names it as the one before, then whether it
+    /// is an id; 0 is free. At least three in eight are.
     slots: Vec<u128>,
     count: usize,
 }
 
 /// Slots of a page of memory.
 const PAGE: usize = 4096 / size_of::<u128>();
-const LINE_BITS: u32 = 39;
+const LINE_BITS: u32 = 38;
 const MOST_LINES: u64 = (1 << LINE_BITS) - 1;
-const BELOW_MARK: u128 = (1 << (LINE_BITS + 1)) - 1;
+const BELOW_MARK: u128 = (1 << (LINE_BITS + 2)) - 1;
+const IS_EVENT_ID: u128 = 1;
+const HAS_SUCCESSOR: u128 = 2;
 /// The lowest mark, for the hash that would be 0.
 const LOWEST: NonZeroU128 = NonZeroU128::MIN.saturating_add(BELOW_MARK);
 
@@ -63,25 +66,42 @@ impl Seen {
     /// The first line that has it.
     pub(crate) fn line(&self, mark: Mark) -> Option<u64> {
         let found = self.slots.get(self.place(mark)).copied().unwrap_or_default();
-        let line = u64::try_from((found & BELOW_MARK) >> 1).unwrap_or_default();
+        let line = u64::try_from((found & BELOW_MARK) >> 2).unwrap_or_default();
         (line > 0).then_some(line)
     }
 
     /// Whether a record has it as its id, not only as its key.
     pub(crate) fn is_event_id(&self, mark: Mark) -> bool {
-        self.slots.get(self.place(mark)).is_some_and(|found| found & 1 == 1)
+        self.slots.get(self.place(mark)).is_some_and(|found| found & IS_EVENT_ID != 0)
     }
 
     /// Notes that a line has it.
     pub(crate) fn note(&mut self, mark: Mark, line: u64, is_event_id: bool) {
+        let is_noted = self.line(mark).is_some();
+        self.set(mark, |slot| {
+            if !is_noted {
+                *slot |= u128::from(line.clamp(1, MOST_LINES)) << 2;
+            }
+            *slot |= if is_event_id { IS_EVENT_ID } else { 0 };
+        });
+    }
+
+    /// Notes that a record names it as the one before. Says whether another one did before.
+    pub(crate) fn note_successor(&mut self, mark: Mark) -> bool {
+        let mut had_one = false;
+        self.set(mark, |slot| {
+            had_one = *slot & HAS_SUCCESSOR != 0;
+            *slot |= HAS_SUCCESSOR;
+        });
+        had_one
+    }
+
+    fn set(&mut self, mark: Mark, change: impl FnOnce(&mut u128)) {
         let place = self.place(mark);
         let Some(slot) = self.slots.get_mut(place) else { return };
-        let is_new = *slot == 0;
-        if is_new {
-            *slot = mark.0.get() | u128::from(line.clamp(1, MOST_LINES)) << 1;
-        }
-        *slot |= u128::from(is_event_id);
-        self.count += usize::from(is_new);
+        self.count += usize::from(*slot == 0);
+        *slot |= mark.0.get();
+        change(slot);
         if self.count > self.slots.len() / 8 * 5 {
             self.grow();
         }

@@ -2,7 +2,9 @@
 
 use std::io;
 use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::vec::IntoIter;
 
 use crate::envelope::Envelope;
 use crate::error::Result;
@@ -33,8 +35,12 @@ pub enum FindingKind {
     Duplicate,
     /// No earlier record has the `prevEventId` as id.
     BrokenChain,
+    /// Another record, which stands before, has the same `prevEventId`.
+    Fork,
     /// The timestamp is earlier than that of the record before.
     OutOfOrder,
+    /// The timestamp cannot be read as a point in time: no search by time finds the record.
+    NoTime,
 }
 
 impl FindingKind {
@@ -47,13 +53,15 @@ impl FindingKind {
             FindingKind::IdMismatch => "id-mismatch",
             FindingKind::Duplicate => "duplicate",
             FindingKind::BrokenChain => "broken-chain",
+            FindingKind::Fork => "fork",
             FindingKind::OutOfOrder => "out-of-order",
+            FindingKind::NoTime => "no-time",
         }
     }
 
-    /// Whether a log that has it is still good: a crash leaves a torn tail, and clocks differ.
+    /// Whether a log that has it is still good: a crash leaves a torn tail, clocks differ, and a time may be in words.
     pub fn is_harmless(self) -> bool {
-        matches!(self, FindingKind::Torn | FindingKind::OutOfOrder)
+        matches!(self, FindingKind::Torn | FindingKind::OutOfOrder | FindingKind::NoTime)
     }
 }
 
@@ -95,6 +103,10 @@ pub struct Progress {
 
 /// Bytes checked in a slice at most, about: what two threads do in some milliseconds. The first slices are shorter.
 const SLICE: usize = 4 << 20;
+/// Bytes of findings in a slice, about: JavaScript parses them in one piece.
+const MAX_SLICE_FINDINGS_BYTES: usize = 256 << 10;
+/// Bytes checked in a slice at most where there is about a finding for each line.
+const SHORT_SLICE: usize = 64 << 10;
 /// Lines whose marks are looked up together.
 const TOGETHER: usize = 32;
 /// Bytes of lines that one thread looks at before it takes the next.
@@ -115,6 +127,8 @@ pub struct Verifier {
     /// Its memory is to be used again.
     judged: Option<Arc<(Piece, Vec<Looks>)>>,
     is_read: bool,
+    /// Findings of a slice that are not handed over yet, and what was known at its end.
+    left: Option<(Progress, IntoIter<Finding>)>,
 }
 
 /// The lines of a part, where they are in their piece.
@@ -124,6 +138,8 @@ struct Stages {
     /// Nothing when there is no file, or nothing more to be done with it.
     storage: Mutex<Option<Arc<dyn Storage>>>,
     lines: Mutex<Lines>,
+    /// Bytes to be read at a time, at most: few until the first piece was judged, and where many findings are in them.
+    piece: AtomicUsize,
     /// Memory for the next piece.
     spare: Mutex<Vec<u8>>,
     keyed: Keyed,
@@ -188,6 +204,7 @@ impl Verifier {
         let stages = Stages {
             storage: Mutex::new(storage),
             lines: Mutex::new(Lines::new(0, total)),
+            piece: AtomicUsize::new(SHORT_SLICE),
             spare: Mutex::default(),
             keyed: Keyed::new(),
             lookers: Mutex::default(),
@@ -199,6 +216,7 @@ impl Verifier {
             looked: None,
             judged: None,
             is_read: false,
+            left: None,
         })
     }
 
@@ -207,18 +225,44 @@ impl Verifier {
     /// # Errors
     /// `EIO`.
     pub fn next_slice(&mut self, path: &ChroniclePath) -> Result<Progress> {
+        if let Some(progress) = self.next_findings() {
+            return Ok(progress);
+        }
         while locked(&self.stages.storage).is_some() {
             if let Some(progress) = self.step(path)? {
                 if progress.done {
                     self.close();
                 }
-                return Ok(progress);
+                let Progress { findings, .. } = progress;
+                let progress = Progress { findings: Vec::new(), ..progress };
+                self.left = Some((progress.clone(), findings.into_iter()));
+                return Ok(self.next_findings().unwrap_or(progress));
             }
         }
         let mut judge = locked(&self.stages.judge);
         judge.progress.findings.clear();
         judge.progress.done = true;
         Ok(judge.progress.clone())
+    }
+
+    /// The next of the findings that are left, as many as are handed over at a time.
+    fn next_findings(&mut self) -> Option<Progress> {
+        let (progress, left) = self.left.as_mut()?;
+        let mut findings = Vec::new();
+        let mut weight = 0;
+        while weight < MAX_SLICE_FINDINGS_BYTES
+            && let Some(finding) = left.next()
+        {
+            weight += finding.weight();
+            findings.push(finding);
+        }
+        let is_last = left.len() == 0;
+        let done = progress.done && is_last;
+        let progress = Progress { findings, done, ..progress.clone() };
+        if is_last {
+            self.left = None;
+        }
+        Some(progress)
     }
 
     /// Takes each stage one piece further. Nothing as long as none was judged.
@@ -306,7 +350,7 @@ impl Stages {
                     (offset, length, true)
                 }
             };
-            lines.lengthen(SLICE);
+            lines.lengthen(self.piece.load(Ordering::Relaxed));
             let spare = std::mem::take(&mut *locked(&self.spare));
             let what = What::Lines(Arc::new(lines.take(spare)));
             Ok(Piece { offset, what, end: offset + length, is_last })
@@ -345,7 +389,19 @@ impl Stages {
         let progress = &mut judge.progress;
         progress.bytes = progress.bytes.max(piece.end);
         progress.done = piece.is_last;
-        Ok(progress.clone())
+        let findings = std::mem::take(&mut progress.findings);
+        let weight: usize = findings.iter().map(Finding::weight).sum();
+        let is_heavy = weight > MAX_SLICE_FINDINGS_BYTES;
+        self.piece.store(if is_heavy { SHORT_SLICE } else { SLICE }, Ordering::Relaxed);
+        Ok(Progress { findings, ..progress.clone() })
+    }
+}
+
+impl Finding {
+    /// How much there is to hand over, about, in bytes.
+    fn weight(&self) -> usize {
+        let id = self.event_id.as_ref().map_or(0, |id| id.as_bytes().len());
+        96 + id + self.details.len()
     }
 }
 
@@ -436,13 +492,26 @@ impl Judge {
         if let Some(details) = earlier {
             add(FindingKind::Duplicate, details);
         }
-        if let Some(previous) = record.previous
-            && !self.seen.is_event_id(previous)
-        {
+        let previous = || {
             let envelope = Envelope::of(line).ok();
             let id = envelope.as_ref().and_then(|envelope| envelope.text("prevEventId"));
-            let start = excerpt(&id.unwrap_or_default());
-            add(FindingKind::BrokenChain, format!("no earlier record has the eventId {start}"));
+            excerpt(&id.unwrap_or_default())
+        };
+        if let Some(mark) = record.previous {
+            if !self.seen.is_event_id(mark) {
+                let details = format!("no earlier record has the eventId {}", previous());
+                add(FindingKind::BrokenChain, details);
+            }
+            // The same record once more is a duplicate and no other branch.
+            let is_again = record.event_id.is_some_and(|id| self.seen.line(id).is_some());
+            let is_circle = record.event_id == Some(mark);
+            if !is_again && !is_circle && self.seen.note_successor(mark) {
+                let details = format!("an earlier record has the prevEventId {} too", previous());
+                add(FindingKind::Fork, details);
+            }
+        }
+        if record.is_timeless {
+            add(FindingKind::NoTime, "timestamp cannot be read as a point in time".into());
         }
         if let (Some((last_line, Some(last))), Some(time)) = (self.last, record.time)
             && time < last

@@ -131,18 +131,25 @@ fn links_lead_to_earlier_records() {
         r#"{"eventId":"a","prevEventId":"a"}"#,
         r#"{"prevEventId":"gone"}"#,
         r#"{"eventId":"g","prevEventId":""}"#,
+        r#"{"eventId":"h","prevEventId":"a"}"#,
     ]);
     let broken: Vec<_> = found
         .broken_links
         .iter()
         .map(|link| (link.index, std::str::from_utf8(&link.event_id).unwrap(), link.issue))
         .collect();
-    use LinkIssue::{Circular, Later, Missing};
+    use LinkIssue::{Circular, Fork, Later, Missing};
     assert_eq!(
         broken,
-        [(2, "c", Missing), (3, "d", Circular), (4, "e", Later), (6, "a", Circular)]
+        [
+            (2, "c", Missing),
+            (3, "d", Circular),
+            (4, "e", Later),
+            (6, "a", Circular),
+            (9, "h", Fork)
+        ]
     );
-    assert_eq!(found.chained_events, 6);
+    assert_eq!(found.chained_events, 7);
     assert_eq!(found.errors.len(), 1);
 }
 

@@ -204,7 +204,7 @@ fn timestamps_are_compared_as_instants() {
         .concat(),
     );
     let progress = log.verified();
-    assert_eq!(kinds(&progress), [("out-of-order", 4), ("out-of-order", 7)]);
+    assert_eq!(kinds(&progress), [("out-of-order", 4), ("no-time", 5), ("out-of-order", 7)]);
     assert!(progress.ok);
     assert_eq!(progress.findings[0].details, "timestamp is earlier than that of line 3");
 }
@@ -332,4 +332,65 @@ fn every_record_is_judged_as_it_is_alone() {
         (1..).zip(&records).filter(|(_, record)| is_wrong(record)).map(|(line, _)| line).collect();
     assert_eq!(wrong, expected);
     assert!(wrong.len() > 1000 && wrong.len() < 1400, "{}", wrong.len());
+}
+
+#[test]
+fn a_second_record_behind_the_same_one_is_a_fork_and_the_same_record_once_more_is_not() {
+    let log = Log::of(
+        [
+            r#"{"eventId":"a"}"#,
+            r#"{"eventId":"b","prevEventId":"a"}"#,
+            r#"{"eventId":"c","prevEventId":"a"}"#,
+            r#"{"eventId":"b","prevEventId":"a"}"#,
+            r#"{"prevEventId":"c"}"#,
+            r#"{"prevEventId":"c"}"#,
+            r#"{"eventId":"d","prevEventId":"gone"}"#,
+            r#"{"eventId":"gone"}"#,
+            r#"{"eventId":"e","prevEventId":"gone"}"#,
+        ]
+        .join("\n"),
+    );
+    let progress = log.verified();
+    let wanted = [("fork", 3), ("duplicate", 4), ("fork", 6), ("broken-chain", 7), ("fork", 9)];
+    assert_eq!(kinds(&progress), wanted);
+    assert!(!progress.ok);
+    assert_eq!(progress.findings[0].details, "an earlier record has the prevEventId a too");
+}
+
+#[test]
+fn a_timestamp_that_is_no_point_in_time_is_found_and_leaves_the_log_good() {
+    let times = ["2026-01-01 10:00:00", "20260101T100000Z", "Thu, 01 Jan 2026 10:00:00 GMT"];
+    let mut lines: Vec<String> =
+        times.iter().map(|time| format!(r#"{{"timestamp":"{time}"}}"#)).collect();
+    lines.extend(
+        [r#""1767225600""#, "1.5", "null", "{}"].map(|time| format!(r#"{{"timestamp":{time}}}"#)),
+    );
+    let bad = lines.len() as u64;
+    lines.extend(
+        [r#""2026-01-01T10:00:00Z""#, "1767261600000"]
+            .map(|time| format!(r#"{{"timestamp":{time}}}"#)),
+    );
+    lines.push(r#"{"a":1}"#.into());
+    let progress = Log::of(lines.join("\n")).verified();
+    assert_eq!(kinds(&progress), (1..=bad).map(|line| ("no-time", line)).collect::<Vec<_>>());
+    assert!(progress.ok);
+}
+
+#[test]
+fn where_every_line_is_bad_a_slice_has_no_more_findings_than_elsewhere() {
+    let count = 300_000;
+    let log = Log::of("x\n".repeat(count));
+    let mut verifier = Verifier::open(&log.path).unwrap();
+    let (mut lines, mut most) = (Vec::new(), 0);
+    loop {
+        let progress = verifier.next_slice(&log.path).unwrap();
+        most = most.max(progress.findings.len());
+        lines.extend(progress.findings.iter().map(|finding| finding.line));
+        if progress.done {
+            break;
+        }
+    }
+    assert!(most < 4_000, "{most} in a slice");
+    assert!(lines.into_iter().eq(1..=count as u64));
+    assert!(verifier.next_slice(&log.path).unwrap().done);
 }
