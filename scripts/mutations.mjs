@@ -860,7 +860,7 @@ const sideIndex = [
     file: 'src/pending.rs',
     find: 'was_last && self.waiting.load(Ordering::SeqCst) > 0',
     replace: 'was_last && self.waiting.load(Ordering::SeqCst) > 1',
-    tests: ['src/pending.rs::whoever_waits_is_woken_by_the_last_one'],
+    tests: ['src/pending.rs::a_thread_that_waits_is_woken_by_the_last_one'],
   },
   {
     name: 'the owner of a side index',
