@@ -260,6 +260,13 @@ fn an_index_of_another_version_is_not_believed() {
     }
 }
 
+/// Appends to a log that is to get an index, and returns when it has one or was given none: they are made one after the other, so
+/// that the index of a second log comes later.
+fn append_and_wait(log: &ChroniclePath) {
+    Process::new().append(log, 0..EVENTS);
+    indexed_log(tempfile::tempdir().unwrap().path());
+}
+
 #[test]
 fn an_index_that_another_process_makes_is_left_to_it() {
     let folder = tempfile::tempdir().unwrap();
