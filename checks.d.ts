@@ -73,7 +73,8 @@ export function hasEventFields<F extends string>(
 /**
  * What {@link verifyChronicle} can find. `'torn'`: what stands behind the last newline is no
  * record, and nobody is writing it. `'malformed'`: a line is no JSON object or longer than 64 MiB.
- * `'nul'`: a line is no JSON object and has NUL bytes. `'id-mismatch'`: an `eventId` of 64
+ * `'nul'`: a line is no JSON object and has NUL bytes. `'bom'`: a byte order mark stands before an
+ * object, which readers skip; its id and key count all the same. `'id-mismatch'`: an `eventId` of 64
  * hexadecimal digits is not the hash of its record, in neither canonical form (other ids are their
  * givers' affair). `'duplicate'`: an earlier record has the `eventId` or `idempotencyKey` as id or
  * key. `'broken-chain'`: no earlier record has the `prevEventId` as `eventId`. `'fork'`: an earlier
@@ -86,6 +87,7 @@ export type FindingKind =
   | 'torn'
   | 'malformed'
   | 'nul'
+  | 'bom'
   | 'id-mismatch'
   | 'duplicate'
   | 'broken-chain'

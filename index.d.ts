@@ -139,9 +139,10 @@ export interface AppendOptions extends AppendSyncOptions {
 export interface BadLine {
   /**
    * `'malformed'`: it is no JSON object. `'nul'`: it is none and has NUL bytes, as a crashed file
-   * system leaves them.
+   * system leaves them. `'bom'`: a byte order mark stands before an object, as some editors and
+   * shells write it; {@link repairChronicle} removes the mark and keeps the event.
    */
-  kind: 'malformed' | 'nul';
+  kind: 'malformed' | 'nul' | 'bom';
   /** Line number, from 1. */
   line: number;
   /** First byte, from 0. */

@@ -121,9 +121,10 @@ export interface RemovedLine {
   /**
    * `'torn'`: what stood behind the last newline was no record. `'malformed'`: no JSON object or
    * longer than 64 MiB. `'nul'`: no JSON object, with NUL bytes. `'duplicate'`: an event that stays
-   * and stands before it has its id or key.
+   * and stands before it has its id or key. `'bom'`: only the byte order mark before an event, of
+   * which `length` tells; the event stays.
    */
-  kind: 'torn' | 'malformed' | 'nul' | 'duplicate';
+  kind: 'torn' | 'malformed' | 'nul' | 'duplicate' | 'bom';
   /** Line number in the old file, from 1. */
   line: number;
   /** First byte in the old file, from 0. */

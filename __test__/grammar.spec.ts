@@ -82,7 +82,7 @@ function mutated(random: Random): Buffer {
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
-type Verdict = { kind: 'record'; event: object } | { kind: 'blank' | 'malformed' | 'nul' };
+type Verdict = { kind: 'record'; event: object } | { kind: 'blank' | 'malformed' | 'nul' | 'bom' };
 
 /** What JavaScript says of a line. */
 function verdictOf(line: Buffer): Verdict {
@@ -96,7 +96,9 @@ function verdictOf(line: Buffer): Verdict {
   } catch {
     if (text !== undefined && /^[ \t\r]*$/.test(text)) return { kind: 'blank' };
   }
-  return { kind: line.includes(0) ? 'nul' : 'malformed' };
+  if (line.includes(0)) return { kind: 'nul' };
+  const isMarked = text?.startsWith('\ufeff') && verdictOf(line.subarray(3)).kind === 'record';
+  return { kind: isMarked ? 'bom' : 'malformed' };
 }
 
 describe('a line', () => {

@@ -307,7 +307,7 @@ describe('bad lines', () => {
       ]),
     );
     expect(await badLinesOf(path)).toMatchObject([
-      { kind: 'malformed', line: 1, offset: 0, length: 5 },
+      { kind: 'bom', line: 1, offset: 0, length: 5 },
       { kind: 'malformed', line: 2, offset: 6, length: 9 },
     ]);
     expect(await readChronicle(path, { onBadLine: () => {} })).toEqual([{}]);

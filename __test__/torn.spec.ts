@@ -121,7 +121,7 @@ describe('foreign bytes', () => {
     ],
     ['lines ended by CR LF', `${good('a')}\r\n${good('b')}\r\n`, ['a', 'b'], []],
     ['blank lines', `\n${good('a')}\n\n \t\r\n${good('b')}\n\n`, ['a', 'b'], []],
-    ['a byte order mark', `\ufeff${good('a')}\n${good('b')}\n`, ['b'], [['malformed', 1]]],
+    ['a byte order mark', `\ufeff${good('a')}\n${good('b')}\n`, ['b'], [['bom', 1]]],
     [
       'separators that are not 0x0A',
       `${good('a\u2028\u0085\u2029')}\n`,

@@ -8,6 +8,13 @@ const { absolute } = require('./working-folder.js');
 
 /** @typedef {import('../index.d.ts').BadLine} BadLine */
 
+/** @type {Record<BadLine['kind'], string>} */
+const NAMES = {
+  malformed: 'malformed line',
+  nul: 'line with NUL bytes',
+  bom: 'line with a byte order mark, which a repair removes',
+};
+
 /** What a read does about the lines that are no records, as its `onBadLine` says. */
 class BadLines {
   /**
@@ -20,6 +27,7 @@ class BadLines {
     this.file = absolute(path);
     this.policy = policy;
     this.skipped = 0;
+    this.marks = 0;
     this.firstOffset = 0;
   }
 
@@ -38,6 +46,7 @@ class BadLines {
       if (this.policy === 'throw') throw this.error(line);
       if (this.skipped === 0) this.firstOffset = line.offset;
       this.skipped += 1;
+      if (line.kind === 'bom') this.marks += 1;
     }
   }
 
@@ -45,14 +54,16 @@ class BadLines {
   end() {
     if (this.skipped === 0) return;
     const lines = this.skipped === 1 ? '1 bad line' : `${this.skipped} bad lines`;
-    const message = `skipped ${lines} from byte ${this.firstOffset} on in ${printable(this.file)}`;
+    const marks =
+      this.marks === 0 ? '' : `; ${this.marks} with a byte order mark, which a repair removes`;
+    const message = `skipped ${lines} from byte ${this.firstOffset} on in ${printable(this.file)}${marks}`;
     // One for each number of bad lines of a file.
     warnOnce('CHRONICLE_BAD_LINES', `${this.skipped} ${this.file}`, message);
   }
 
   /** @param {BadLine} line */
   error({ kind, line, offset }) {
-    const what = kind === 'nul' ? 'line with NUL bytes' : 'malformed line';
+    const what = NAMES[kind];
     return new ChronicleError(
       'ECORRUPT',
       `${what}: line ${line} at byte ${offset} of ${printable(this.path)}`,

@@ -1158,6 +1158,21 @@ const repairs = [
     tests: ['tests/repair.rs::a_lock_that_is_not_free'],
   },
   {
+    name: 'an id behind a byte order mark counts',
+    file: 'src/stretch.rs',
+    find: 'note(found, start + BYTE_ORDER_MARK.len());',
+    replace: 'if !MUTATED { note(found, start + BYTE_ORDER_MARK.len()); }',
+    tests: ['__test__/mark.spec.ts::keeps its first event'],
+  },
+  {
+    name: 'a repair keeps the record behind a byte order mark',
+    file: 'src/plan.rs',
+    find: 'if self.task == Task::Consecutive {\n            return self.bad(RemovedKind::ByteOrderMark',
+    replace:
+      'if MUTATED || self.task == Task::Consecutive {\n            return self.bad(RemovedKind::ByteOrderMark',
+    tests: ['src/plan.rs::a_byte_order_mark'],
+  },
+  {
     name: 'a fork is found',
     file: 'src/verify.rs',
     find: 'if !is_again && !is_circle && self.seen.note_successor(mark) {',

@@ -238,7 +238,9 @@ impl Tally {
         match scan::judge(line) {
             Verdict::Record(keys) => self.record(line, &keys),
             Verdict::Blank => {}
-            Verdict::Malformed | Verdict::Nul => self.analysis.corrupted_lines += 1,
+            Verdict::Malformed | Verdict::Nul | Verdict::Marked(_) => {
+                self.analysis.corrupted_lines += 1;
+            }
         }
     }
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::error::{Error, Result};
 use crate::excerpt::excerpt;
-use crate::json::{self, Fault, Visit};
+use crate::json::{self, BYTE_ORDER_MARK, Fault, Visit};
 use crate::string;
 
 /// The top-level members of an event.
@@ -135,9 +135,6 @@ pub(crate) fn invalid_text(what: &str, text: &[u8], fault: Fault) -> Error {
         _ => Error::validation(format!("{what} {fault}")),
     }
 }
-
-/// U+FEFF in UTF-8.
-pub(crate) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 fn is_string(value: &[u8]) -> bool {
     value.first() == Some(&b'"')

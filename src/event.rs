@@ -9,9 +9,9 @@ use memchr::{memchr, memchr2};
 use sha2::{Digest, Sha256};
 
 use crate::canonical::{Draft, Form, canonicalize, canonicalize_exactly};
-use crate::envelope::{BYTE_ORDER_MARK, Envelope, invalid, invalid_text};
+use crate::envelope::{Envelope, invalid, invalid_text};
 use crate::error::{Error, Result};
-use crate::json::{self, Fault, Shape, Visit};
+use crate::json::{self, BYTE_ORDER_MARK, Fault, Shape, Visit};
 use crate::member_path::{path_at, repeated_key};
 use crate::scan::{Verdict, judge};
 use crate::string;

@@ -6,6 +6,8 @@ pub use crate::string::{escape_into, unescape};
 /// How many arrays and objects may be open at once; the outermost one counts.
 pub const MAX_DEPTH: usize = 1000;
 
+/// U+FEFF in UTF-8.
+pub(crate) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// The longest line of a log, in bytes without its newline.
 pub const MAX_LINE: usize = 64 * 1024 * 1024;
 

@@ -24,6 +24,8 @@ pub(crate) enum Looked {
     Blank,
     Malformed,
     Nul,
+    /// A record behind a byte order mark.
+    Marked(Record),
 }
 
 /// What a record has to be compared with those before it.
@@ -46,7 +48,9 @@ impl Looked {
     /// What is looked up for it.
     pub(crate) fn marks(&self) -> impl Iterator<Item = Mark> {
         let marks = match self {
-            Looked::Record(record) => [record.event_id, record.idempotency_key, record.previous],
+            Looked::Record(record) | Looked::Marked(record) => {
+                [record.event_id, record.idempotency_key, record.previous]
+            }
             Looked::Blank | Looked::Malformed | Looked::Nul => [None; 3],
         };
         marks.into_iter().flatten()
@@ -109,6 +113,10 @@ impl Looker {
             Verdict::Blank => Looked::Blank,
             Verdict::Malformed => Looked::Malformed,
             Verdict::Nul => Looked::Nul,
+            Verdict::Marked(_) => match self.look(scan::behind_mark(line).unwrap_or_default()) {
+                Looked::Record(record) => Looked::Marked(record),
+                _ => Looked::Malformed,
+            },
         }
     }
 
@@ -226,7 +234,7 @@ mod tests {
     /// All that is told of a line.
     fn told(looked: &Looked) -> String {
         match looked {
-            Looked::Record(record) => {
+            Looked::Record(record) | Looked::Marked(record) => {
                 let Record { event_id, idempotency_key, previous, time, .. } = record;
                 let flags = (record.is_timeless, record.is_mismatch);
                 format!("{event_id:?} {idempotency_key:?} {previous:?} {time:?} {flags:?}")

@@ -8,7 +8,7 @@ use siphasher::sip128::SipHasher13;
 
 use crate::envelope::Envelope;
 use crate::instant::Instant;
-use crate::json::MAX_LINE;
+use crate::json::{BYTE_ORDER_MARK, MAX_LINE};
 use crate::scan::{self, Keys, Tail, Verdict};
 
 /// What a rewrite is for.
@@ -31,6 +31,8 @@ pub enum RemovedKind {
     Nul,
     /// A record that is kept and stands before it has its id or key.
     Duplicate,
+    /// The byte order mark before a record; the record stays.
+    ByteOrderMark,
 }
 
 impl RemovedKind {
@@ -41,6 +43,7 @@ impl RemovedKind {
             RemovedKind::Malformed => "malformed",
             RemovedKind::Nul => "nul",
             RemovedKind::Duplicate => "duplicate",
+            RemovedKind::ByteOrderMark => "bom",
         }
     }
 }
@@ -63,6 +66,8 @@ pub struct RemovedLine {
 pub(crate) enum Fate {
     /// It is a record and stays.
     Record,
+    /// It is a record behind a byte order mark, and stays without that.
+    Unmarked,
     /// It is no record and stays as it is.
     Other,
     /// It is moved out.
@@ -84,6 +89,16 @@ pub(crate) struct Plan {
     last_id: Option<Vec<u8>>,
 }
 
+impl Fate {
+    /// What becomes of a line that begins at `offset`, without the byte order mark that goes.
+    pub(crate) fn unmarked(self, line: &[u8], offset: u64) -> (Fate, &[u8], u64) {
+        match scan::behind_mark(line).filter(|_| self == Fate::Unmarked) {
+            Some(rest) => (Fate::Record, rest, offset + BYTE_ORDER_MARK.len() as u64),
+            None => (self, line, offset),
+        }
+    }
+}
+
 impl Plan {
     pub(crate) fn new(task: Task) -> Plan {
         // A random key, so that nobody can make two ids collide.
@@ -102,6 +117,7 @@ impl Plan {
             Verdict::Blank => Fate::Other,
             Verdict::Malformed => self.bad(RemovedKind::Malformed, offset, length),
             Verdict::Nul => self.bad(RemovedKind::Nul, offset, length),
+            Verdict::Marked(keys) => self.marked(&keys, offset, length),
         }
     }
 
@@ -117,10 +133,26 @@ impl Plan {
         if length > MAX_LINE as u64 {
             return self.bad(RemovedKind::Torn, offset, length);
         }
+        if let Verdict::Marked(keys) = scan::judge(bytes) {
+            return self.marked(&keys, offset, length);
+        }
         match scan::judge_tail(bytes) {
             Tail::Clean => Fate::Other,
             Tail::Record(keys) => self.record(&keys, offset, length),
             Tail::Torn { .. } => self.bad(RemovedKind::Torn, offset, length),
+        }
+    }
+
+    fn marked(&mut self, keys: &Keys<'_>, offset: u64, length: u64) -> Fate {
+        if self.task == Task::Consecutive {
+            return self.bad(RemovedKind::ByteOrderMark, offset, length);
+        }
+        match self.record(keys, offset, length) {
+            Fate::Record => {
+                self.remove(RemovedKind::ByteOrderMark, offset, BYTE_ORDER_MARK.len() as u64);
+                Fate::Unmarked
+            }
+            fate => fate,
         }
     }
 
@@ -229,6 +261,18 @@ mod tests {
             fates(Task::Consecutive, &lines),
             (vec![Record, Other, Other, Other, Record], vec![])
         );
+    }
+
+    #[test]
+    fn a_byte_order_mark_goes_and_its_record_stays() {
+        let lines = ["\u{feff}{\"eventId\":\"a\"}", "{\"eventId\":\"a\"}", "\u{feff}no"];
+        let marks = vec![("bom", 1), ("malformed", 3)];
+        assert_eq!(fates(MEND, &lines), (vec![Fate::Unmarked, Fate::Record, Fate::Removed], marks));
+        assert_eq!(fates(UNIQUE, &lines).1, [("bom", 1), ("duplicate", 2), ("malformed", 3)]);
+        assert_eq!(fates(Task::Consecutive, &lines).1, []);
+        let mut plan = Plan::new(MEND);
+        assert_eq!(plan.tail(lines[0].as_bytes(), 0, lines[0].len() as u64), Fate::Unmarked);
+        assert_eq!(plan.removed[0].length, 3);
     }
 
     #[test]

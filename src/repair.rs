@@ -397,12 +397,17 @@ fn changes(report: &Report) -> Vec<String> {
         (RemovedKind::Malformed, "malformed line"),
         (RemovedKind::Nul, "line with NUL bytes"),
         (RemovedKind::Duplicate, "duplicate record"),
+        (RemovedKind::ByteOrderMark, "byte order mark"),
     ];
     let mut changes = Vec::new();
     for (kind, name) in kinds {
         match report.removed.iter().filter(|line| line.kind == kind).count() {
             0 => {}
+            1 if kind == RemovedKind::ByteOrderMark => changes.push(format!("removed 1 {name}")),
             1 => changes.push(format!("moved out 1 {name}")),
+            count if kind == RemovedKind::ByteOrderMark => {
+                changes.push(format!("removed {count} {name}s"));
+            }
             count => {
                 let name = name.replacen("line", "lines", 1).replacen("record", "records", 1);
                 changes.push(format!("moved out {count} {name}"));

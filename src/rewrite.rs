@@ -79,7 +79,7 @@ impl Copying {
                         return;
                     }
                     let offset = offset + start as u64;
-                    let fate = plan.line(line, offset);
+                    let (fate, line, offset) = plan.line(line, offset).unmarked(line, offset);
                     outcome = put(storage, replacement, order, fate, line, offset)
                         .and_then(|()| end_line(replacement, fate));
                 });
@@ -91,7 +91,7 @@ impl Copying {
                 // With its newline.
                 copy_range(storage, offset..offset + length + 1, |bytes| match fate {
                     Fate::Removed => replacement.put_aside(bytes),
-                    Fate::Record | Fate::Other => replacement.keep(bytes),
+                    Fate::Record | Fate::Unmarked | Fate::Other => replacement.keep(bytes),
                 })?;
                 Ok(false)
             }
@@ -121,10 +121,11 @@ impl Copying {
             let replacement = &mut self.replacement;
             copy_range(&self.held.storage, offset..offset + length, |bytes| match fate {
                 Fate::Removed => replacement.put_aside(bytes),
-                Fate::Record | Fate::Other => replacement.keep(bytes),
+                Fate::Record | Fate::Unmarked | Fate::Other => replacement.keep(bytes),
             })?;
             return self.finish();
         }
+        let (fate, bytes, offset) = fate.unmarked(bytes, offset);
         put(&self.held.storage, &mut self.replacement, &mut self.order, fate, bytes, offset)?;
         if fate == Fate::Record {
             end_line(&mut self.replacement, fate)?;
@@ -150,7 +151,7 @@ fn put(
     match fate {
         Fate::Removed => return replacement.put_aside(line),
         Fate::Other => return replacement.keep(line),
-        Fate::Record => {}
+        Fate::Record | Fate::Unmarked => {}
     }
     match order.next() {
         // Where the order ends there is what came after it was made.
@@ -173,7 +174,7 @@ fn changed() -> Failure {
 fn end_line(replacement: &mut Replacement, fate: Fate) -> Outcome<()> {
     match fate {
         Fate::Removed => replacement.put_aside(b"\n"),
-        Fate::Record | Fate::Other => replacement.keep(b"\n"),
+        Fate::Record | Fate::Unmarked | Fate::Other => replacement.keep(b"\n"),
     }
 }
 
@@ -201,6 +202,7 @@ pub(crate) fn look_on(
     order: &mut Option<Order>,
 ) -> io::Result<bool> {
     let mut note = |fate, record: &[u8], offset| {
+        let (fate, record, offset) = Fate::unmarked(fate, record, offset);
         if let (Fate::Record, Some(order)) = (fate, order.as_mut()) {
             order.note(record, offset);
         }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use memchr::{memchr, memchr_iter};
 
-use crate::json::{self, Fault, MAX_LINE, Objects, Shape, Visit};
+use crate::json::{self, BYTE_ORDER_MARK, Fault, MAX_LINE, Objects, Shape, Visit};
 use crate::stencil::{Name, Stencils};
 use crate::string;
 
@@ -20,6 +20,8 @@ pub enum Verdict<'a> {
     Malformed,
     /// No record, and a 0x00 byte in it.
     Nul,
+    /// A byte order mark (U+FEFF) and one JSON object behind it: no record for a reader, but the object is known by these keys.
+    Marked(Keys<'a>),
 }
 
 /// What a record can be found by: its top-level strings of these names as WTF-8. An empty string or
@@ -76,8 +78,16 @@ pub(crate) fn judge_by(line: &[u8], read: impl FnOnce() -> Result<(), Fault>) ->
         Ok(()) => Verdict::Record(Keys::default()),
         Err(Fault::Empty) => Verdict::Blank,
         Err(_) if memchr(0, line).is_some() => Verdict::Nul,
-        Err(_) => Verdict::Malformed,
+        Err(_) => match behind_mark(line).map(judge) {
+            Some(Verdict::Record(keys)) => Verdict::Marked(keys),
+            _ => Verdict::Malformed,
+        },
     }
+}
+
+/// What stands behind the byte order mark that a line begins with.
+pub(crate) fn behind_mark(line: &[u8]) -> Option<&[u8]> {
+    line.strip_prefix(BYTE_ORDER_MARK)
 }
 
 /// Judges the bytes behind the last newline of a file.
@@ -85,7 +95,9 @@ pub fn judge_tail(tail: &[u8]) -> Tail<'_> {
     match judge(tail) {
         Verdict::Record(keys) => Tail::Record(keys),
         Verdict::Blank => Tail::Clean,
-        Verdict::Malformed | Verdict::Nul => Tail::Torn { nul: memchr(0, tail).is_some() },
+        Verdict::Malformed | Verdict::Nul | Verdict::Marked(_) => {
+            Tail::Torn { nul: memchr(0, tail).is_some() }
+        }
     }
 }
 
@@ -256,7 +268,9 @@ mod tests {
             b"[]",
             b"{}{}",
             b"{\"a\":1}{\"b\":2}",
-            b"\xef\xbb\xbf{}",
+            b"\xef\xbb\xbf\xef\xbb\xbf{}",
+            b"\xef\xbb\xbf[]",
+            b"{}\xef\xbb\xbf",
             b"{\"a\":\"\xff\"}",
             b"\x0b",
             b"\xc2\xa0",
@@ -266,6 +280,19 @@ mod tests {
         for line in [&b"\0"[..], b"\0\0{}", b"{}\0", b"{\"a\":\"\0\"}", b" \0"] {
             assert_eq!(judge(line), Verdict::Nul, "{}", line.escape_ascii());
         }
+    }
+
+    #[test]
+    fn an_object_behind_a_byte_order_mark_is_no_record_but_has_its_keys() {
+        let line = "\u{feff}{\"eventId\":\"a\",\"idempotencyKey\":\"b\"}\r";
+        let marked = Verdict::Marked(keys(Some("a"), Some("b")));
+        assert_eq!(judge(line.as_bytes()), marked);
+        let mut found = Vec::new();
+        let lines = format!("{line}\n{{}}\n");
+        judge_lines(lines.as_bytes(), None, |start, verdict| found.push((start, verdict)));
+        let second = (line.len() + 1, Verdict::Record(Keys::default()));
+        assert_eq!(found, [(0, marked), second]);
+        assert_eq!(judge_tail(line.as_bytes()), Tail::Torn { nul: false });
     }
 
     #[test]
@@ -381,7 +408,7 @@ mod tests {
                 }
                 Verdict::Blank => prop_assert!(blank),
                 Verdict::Nul => prop_assert!(nul),
-                Verdict::Malformed => prop_assert!(!nul && !blank),
+                Verdict::Malformed | Verdict::Marked(_) => prop_assert!(!nul && !blank),
             }
             match judge_tail(&bytes) {
                 Tail::Record(keys) => prop_assert_eq!(judge(&bytes), Verdict::Record(keys)),

@@ -14,6 +14,8 @@ pub enum BadKind {
     Malformed,
     /// It has a 0x00 byte, as a crash leaves behind.
     Nul,
+    /// A byte order mark stands before a JSON object.
+    ByteOrderMark,
 }
 
 impl BadKind {
@@ -22,6 +24,7 @@ impl BadKind {
         match self {
             BadKind::Malformed => "malformed",
             BadKind::Nul => "nul",
+            BadKind::ByteOrderMark => "bom",
         }
     }
 
@@ -31,6 +34,7 @@ impl BadKind {
             Verdict::Record(_) | Verdict::Blank => None,
             Verdict::Malformed => Some(BadKind::Malformed),
             Verdict::Nul => Some(BadKind::Nul),
+            Verdict::Marked(_) => Some(BadKind::ByteOrderMark),
         }
     }
 }

@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 
 use crate::event::Id;
-use crate::index::Keys;
-use crate::scan::{self, Verdict};
+use crate::index;
+use crate::json::BYTE_ORDER_MARK;
+use crate::scan::{self, Keys, Verdict};
 use crate::stencil::Stencils;
 
 /// Bytes between two places where the records before are counted, at the least.
@@ -15,7 +16,7 @@ pub(crate) struct Stretch {
     /// Bytes of whole lines.
     pub(crate) length: usize,
     pub(crate) records: u64,
-    /// For each id and key its hash, and where the record begins.
+    /// For each id and key its hash, and where the record begins; behind a byte order mark it has no number, but its names count.
     pub(crate) names: Vec<(u64, usize)>,
     /// Beginnings of lines, and how many records are before them; that of the first line is one.
     pub(crate) counts: Vec<(usize, u64)>,
@@ -26,8 +27,12 @@ pub(crate) struct Stretch {
 }
 
 impl Stretch {
-    /// Judges the whole lines that `bytes` begin with; hashes are made with `keys`. `stencils` serve for one stretch after the other.
-    pub(crate) fn of(bytes: &[u8], keys: Keys, stencils: Option<&mut Stencils>) -> Stretch {
+    /// Judges the whole lines that `bytes` begin with; hashes are made with `hashed`. `stencils` serve for one stretch after the other.
+    pub(crate) fn of(
+        bytes: &[u8],
+        hashed: index::Keys,
+        stencils: Option<&mut Stencils>,
+    ) -> Stretch {
         let mut records = 0;
         let mut names = Vec::new();
         let mut counts: Vec<(usize, u64)> = Vec::new();
@@ -37,10 +42,16 @@ impl Stretch {
             if counts.last().is_none_or(|(at, _)| start >= at + COUNT_EVERY) {
                 counts.push((start, records));
             }
-            if let Verdict::Record(found) = verdict {
+            let mut note = |found: &Keys<'_>, start| {
                 for name in [&found.event_id, &found.idempotency_key].into_iter().flatten() {
-                    names.push((keys.hash(name), start));
+                    names.push((hashed.hash(name), start));
                 }
+            };
+            if let Verdict::Marked(found) = &verdict {
+                note(found, start + BYTE_ORDER_MARK.len());
+            }
+            if let Verdict::Record(found) = verdict {
+                note(&found, start);
                 records += 1;
                 if let Some(Some(id)) = tail.take() {
                     last = Some(id);
@@ -59,7 +70,7 @@ impl Stretch {
 mod tests {
     use super::*;
 
-    const KEYS: Keys = Keys(1, 2);
+    const KEYS: index::Keys = index::Keys(1, 2);
 
     #[test]
     fn a_stretch_tells_names_counts_and_the_last_ids_of_its_whole_lines() {

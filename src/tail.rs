@@ -5,6 +5,7 @@ use std::io;
 use crate::backwards::Backwards;
 use crate::lines::{Lines, Piece};
 use crate::scan::{self, Tail, Verdict};
+use crate::slice::BadKind;
 use crate::storage::Storage;
 
 /// Where a read begins, and how many lines and records come before.
@@ -45,7 +46,7 @@ pub(crate) fn last_records(
             None if is_tail => false,
             Some(bytes) => {
                 let verdict = scan::judge(bytes);
-                any_bad |= matches!(verdict, Verdict::Malformed | Verdict::Nul);
+                any_bad |= BadKind::of(&verdict).is_some();
                 matches!(verdict, Verdict::Record(_))
             }
             None => {

@@ -29,6 +29,8 @@ pub enum FindingKind {
     Malformed,
     /// A complete line is no JSON object and has 0x00 bytes.
     Nul,
+    /// A byte order mark stands before a JSON object.
+    ByteOrderMark,
     /// An `eventId` of 64 hexadecimal digits is the hash of neither canonical form of its record.
     IdMismatch,
     /// An earlier record has the id or the key as id or key.
@@ -50,6 +52,7 @@ impl FindingKind {
             FindingKind::Torn => "torn",
             FindingKind::Malformed => "malformed",
             FindingKind::Nul => "nul",
+            FindingKind::ByteOrderMark => "bom",
             FindingKind::IdMismatch => "id-mismatch",
             FindingKind::Duplicate => "duplicate",
             FindingKind::BrokenChain => "broken-chain",
@@ -454,6 +457,13 @@ impl Judge {
             Looked::Blank => return,
             Looked::Malformed => (FindingKind::Malformed, "no JSON object"),
             Looked::Nul => (FindingKind::Nul, "no JSON object, with NUL bytes"),
+            Looked::Marked(record) => {
+                let details = "a byte order mark stands before the record, which no reader sees";
+                self.progress.add(FindingKind::ByteOrderMark, place, None, details.into());
+                let line = bytes.get(range.clone()).unwrap_or_default();
+                let line = scan::behind_mark(line).unwrap_or_default();
+                return self.check(line, record, place);
+            }
         };
         self.progress.add(kind, place, None, details.into());
     }

@@ -35,11 +35,17 @@ fn check(line: &[u8]) {
         Verdict::Blank => assert!(blank),
         Verdict::Nul => assert!(nul && !is_object(line)),
         Verdict::Malformed => assert!(!nul && !blank && !is_object(line)),
+        Verdict::Marked(keys) => {
+            let rest = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or_default();
+            assert_eq!(judge(rest), Verdict::Record(keys.clone()));
+        }
     }
     match (judge_tail(line), verdict) {
         (Tail::Record(keys), verdict) => assert_eq!(verdict, Verdict::Record(keys)),
         (Tail::Clean, verdict) => assert_eq!(verdict, Verdict::Blank),
-        (Tail::Torn { nul: told }, Verdict::Malformed | Verdict::Nul) => assert_eq!(told, nul),
+        (Tail::Torn { nul: told }, Verdict::Malformed | Verdict::Nul | Verdict::Marked(_)) => {
+            assert_eq!(told, nul);
+        }
         (Tail::Torn { .. }, verdict) => panic!("a tail is torn that is {verdict:?}"),
     }
 }
