@@ -92,6 +92,19 @@ async function torn({ path, start }) {
   for (const member of members) assert.deepEqual(await member.ask('marks', path), marksOf(events));
 }
 
+/** The version before takes such a line for malformed; both must number the records alike. */
+async function markedLine({ path, start }) {
+  const members = await Promise.all(['old', 'new'].map(start));
+  await members[0].ask('append', path, note('first'));
+  appendFileSync(path, `\ufeff${JSON.stringify(note('marked', { eventId: 'marked' }))}\n`);
+  for (const [n, event] of notes('after', 6).entries()) {
+    const { seq, duplicate } = await members[n % 2].ask('append', path, event);
+    assert.deepEqual([seq, duplicate], [n + 2, false]);
+  }
+  const marks = ['first', ...marksOf(notes('after', 6))];
+  for (const member of members) assert.deepEqual(await member.ask('marks', path), marks);
+}
+
 async function oneRepairs(mender, other, { path, start }) {
   const [mending, appending] = [await start(mender), await start(other)];
   const before = notes('before', 10);
@@ -123,6 +136,7 @@ export const appending = [
   ['at once, they build one unbroken chain', chains],
   ['each knows the idempotency keys of the other', keys],
   ['behind a torn tail neither loses a record', torn],
+  ['behind a line with a byte order mark both number the records alike', markedLine],
   ...orders.map(([mender, other]) => [
     `${named[mender]} repairs a log that ${named[other]} has open and goes on with`,
     (context) => oneRepairs(mender, other, context),
