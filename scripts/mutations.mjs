@@ -879,8 +879,10 @@ const sideIndex = [
   {
     name: 'the file of a side index',
     file: 'src/part.rs',
-    find: 'bound == [stat.device, stat.inode]',
-    replace: 'true',
+    edits: [
+      ['bound == [stat.device, stat.inode]', 'true'],
+      ['filter(|born| *born > 0)', 'filter(|born| !MUTATED && *born > 0)'],
+    ],
     tests: ['tests/side_index.rs::an_index_hides_no_record_of_a_file'],
   },
   {

@@ -8,6 +8,7 @@ use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
 
@@ -55,8 +56,10 @@ impl SideIndex {
             return None;
         }
         let length = metadata.len();
+        let index_stat = platform::stat(&file).ok()?;
         let (table, mut ends) = Part::read(&file, 0, length, stat)?;
-        if table.covers.start != 0 || table.covers.end > stat.length || is_discarded(&table) {
+        let loaded = Loaded { path: path.to_owned(), stat: index_stat, metadata };
+        if table.covers.start != 0 || table.covers.end > stat.length || loaded.is_discarded() {
             return None;
         }
         let mut marks = std::mem::take(&mut ends.marks);
@@ -83,8 +86,6 @@ impl SideIndex {
             return None;
         }
         let frontier = Frontier::new(covered, last.records, ends.tail_id, ends.last_id, probe);
-        let stat = platform::stat(&file).ok()?;
-        let loaded = Loaded { path: path.to_owned(), stat, metadata };
         Some(SideIndex { file: Some(file), loaded, table, runs, frontier, marks })
     }
 
@@ -163,13 +164,14 @@ impl SideIndex {
         }
     }
 
-    /// Takes it away, because it could not be read: it is removed, unless another one is made just now, and this process never believes it again.
+    /// Takes it away, because it could not be read: it is removed, unless another one is made just now,
+    /// and this process does not believe it again as it is.
     pub(crate) fn discard(&self, log_path: &Path) {
         let mut discarded = DISCARDED.lock().unwrap_or_else(PoisonError::into_inner);
         if discarded.len() >= MAX_DISCARDED {
             discarded.remove(0);
         }
-        discarded.push(self.table.header.to_vec());
+        discarded.push(self.loaded.version());
         drop(discarded);
         // A cache: what fails here costs the next process a scan.
         if let Ok(Some(_making)) = Maker::begin(&self.loaded.path, log_path)
@@ -197,13 +199,22 @@ impl SideIndex {
     }
 }
 
-/// Headers of the tables of indexes that could not be read.
-static DISCARDED: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
+/// Which file an index is, and when it was written last.
+type Version = (Stat, Option<SystemTime>);
+
+/// Indexes that could not be read.
+static DISCARDED: Mutex<Vec<Version>> = Mutex::new(Vec::new());
 const MAX_DISCARDED: usize = 100;
 
-fn is_discarded(table: &Part) -> bool {
-    let discarded = DISCARDED.lock().unwrap_or_else(PoisonError::into_inner);
-    discarded.iter().any(|header| *header == table.header)
+impl Loaded {
+    fn version(&self) -> Version {
+        (self.stat, self.metadata.modified().ok())
+    }
+
+    fn is_discarded(&self) -> bool {
+        let discarded = DISCARDED.lock().unwrap_or_else(PoisonError::into_inner);
+        discarded.contains(&self.version())
+    }
 }
 
 fn opened(file: Option<&File>) -> io::Result<&File> {
