@@ -66,6 +66,11 @@ impl Writer {
                 }
             }
         }
+        let there = self.shared.disk.stat(self.path.as_path());
+        if there.map_err(|error| cannot("stat", error))?.is_none() {
+            // It can be opened, but not looked for by its path.
+            return Err(cannot("stat", io::ErrorKind::NotFound.into()));
+        }
         Err(Error::new(Code::Unsupported, "the file system has no stable inode numbers"))
     }
 

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::error::{Error, Written};
 use crate::pending::{Parity, Pending};
@@ -21,6 +21,8 @@ const MOST_PENDING: usize = 256 << 20;
 const MOST_OPEN: usize = 96;
 /// A descriptor unused for so long is closed.
 const IDLE: Duration = Duration::from_secs(3);
+/// What was learnt of a file system is believed for so long.
+const HONOURED_FOR: Duration = Duration::from_secs(10);
 
 pub(crate) struct Shared {
     pub(crate) disk: Arc<dyn Disk>,
@@ -38,8 +40,21 @@ struct Common {
     /// The next pause's spread, another one in each process.
     spread: AtomicU64,
     /// File systems whose lock was tried with a second descriptor, and what came of it.
-    honoured: Mutex<HashMap<u64, bool>>,
+    honoured: Mutex<HashMap<u64, Learnt>>,
     warned: Mutex<HashMap<u64, ()>>,
+}
+
+/// Whether a file system keeps a second descriptor out, and when that was tried.
+struct Learnt {
+    honours: bool,
+    at: Instant,
+}
+
+impl Learnt {
+    /// The number of a device without a disk returns for another file system after an unmount.
+    fn is_fresh(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.at) < HONOURED_FOR
+    }
 }
 
 impl Shared {
@@ -157,19 +172,28 @@ impl Shared {
         device: u64,
         test: impl FnOnce() -> std::io::Result<bool>,
     ) -> std::io::Result<bool> {
-        if let Some(known) = locked(&self.common.honoured).get(&device) {
-            return Ok(*known);
+        if let Some(known) = locked(&self.common.honoured).get(&device)
+            && known.is_fresh(Instant::now())
+        {
+            return Ok(known.honours);
         }
-        let honoured = test()?;
-        if honoured {
-            locked(&self.common.honoured).insert(device, true);
+        let honours = test()?;
+        if honours {
+            self.learn(device, honours);
         }
-        Ok(honoured)
+        Ok(honours)
+    }
+
+    fn learn(&self, device: u64, honours: bool) {
+        let at = Instant::now();
+        let mut honoured = locked(&self.common.honoured);
+        honoured.retain(|_, known| known.is_fresh(at));
+        honoured.insert(device, Learnt { honours, at });
     }
 
     /// The file system of `device` surely does not keep a second descriptor out.
     pub(crate) fn refuse(&self, device: u64) {
-        locked(&self.common.honoured).insert(device, false);
+        self.learn(device, false);
     }
 
     /// Whether this is the first warning about `device`.
@@ -180,4 +204,26 @@ impl Shared {
 
 fn address(writer: &Arc<Writer>) -> usize {
     Arc::as_ptr(writer) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::MemoryDisk;
+
+    #[test]
+    fn what_was_learnt_of_a_file_system_is_tried_again_after_a_while() {
+        let shared = Shared::new(Arc::new(MemoryDisk::default()));
+        let honours = |device, now| shared.honours_lock(device, || Ok(now)).unwrap();
+        assert!(honours(1, true) && honours(1, false));
+        // A no is remembered only by the caller that is sure of it.
+        assert!(!honours(2, false) && honours(2, true));
+        shared.refuse(3);
+        assert!(!honours(3, true));
+        for known in locked(&shared.common.honoured).values_mut() {
+            known.at = known.at.checked_sub(HONOURED_FOR).unwrap();
+        }
+        assert!(!honours(1, false) && honours(3, true));
+        assert_eq!(locked(&shared.common.honoured).len(), 1);
+    }
 }

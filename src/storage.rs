@@ -427,7 +427,17 @@ fn needs_other_means(error: &io::Error) -> bool {
 
 /// The error of a log that could not be read.
 pub(crate) fn cannot_read(path: &Path, operation: &'static str, error: io::Error) -> Error {
-    Error::io(format!("cannot read {}", path.display()), operation, error).with_path(path)
+    let mut message = format!("cannot read {}", path.display());
+    // A file that was opened for reading can be read, unless a lock is more than advice.
+    if operation == "pread"
+        && error.kind() == io::ErrorKind::PermissionDenied
+        && let Some(kind) = platform::network_file_system_at(path)
+    {
+        message.push_str(" on ");
+        message.push_str(kind);
+        message.push_str(", where the lock of a batch keeps readers out for its moment");
+    }
+    Error::io(message, operation, error).with_path(path)
 }
 
 /// Whether a read met the end of a file that was longer before.

@@ -371,7 +371,18 @@ fn kind_of(stat: &rustix::fs::StatFs) -> i64 {
 #[cfg(target_os = "linux")]
 pub(crate) fn network_file_system(file: &File) -> Option<&'static str> {
     let stat = rustix::io::retry_on_intr(|| rustix::fs::fstatfs(file));
-    let kind = kind_of(&stat.ok()?);
+    network_name(kind_of(&stat.ok()?))
+}
+
+/// The name of the network file system that holds the file at `path`, if it is one.
+#[cfg(target_os = "linux")]
+pub(crate) fn network_file_system_at(path: &Path) -> Option<&'static str> {
+    let stat = rustix::io::retry_on_intr(|| rustix::fs::statfs(path));
+    network_name(kind_of(&stat.ok()?))
+}
+
+#[cfg(target_os = "linux")]
+fn network_name(kind: i64) -> Option<&'static str> {
     match kind {
         0x6969 => Some("NFS"),
         0xfe53_4d42 => Some("SMB2"),
@@ -380,6 +391,12 @@ pub(crate) fn network_file_system(file: &File) -> Option<&'static str> {
         0x6573_5546 => Some("FUSE"),
         _ => None,
     }
+}
+
+/// Elsewhere network file systems are not told apart.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn network_file_system_at(_path: &Path) -> Option<&'static str> {
+    None
 }
 
 /// Elsewhere network file systems are not told apart.

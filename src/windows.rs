@@ -97,9 +97,13 @@ pub(crate) fn stat_of_name(path: &Path) -> io::Result<Stat> {
 fn look(path: &Path, flags: u32) -> io::Result<Stat> {
     match OpenOptions::new().access_mode(0).custom_flags(flags).open(path) {
         Ok(file) => stat(&file),
-        // A file that was deleted while somebody has it open may keep its name until then, but cannot be opened by it.
+        // A file that was deleted while somebody has it open may keep its name until then, but cannot be opened by it, whatever for. One that
+        // can be read may only not be looked at so.
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            Err(io::Error::new(io::ErrorKind::NotFound, error))
+            match reading().custom_flags(flags).open(path) {
+                Ok(file) => stat(&file),
+                Err(_) => Err(io::Error::new(io::ErrorKind::NotFound, error)),
+            }
         }
         Err(error) => Err(error),
     }
@@ -234,6 +238,11 @@ pub(crate) fn data_from(_file: &File, range: Range<u64>) -> u64 {
 /// Told by the path, see [`share_of`].
 pub(crate) fn network_file_system(_file: &File) -> Option<&'static str> {
     None
+}
+
+/// The network file system that holds the file at `path`, if its path says so.
+pub(crate) fn network_file_system_at(path: &Path) -> Option<&'static str> {
+    share_of(&real_path(path).ok()?)
 }
 
 /// The system does not tell.
