@@ -229,7 +229,7 @@ function unwrap(outcome, of = {}) {
 }
 
 /**
- * A warning that came with an outcome. That an id was reused is told once of each log.
+ * Emits a warning that came with an outcome. The warning of a reused id comes once for each log.
  *
  * @param {{ code: string, message: string }} warning
  * @param {string} [path]

@@ -144,9 +144,10 @@ impl Writer {
         Ok(storage)
     }
 
-    /// Opens the file and makes its directory entry durable, whoever made the file. Once for each file: a writer whose descriptor is
-    /// closed again and again while it waits for a lock would sync the folder at each of its tries. Without a birth time a file is
-    /// not known again.
+    /// Opens the file and makes its directory entry durable, also that of a file which another process
+    /// made. This happens once for each file: a writer that waits for a lock may lose its descriptor
+    /// again and again, and would sync the folder at each try. Without a birth time a file is not
+    /// known again.
     fn open_durably(&self, entered: Option<&Stat>) -> Result<(Arc<dyn Storage>, Stat, bool)> {
         let path = self.path.as_path();
         let storage = self.shared.disk.open(path)?;

@@ -92,13 +92,13 @@ impl Ledger {
         self.at_open = None;
     }
 
-    /// Bytes after the last proved offset may be gone: a sync of the description failed, whoever asked for it. They are read again
-    /// from the disk before anything is acknowledged.
+    /// Bytes after the last proved offset may be gone: a sync of the description failed. They are read again from
+    /// the disk before anything is acknowledged.
     pub(crate) fn is_suspect(&self) -> bool {
         self.was_suspect || self.answered != self.syncs.failures()
     }
 
-    /// The file was read again from the disk after so many failed syncs.
+    /// The file was read again from the disk after this number of failed syncs.
     pub(crate) fn answered(&mut self, failures: u64) {
         self.was_suspect = false;
         self.answered = failures;

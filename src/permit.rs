@@ -13,7 +13,7 @@ pub(crate) static MENDING: Permits = Permits::new(6);
 
 type Waiter = Box<dyn FnOnce(Permit) + Send>;
 
-/// At most so many at a time.
+/// A bound on how many are under way.
 pub(crate) struct Permits {
     most: usize,
     state: Mutex<State>,

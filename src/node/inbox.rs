@@ -15,9 +15,9 @@ use crate::error::{Error, Written};
 use crate::pool::locked;
 use crate::request::Outcome;
 
-/// A part of the appends takes in no more once it has so many bytes.
+/// A part of the appends is full once it has this many bytes.
 const PART_BYTES: usize = 16 << 20;
-/// So many bytes are handed over at a time, and the settlement that goes beyond.
+/// A hand-over ends with the settlement that reaches this many bytes.
 const HAND_OVER_BYTES: usize = 64 << 20;
 
 /// Where settlements are collected until the JavaScript thread takes them.
@@ -33,7 +33,7 @@ struct Settled {
     facts: VecDeque<String>,
     appends: VecDeque<Part>,
     others: VecDeque<Settlement>,
-    /// So many values are still made before one fails, for the tests.
+    /// Values that are still made before one fails, for the tests.
     fails_after: Option<u32>,
 }
 
@@ -90,7 +90,7 @@ impl Inbox {
         self.add(|settled| settled.others.push_back(settlement));
     }
 
-    /// Has a value of the hand-overs to come fail, after so many that are made.
+    /// Makes one value of the next hand-overs fail: the one behind the first `values`.
     pub(super) fn fail_after(&self, values: u32) {
         locked(&self.settled).fails_after = Some(values);
     }

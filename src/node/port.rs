@@ -269,7 +269,8 @@ impl Port {
         self.desk.borrow().handed.clone()
     }
 
-    /// Has one value of the next hand-over fail, after so many that are made: shows that no settlement is lost.
+    /// Makes one value of the next hand-overs fail, the one behind the first `values`: shows that no
+    /// settlement is lost.
     #[napi(catch_unwind)]
     pub fn fail_after(&self, values: u32) {
         self.desk.borrow().inbox.fail_after(values);
