@@ -61,7 +61,10 @@ export declare class Port {
   drain(): Array<number | string | null>
   /** The numbers of the appends that were handed over last: for a caller that cannot read their text. */
   handed(): Array<number>
-  /** Has one value of the next hand-over fail, after so many that are made: shows that no settlement is lost. */
+  /**
+   * Makes one value of the next hand-overs fail, the one behind the first `values`: shows that no
+   * settlement is lost.
+   */
   failAfter(values: number): void
 }
 

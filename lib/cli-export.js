@@ -221,13 +221,16 @@ async function writeFile(path, fill) {
   if (descriptor !== undefined) {
     return through(createWriteStream(path, { fd: descriptor, autoClose: false }), fill);
   }
-  const file = new OutputFile(path);
-  const ends = endings(() => file.discard());
+  /** @type {OutputFile | undefined} */
+  let file;
+  // Before there is a file: a signal that comes right behind it would leave it there.
+  const ends = endings(() => file?.discard());
   try {
+    file = new OutputFile(path);
     await through(file.stream(), fill);
     file.commit();
   } catch (error) {
-    file.discard();
+    file?.discard();
     throw error;
   } finally {
     ends();

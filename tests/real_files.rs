@@ -321,7 +321,7 @@ fn a_session_appends_to_what_it_locked_and_keeps_others_out_until_it_is_released
 fn pages_that_somebody_uses_are_not_taken_for_dropped() {
     use std::io::Read;
     // Not in the temporary folder, which may be a tmpfs, where nothing is dropped.
-    let folder = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let path = folder.path().join("log.sage");
     fs::write(&path, [b'x'; 4096]).unwrap();
     let storage = FileDisk.open(&path).unwrap();

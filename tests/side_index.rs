@@ -435,7 +435,7 @@ fn a_damaged_block_is_met_once_and_the_log_is_scanned_without_its_lock() {
 
 #[test]
 fn an_index_is_not_believed_of_a_file_that_got_the_inode_number_of_the_first_one() {
-    let folder = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let (log, _, _) = indexed_log(folder.path());
     let stat = || FileDisk.stat(log.as_path()).unwrap().unwrap();
     let first = stat();
