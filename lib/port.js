@@ -215,8 +215,10 @@ function reasonOf(signal) {
  *   `single`: of one event, which has no place
  */
 function unwrap(outcome, of = {}) {
-  const { signal, path, first = 0, single = false } = own(of);
   const said = typeof outcome === 'string' ? JSON.parse(outcome) : outcome;
+  // Most outcomes are no more than this, and a copy of each would take longer than all else here.
+  if (Object.hasOwn(said, 'ok') && !Object.hasOwn(said, 'warnings')) return said.ok;
+  const { signal, path, first = 0, single = false } = own(of);
   const { ok, error, cancelled, warnings } = own(said);
   if (warnings) for (const warning of warnings) show(warning, path);
   if (cancelled) throw reasonOf(signal);
