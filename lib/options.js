@@ -219,23 +219,6 @@ const FLUSH = { timeoutMs: milliseconds };
 // 49 days: more than any wait, and it fits 32 bits.
 const LONGEST_MS = 2 ** 32 - 1;
 
-/** @type {WeakMap<Record<string, Kind>, [string, Kind][]>} */
-const listed = new WeakMap();
-
-/**
- * The options a function knows, listed once: listing them for each append took a tenth of its time.
- *
- * @param {Record<string, Kind>} known
- */
-function entriesOf(known) {
-  let entries = listed.get(known);
-  if (entries === undefined) {
-    entries = Object.entries(known);
-    listed.set(known, entries);
-  }
-  return entries;
-}
-
 /**
  * Reads the options a function knows out of what its caller gave. What is undefined is absent, and
  * so is what every object has.
@@ -246,7 +229,7 @@ function entriesOf(known) {
  */
 function readOptions(given, known) {
   /** @type {Record<string | symbol, any>} */
-  const options = { __proto__: null };
+  const options = Object.create(null);
   if (given === undefined) return options;
   if (typeof given !== 'object' || given === null) throw invalid('options must be an object');
   /** @type {string | undefined} */
@@ -261,8 +244,16 @@ function readOptions(given, known) {
     if (memory !== undefined) options[MEMORY] = memory;
     const texts = /** @type {Record<symbol, unknown>} */ (given)[TEXTS];
     if (texts !== undefined) options[TEXTS] = texts;
-    for (const [key, kind] of entriesOf(known)) {
-      const value = propertyOf(given, key);
+    const prototype = Object.getPrototypeOf(given);
+    const isPlain = prototype === Object.prototype || prototype === null;
+    // A plain object has few of them; each that is asked for in vain costs time in every append.
+    const names = isPlain ? Object.getOwnPropertyNames(given) : Object.keys(known);
+    for (const key of names) {
+      if (!Object.hasOwn(known, key)) continue;
+      const kind = known[key];
+      const value = isPlain
+        ? /** @type {Record<string, unknown>} */ (given)[key]
+        : propertyOf(given, key);
       if (value === undefined) continue;
       if (!kind.test(value)) wrong ??= `option ${key} must be ${kind.must}`;
       options[key] = kind === milliseconds ? Math.min(Math.ceil(Number(value)), LONGEST_MS) : value;
@@ -297,7 +288,16 @@ function withoutPath({ anyExtension: _, ...kinds }) {
  * @param {Record<string, unknown>} options
  */
 function toNative(options) {
-  return Object.keys(options).length === 0 ? null : jsonOf(options);
+  let text = '';
+  for (const key in options) {
+    // An object that has a prototype may show what others put there.
+    if (!Object.hasOwn(options, key)) continue;
+    const value = options[key];
+    if (value === undefined || typeof value === 'function') continue;
+    const json = Number.isFinite(value) ? String(value) : jsonOf(value);
+    text += `${text === '' ? '' : ','}"${key}":${json}`;
+  }
+  return text === '' ? null : `{${text}}`;
 }
 
 module.exports = {
