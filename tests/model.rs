@@ -93,7 +93,7 @@ const RECORD: &str = "{\"eventId\":\"e0\",\"by\":\"a stranger\"}\n";
 const OPEN: &str = "{\"eventId\":\"e2\",\"idempotencyKey\":\"k1\"}";
 const TORN: &str = "{\"eventId\":\"e1\",\"te";
 
-/// The first so many of the alphabet stand in every place of a sequence.
+/// These first operations of the alphabet stand in every place of a sequence.
 const COMMON: usize = 19;
 
 /// Of each kind of operation those that have most to do with the others.

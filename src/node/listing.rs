@@ -8,7 +8,7 @@ use crate::pool::locked;
 
 /// Entries in the text of a result, or in a part of a list, at most.
 pub(super) const MAX_ENTRIES: usize = 10_000;
-/// Such a text takes in no more entries once it has so many bytes.
+/// Such a text is full once it has this many bytes.
 const MAX_BYTES: usize = 16 << 20;
 
 /// A list of a result, entry by entry.

@@ -91,7 +91,7 @@ fn begin<W: Turns>(
             if begun.begin() {
                 run(&slot, begun.stop.clone(), Permitted { work, _permit: permit }, made);
             } else {
-                // Whoever gave it up may not have come to settle it, and this may be the last to know of it.
+                // The call that gave it up may not have settled it yet, and can no more once this is dropped.
                 slot.settle(CANCELLED.into(), None);
             }
         })),
