@@ -1,4 +1,5 @@
-//! Any file: repair keeps every good line byte for byte and in its place among the others, moves the rest out, and leaves nothing to do.
+//! Any file: repair keeps every good line byte for byte and in its place among the others, moves the rest out, and leaves nothing to do. A byte
+//! order mark before a record is removed and the record is kept.
 #![no_main]
 
 use std::fs;
@@ -27,29 +28,41 @@ fuzz_target!(|bytes: &[u8]| {
     let mut good = Vec::new();
     let mut bad = Vec::new();
     let mut records = 0;
+    let mut marks = 0;
     let behind = complete_lines(bytes, |_, line| {
         let verdict = judge(line);
-        records += u64::from(matches!(verdict, Verdict::Record(_)));
+        records += u64::from(matches!(verdict, Verdict::Record(_) | Verdict::Marked(_)));
+        if let Some(record) = unmarked(line) {
+            marks += 1;
+            good.extend_from_slice(record);
+            good.push(b'\n');
+            return;
+        }
         let kept = matches!(verdict, Verdict::Record(_) | Verdict::Blank);
         let to = if kept { &mut good } else { &mut bad };
         to.extend_from_slice(line);
         to.push(b'\n');
     });
     let tail = &bytes[behind..];
-    match judge_tail(tail) {
-        Tail::Clean => good.extend_from_slice(tail),
-        Tail::Record(_) => {
+    match (unmarked(tail), judge_tail(tail)) {
+        (Some(record), _) => {
+            records += 1;
+            marks += 1;
+            good.extend_from_slice(record);
+        }
+        (None, Tail::Clean) => good.extend_from_slice(tail),
+        (None, Tail::Record(_)) => {
             records += 1;
             good.extend_from_slice(tail);
         }
-        Tail::Torn { .. } => bad.extend_from_slice(tail),
+        (None, Tail::Torn { .. }) => bad.extend_from_slice(tail),
     }
 
     let planned = repair(&path, RepairOptions { dry_run: true, ..RepairOptions::default() });
     let planned = planned.expect("a plan");
     assert_eq!(fs::read(&file).expect("the file"), bytes);
     let report = repair(&path, RepairOptions::default()).expect("a repair");
-    assert_eq!(report.repaired, !bad.is_empty());
+    assert_eq!(report.repaired, marks > 0 || !bad.is_empty());
     assert_eq!((report.kept, &report.removed), (records, &planned.removed));
     let now = fs::read(&file).expect("the file");
     assert_eq!(
@@ -69,11 +82,17 @@ fuzz_target!(|bytes: &[u8]| {
     }
     assert_eq!(
         (report.backup.is_some(), report.removed_file.is_some()),
-        (report.repaired, report.repaired)
+        (report.repaired, !bad.is_empty())
     );
     let again = repair(&path, RepairOptions::default()).expect("a repair");
     assert!(!again.repaired && again.removed.is_empty());
 });
+
+/// The record behind a byte order mark.
+fn unmarked(line: &[u8]) -> Option<&[u8]> {
+    let is_marked = matches!(judge(line), Verdict::Marked(_));
+    line.strip_prefix(b"\xef\xbb\xbf").filter(|_| is_marked)
+}
 
 fn without_last_newline(bytes: &[u8]) -> &[u8] {
     bytes.strip_suffix(b"\n").unwrap_or(bytes)
