@@ -11,7 +11,7 @@ import {
   skipLines,
   totalLine,
   verdict,
-} from '../scripts/counts.mjs';
+} from '../scripts/test/counts.mjs';
 
 const folder = mkdtempSync(join(tmpdir(), 'chronicle-counts-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));

@@ -35,7 +35,7 @@ describe.each(workflows)('%s', (_name, workflow) => {
   });
 
   it('names only suites that there are', async () => {
-    const { chosen } = await import('../scripts/suites.mjs' as string);
+    const { chosen } = await import('../scripts/test/suites.mjs' as string);
     const names = commands.flatMap((text) => /npm test -- (.+)/.exec(text)?.[1]?.split(' ') ?? []);
     expect(chosen(names).unknown).toEqual([]);
   });
@@ -81,7 +81,7 @@ describe('the release', () => {
   });
 
   it('tries every platform of the package before it publishes', async () => {
-    const { targets } = await import('../scripts/targets.mjs' as string);
+    const { targets } = await import('../scripts/release/targets.mjs' as string);
     const tried = ['try', 'try-musl'].flatMap((job) =>
       release.jobs[job]!.strategy!.matrix.platform!.map(({ name }) => name),
     );
@@ -99,6 +99,6 @@ describe('the release', () => {
       job.steps.some(({ run }) => /publish/.test(run ?? '')),
     );
     expect(publishing.map(([name]) => name)).toEqual(['publish']);
-    expect(JSON.stringify(release.jobs.publish)).toContain('scripts/release.mjs');
+    expect(JSON.stringify(release.jobs.publish)).toContain('scripts/release/release.mjs');
   });
 });

@@ -8,7 +8,7 @@ export const usage = `npm run bench -- [WORKLOAD ...] [OPTION ...]
   --crowds N,...   numbers of processes (default: 2,10,100)
   --appends N      appends of a round (default: 500)
   --quick          few rounds, small logs: about three minutes in all
-  --against PATH   in turns with another build of this package, as scripts/previous.mjs makes one: only the two,
+  --against PATH   in turns with another build of this package, as scripts/prove/previous.mjs makes one: only the two,
                    in the workloads of bench/against.mjs
   --no-peers       only ours and the programs in C
   --folder PATH    the file system to measure on (default: the temporary folder)

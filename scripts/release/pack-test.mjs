@@ -14,8 +14,8 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { finish, holds } from './report.mjs';
-import { root } from './setup.mjs';
+import { finish, holds } from '../test/report.mjs';
+import { root } from '../test/setup.mjs';
 
 const folder = mkdtempSync(join(tmpdir(), 'chronicle-pack-'));
 const project = join(folder, 'project');
@@ -93,8 +93,8 @@ try {
 
   await holds('npm pack refuses a clone without an addon, and says what to do', () => {
     const clone = join(folder, 'clone');
-    mkdirSync(join(clone, 'scripts'), { recursive: true });
-    for (const name of ['package.json', 'scripts/prepack.mjs']) {
+    mkdirSync(join(clone, 'scripts', 'release'), { recursive: true });
+    for (const name of ['package.json', 'scripts/release/prepack.mjs']) {
       copyFileSync(join(root, name), join(clone, name));
     }
     const child = spawnSync('npm', ['pack', '--silent', '--pack-destination', folder], {

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# scripts/sanitize.sh address|thread|miri|valgrind: looks for errors of memory and for races. The compiler is the stable one that builds the
+# scripts/prove/sanitize.sh address|thread|miri|valgrind: looks for errors of memory and for races. The compiler is the stable one that builds the
 # addon; RUSTC_BOOTSTRAP lets it take the flags of the sanitizers.
 #
 #   address   the addon under Node.js, with AddressSanitizer; needs gcc's libasan. Runs the specs named behind it, or a choice of them.
@@ -7,7 +7,7 @@
 #   miri      the core in an interpreter that knows what is undefined; needs `rustup component add miri rust-src --toolchain nightly`.
 #   valgrind  the core's own tests under memcheck; needs valgrind.
 set -eu
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 kind=${1:-}
 [[ $# -eq 0 ]] || shift
 target=$(rustc -vV | sed -n 's/^host: //p')

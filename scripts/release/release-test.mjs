@@ -13,11 +13,11 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { contentHash } from './stamp.mjs';
+import { contentHash } from '../test/stamp.mjs';
 import { startRegistry } from './registry.mjs';
 import { ReleaseError, pack } from './release.mjs';
-import { finish, holds } from './report.mjs';
-import { root } from './setup.mjs';
+import { finish, holds } from '../test/report.mjs';
+import { root } from '../test/setup.mjs';
 import { stub } from './stubs.mjs';
 import { filesIn, manifestIn } from './tarball.mjs';
 import { addonOf, hostTarget, targets } from './targets.mjs';
@@ -237,7 +237,7 @@ try {
       const release = (...args) =>
         run(
           process.execPath,
-          [join(root, 'scripts/release.mjs'), '--artifacts', artifacts, ...args],
+          [join(root, 'scripts/release/release.mjs'), '--artifacts', artifacts, ...args],
           {
             env: { npm_config_registry: vacant.url },
           },

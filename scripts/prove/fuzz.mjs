@@ -1,12 +1,12 @@
-// node scripts/fuzz.mjs [SECONDS [TARGET ...]]: runs each fuzz target for so many seconds (20), with AddressSanitizer, from the seeds in
+// node scripts/prove/fuzz.mjs [SECONDS [TARGET ...]]: runs each fuzz target for so many seconds (20), with AddressSanitizer, from the seeds in
 // fuzz/seeds and what earlier runs found in fuzz/corpus. Prints executions and seconds; the last line is the total.
 import { mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { runCommand } from './command.mjs';
-import { totalLine } from './counts.mjs';
-import { root } from './setup.mjs';
-import { logFolder } from './suites.mjs';
-import { missingTools, outputOf } from './tools.mjs';
+import { runCommand } from '../test/command.mjs';
+import { totalLine } from '../test/counts.mjs';
+import { root } from '../test/setup.mjs';
+import { logFolder } from '../test/suites.mjs';
+import { missingTools, outputOf } from '../test/tools.mjs';
 
 const BUILD_LIMIT = 600;
 /** What a target may take beyond its time: the seeds, and an input that is under way. */
@@ -19,7 +19,7 @@ const known = readdirSync(join(root, 'fuzz', 'fuzz_targets')).map((name) =>
 );
 const unknown = named.filter((name) => !known.includes(name));
 if (!Number.isInteger(seconds) || seconds < 1 || unknown.length > 0) {
-  console.error('usage: node scripts/fuzz.mjs [SECONDS [TARGET ...]]');
+  console.error('usage: node scripts/prove/fuzz.mjs [SECONDS [TARGET ...]]');
   console.error(`the targets are: ${known.join(' ')}`);
   process.exit(2);
 }

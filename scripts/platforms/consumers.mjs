@@ -1,4 +1,4 @@
-// node scripts/consumers.mjs [--staged [--artifacts DIR]] [--table] [project ...]
+// node scripts/platforms/consumers.mjs [--staged [--artifacts DIR]] [--table] [project ...]
 //
 // Takes the projects of __test__/consumers one after the other, each in a scratch folder of its own: installs what its lock
 // file names and the packed package, scripts disabled, and runs its test. With --staged the package comes as a release
@@ -20,13 +20,13 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { runCommand } from './command.mjs';
-import { startRegistry } from './registry.mjs';
-import { pack } from './release.mjs';
-import { finish, holds, skip } from './report.mjs';
-import { root, setupFolder } from './setup.mjs';
-import { addonOf, targets } from './targets.mjs';
-import { outputOf } from './tools.mjs';
+import { runCommand } from '../test/command.mjs';
+import { startRegistry } from '../release/registry.mjs';
+import { pack } from '../release/release.mjs';
+import { finish, holds, skip } from '../test/report.mjs';
+import { root, setupFolder } from '../test/setup.mjs';
+import { addonOf, targets } from '../release/targets.mjs';
+import { outputOf } from '../test/tools.mjs';
 
 const consumers = join(root, '__test__', 'consumers');
 const entries = readdirSync(consumers, { withFileTypes: true });

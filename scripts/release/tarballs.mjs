@@ -1,4 +1,4 @@
-// node scripts/tarballs.mjs [DIR]: what publint and attw say of the tarballs, which must be nothing. Of those that a release
+// node scripts/release/tarballs.mjs [DIR]: what publint and attw say of the tarballs, which must be nothing. Of those that a release
 // left in DIR; without it, of the tarball of this clone and of a rehearsed release of this platform.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
@@ -6,8 +6,8 @@ import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:
 import { tmpdir } from 'node:os';
 import { basename, join, resolve } from 'node:path';
 import { pack } from './release.mjs';
-import { finish, holds } from './report.mjs';
-import { root, setupFolder } from './setup.mjs';
+import { finish, holds } from '../test/report.mjs';
+import { root, setupFolder } from '../test/setup.mjs';
 import { manifestIn } from './tarball.mjs';
 import { hostTarget } from './targets.mjs';
 

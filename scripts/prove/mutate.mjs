@@ -1,6 +1,6 @@
-// node scripts/mutate.mjs [--rust] [--list] [name ...]: breaks the code on purpose, one place at a time, and demands that a test goes red.
+// node scripts/prove/mutate.mjs [--rust] [--list] [name ...]: breaks the code on purpose, one place at a time, and demands that a test goes red.
 //
-// All mutations of scripts/mutations.mjs are compiled into one copy of the tree, each behind a switch, so that one build serves them
+// All mutations of scripts/prove/mutations.mjs are compiled into one copy of the tree, each behind a switch, so that one build serves them
 // all; a run of a test turns one of them on. Without any, every test that is named must be green. `--rust` leaves out what only tests
 // from JavaScript can see, which need a second build. CARGO names another cargo. The last line is the total; the exit code is 1 when a
 // mutation survived.
@@ -16,9 +16,9 @@ import {
   chmodSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { runCommand } from './command.mjs';
+import { runCommand } from '../test/command.mjs';
 import { mutations } from './mutations.mjs';
-import { root, setupFolder } from './setup.mjs';
+import { root, setupFolder } from '../test/setup.mjs';
 
 const folder = join(setupFolder, 'mutate');
 const tree = join(folder, 'tree');

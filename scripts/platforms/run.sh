@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# scripts/platforms [--check] [PLATFORM ...]: builds the addon for other platforms on a Debian machine and really runs it there.
+# scripts/platforms/run.sh [--check] [PLATFORM ...]: builds the addon for other platforms on a Debian machine and really runs it there.
 #
 # linux-x64-gnu    on this machine
 # linux-arm64-gnu  with an emulated processor (qemu-user)
@@ -12,7 +12,7 @@
 # All that it makes is in .setup/platforms. The last line is the total; the exit code is 1 when anything failed. docs/platforms.md tells
 # what each part is for.
 set -u
-root=$(cd "$(dirname "$0")/.." && pwd) || exit 1
+root=$(cd "$(dirname "$0")/../.." && pwd) || exit 1
 cd "$root" || exit 1
 work=$root/.setup/platforms
 node_version=20.20.2
@@ -130,7 +130,7 @@ npm_node() {
 
 linux_x64_gnu() {
   if [[ -z $checking ]]; then
-    step 'linux-x64-gnu: the addon is built' node scripts/setup.mjs || return
+    step 'linux-x64-gnu: the addon is built' node scripts/test/setup.mjs || return
     behave linux-x64-gnu '' '{}' node
   fi
 }
@@ -212,7 +212,7 @@ wine_folder() {
   rm "$WINEPREFIX/dosdevices/z:"
   find "$WINEPREFIX/drive_c/users" -type l -delete
   ln -s "$work/windows" "$WINEPREFIX/dosdevices/w:"
-  x86_64-w64-mingw32-gcc -O2 -shared -s -o "$system/bcryptprimitives.dll" scripts/wine-random.c -ladvapi32
+  x86_64-w64-mingw32-gcc -O2 -shared -s -o "$system/bcryptprimitives.dll" scripts/platforms/wine-random.c -ladvapi32
 }
 
 # What the suite needs, on the drive that Wine has for it.

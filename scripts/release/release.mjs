@@ -1,4 +1,4 @@
-// node scripts/release.mjs [options]: stages the package and the package of each platform in a folder of their own, packs
+// node scripts/release/release.mjs [options]: stages the package and the package of each platform in a folder of their own, packs
 // them, and publishes them if asked to. It never changes the clone.
 //
 //   --artifacts DIR    where chronicle.<platform>.node lie, at any depth (default: the clone itself, not below it)
@@ -22,7 +22,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { glibcFloor, unfit } from './binaries.mjs';
 import { mainManifest, packageOf, platformManifest, platformReadme } from './manifests.mjs';
-import { root, setupFolder } from './setup.mjs';
+import { root, setupFolder } from '../test/setup.mjs';
 import { manifestIn } from './tarball.mjs';
 import { addonOf, targets } from './targets.mjs';
 

@@ -1,15 +1,15 @@
-// node scripts/build-target.mjs TARGET FOLDER: builds the addon of one platform for a release and puts it into FOLDER.
+// node scripts/release/build-target.mjs TARGET FOLDER: builds the addon of one platform for a release and puts it into FOLDER.
 // TARGET is one of package.json's napi.targets. Linux needs cargo-zigbuild and zig, on whatever system it is built.
 import { spawnSync } from 'node:child_process';
 import { copyFileSync, mkdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { glibcFloor, unfit } from './binaries.mjs';
-import { root } from './setup.mjs';
+import { root } from '../test/setup.mjs';
 import { addonOf, targetOf } from './targets.mjs';
 
 const [rust, folder] = process.argv.slice(2);
 if (!rust || !folder) {
-  console.error('usage: node scripts/build-target.mjs TARGET FOLDER');
+  console.error('usage: node scripts/release/build-target.mjs TARGET FOLDER');
   process.exit(2);
 }
 const target = targetOf(rust);

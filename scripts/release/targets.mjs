@@ -1,7 +1,7 @@
 // The platforms that have a package with the addon: what Rust, npm and the loader call each of them.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { root } from './setup.mjs';
+import { root } from '../test/setup.mjs';
 
 const systems = { linux: 'linux', darwin: 'darwin', windows: 'win32' };
 const processors = { x86_64: 'x64', aarch64: 'arm64' };

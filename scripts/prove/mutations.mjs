@@ -1,4 +1,4 @@
-// What scripts/mutate.mjs breaks, and which tests must notice. `find` stands exactly once in `file`; where the mutation is on, `replace`
+// What scripts/prove/mutate.mjs breaks, and which tests must notice. `find` stands exactly once in `file`; where the mutation is on, `replace`
 // stands in its place, or `replace` says itself what the switch MUTATED does. `edits` are several such pairs. A test is a file, or
 // `file::part of a name`; the first red one is enough. Not here: guards behind another guard, and those that only a race of two threads
 // reaches, which no test can bring about at will.

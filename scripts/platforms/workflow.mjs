@@ -1,4 +1,4 @@
-// node scripts/workflow.mjs WORKFLOW JOB...: runs the commands of jobs as far as this machine can stand in for GitHub
+// node scripts/platforms/workflow.mjs WORKFLOW JOB...: runs the commands of jobs as far as this machine can stand in for GitHub
 // Actions: in a fresh clone each, with the matrix values that fit here, and a folder for the artifacts. Other actions
 // than those that move artifacts do nothing: the clone and Node.js are there. Where a job builds for platforms that
 // cannot be built here, headers of their binaries stand in. Everything is below .setup/workflow.
@@ -15,10 +15,10 @@ import {
 } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { parse } from 'yaml';
-import { finish, holds } from './report.mjs';
-import { root, setupFolder } from './setup.mjs';
-import { stub } from './stubs.mjs';
-import { addonOf, hostTarget, targets } from './targets.mjs';
+import { finish, holds } from '../test/report.mjs';
+import { root, setupFolder } from '../test/setup.mjs';
+import { stub } from '../release/stubs.mjs';
+import { addonOf, hostTarget, targets } from '../release/targets.mjs';
 
 const [workflowName, ...jobNames] = process.argv.slice(2);
 const work = join(setupFolder, 'workflow');

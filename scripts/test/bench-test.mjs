@@ -4,8 +4,8 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { tasks } from '../bench/tasks/index.mjs';
-import { workloads } from '../bench/workloads/index.mjs';
+import { tasks } from '../../bench/tasks/index.mjs';
+import { workloads } from '../../bench/workloads/index.mjs';
 import { finish, holds } from './report.mjs';
 import { root } from './setup.mjs';
 

@@ -6,11 +6,11 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Member } from '../__test__/previous/member.mjs';
-import { tests } from '../__test__/previous/tests.mjs';
+import { Member } from '../../__test__/previous/member.mjs';
+import { tests } from '../../__test__/previous/tests.mjs';
 import { NoHistory, previous } from './previous.mjs';
-import { finish, holds, skip } from './report.mjs';
-import { root } from './setup.mjs';
+import { finish, holds, skip } from '../test/report.mjs';
+import { root } from '../test/setup.mjs';
 
 function run(command, args, cwd) {
   const shell = process.platform === 'win32';

@@ -1,4 +1,4 @@
-// node scripts/previous.mjs: the version before this one, as its users have it. It is in no registry,
+// node scripts/prove/previous.mjs: the version before this one, as its users have it. It is in no registry,
 // so it is built from the history: of the last commit before the version of package.json was raised.
 // It is kept below .setup/previous, and built again only for another commit, compiler or platform.
 // The last line is the folder of the installed package.
@@ -14,9 +14,9 @@ import {
 } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { root, setup, setupFolder } from './setup.mjs';
-import { readStamp, writeStamp } from './stamp.mjs';
-import { outputOf } from './tools.mjs';
+import { root, setup, setupFolder } from '../test/setup.mjs';
+import { readStamp, writeStamp } from '../test/stamp.mjs';
+import { outputOf } from '../test/tools.mjs';
 
 const folder = join(setupFolder, 'previous');
 /** The sources of that version. */

@@ -108,16 +108,16 @@ export const suites = [
     '__test__/exports',
   ),
   jest(),
-  // The same on every platform, see scripts/platforms.
+  // The same on every platform, see scripts/platforms/run.sh.
   {
     name: 'behaviour',
     limit: 120,
     count: lines,
     ...script('__test__/platforms/behaviour.cjs'),
   },
-  { name: 'pack', limit: 120, count: lines, ...script('scripts/pack-test.mjs') },
-  { name: 'release', limit: 120, count: lines, ...script('scripts/release-test.mjs') },
-  { name: 'bench', limit: 150, count: lines, ...script('scripts/bench-test.mjs') },
+  { name: 'pack', limit: 120, count: lines, ...script('scripts/release/pack-test.mjs') },
+  { name: 'release', limit: 120, count: lines, ...script('scripts/release/release-test.mjs') },
+  { name: 'bench', limit: 150, count: lines, ...script('scripts/test/bench-test.mjs') },
   {
     name: 'shuttle',
     onRequest: true,
@@ -131,9 +131,9 @@ export const suites = [
     onRequest: true,
     limit: 600,
     count: lines,
-    ...script('scripts/previous-test.mjs'),
+    ...script('scripts/prove/previous-test.mjs'),
   },
-  { name: 'example', limit: 180, count: lines, ...script('scripts/example-test.mjs') },
+  { name: 'example', limit: 180, count: lines, ...script('scripts/test/example-test.mjs') },
 ];
 
 /** The suites a user named: by their name or by what it begins with (`clippy` is clippy and clippy-core). */

@@ -15,7 +15,7 @@ import { fileURLToPath } from 'node:url';
 import { contentHash, readStamp, writeStamp } from './stamp.mjs';
 import { missingTools, outputOf } from './tools.mjs';
 
-export const root = dirname(dirname(fileURLToPath(import.meta.url)));
+export const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 /** Ignored by git: stamps, logs, and what the build writes before it is taken over. */
 export const setupFolder = join(root, '.setup');
 /** Where `napi build` writes binding.js and binding.d.ts, to be compared with the committed ones. */

@@ -1,4 +1,4 @@
-// node scripts/nodes.mjs [options] [VERSION...]: the packed tarball and the specs under other versions of Node.js (20, 22, 24
+// node scripts/platforms/nodes.mjs [options] [VERSION...]: the packed tarball and the specs under other versions of Node.js (20, 22, 24
 // and latest by default), which npm has as packages. They are kept below .setup/nodes.
 //
 //   --smoke          without the specs
@@ -20,9 +20,9 @@ import {
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { startRegistry } from './registry.mjs';
-import { finish, holds } from './report.mjs';
-import { root, setupFolder } from './setup.mjs';
+import { startRegistry } from '../release/registry.mjs';
+import { finish, holds } from '../test/report.mjs';
+import { root, setupFolder } from '../test/setup.mjs';
 
 const programs = join(root, '__test__', 'nodes');
 const { values, positionals } = parseArgs({
