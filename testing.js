@@ -1,3 +1,3 @@
 'use strict';
 
-module.exports = require('./lib/testing.js');
+module.exports = require('./lib/testing/index.js');

@@ -9,7 +9,7 @@ export default defineConfig({
     hookTimeout: 60_000,
     // The package is loaded by Node.js itself, as its users load it, not rewritten by Vite.
     server: {
-      deps: { external: [/\/(index|testing)\.m?js$/, /\/lib\/[^/]+\.js$/, /\/binding\.js$/] },
+      deps: { external: [/\/(index|testing)\.m?js$/, /\/lib\/.+\.js$/, /\/binding\.js$/] },
     },
   },
 });

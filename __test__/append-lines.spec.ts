@@ -190,7 +190,7 @@ describe('appendLines', () => {
   });
 
   it('works in memory, and is counted', async () => {
-    const { MEMORY } = createRequire(import.meta.url)('../lib/options.js');
+    const { MEMORY } = createRequire(import.meta.url)('../lib/binding/options.js');
     const memory = { [MEMORY]: new binding.Memory() } as AppendLinesOptions;
     const before = chronicleStats().appends;
     await appendLines('nowhere/log.sage', odd.slice(0, 3).join('\n'), memory);

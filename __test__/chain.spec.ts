@@ -244,7 +244,7 @@ describe('appendWithCausalChain', () => {
       renameSync(other, path);
     };
     const one = event({ n: 4 });
-    const { recordAt } = await import('../lib/chain.js');
+    const { recordAt } = await import('../lib/check/chain.js');
     const receipt = await append(path, one);
     swap();
     const error = expectCode(await rejection(recordAt(path, receipt)), 'ECONFLICT');

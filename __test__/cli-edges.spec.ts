@@ -40,7 +40,7 @@ describe('the exit code', () => {
 
   it('is 1 when the process ends before the work, which says so', async () => {
     const preload = scratch.path('lost.cjs');
-    const commands = require.resolve('../lib/cli-commands.js');
+    const commands = require.resolve('../lib/cli/commands/index.js');
     writeFileSync(
       preload,
       `const { commands } = require(${JSON.stringify(commands)});
@@ -58,7 +58,7 @@ describe('the exit code', () => {
 
 describe('the output', () => {
   it('counts as written when all writes before are, also those that others began', async () => {
-    const { Output } = require('../lib/cli-output.js');
+    const { Output } = require('../lib/cli/output.js');
     const written: string[] = [];
     const ends: (() => void)[] = [];
     const stream = new PassThrough();

@@ -27,11 +27,11 @@ export interface Command {
 const require = createRequire(import.meta.url);
 
 /** The table that the command works by. */
-export const commands: Command[] = require('../lib/cli-commands.js').commands;
+export const commands: Command[] = require('../lib/cli/commands/index.js').commands;
 
 /** What the command line means by the table; throws what is wrong with it. */
 export const parse: (command: Command, args: string[]) => unknown =
-  require('../lib/cli-arguments.js').parse;
+  require('../lib/cli/arguments.js').parse;
 
 /** Runs the command to its end. */
 export function cli(args: string[], input: string | Buffer | null = null): Promise<Outcome> {

@@ -143,7 +143,7 @@ describe('openChronicle', () => {
 
   it('works in memory where the package itself asks for that', async () => {
     const path = freshPath();
-    const { MEMORY } = createRequire(import.meta.url)('../lib/options.js');
+    const { MEMORY } = createRequire(import.meta.url)('../lib/binding/options.js');
     const log = await opened(path, { [MEMORY]: new binding.Memory() } as object);
     await log.append(numbered(1));
     await log.appendMany([numbered(2)]);

@@ -23,7 +23,7 @@ const scratch = scratchFolder();
 const python = present('lock sessions and Python', 'python3');
 const vim = present('lock sessions and an editor', 'vim');
 const root = fileURLToPath(new URL('..', import.meta.url));
-const { descriptorsOf } = createRequire(import.meta.url)('../lib/lock.js');
+const { descriptorsOf } = createRequire(import.meta.url)('../lib/append/lock.js');
 
 const patient = { lockTimeoutMs: 60_000 };
 const once = { lockTimeoutMs: 0 };
@@ -390,7 +390,7 @@ describe('a lock session', () => {
     const path = scratch.path('log.sage');
     const script = `
       const { lockChronicles } = require('./index.js');
-      const { descriptorsOf } = require('./lib/lock.js');
+      const { descriptorsOf } = require('./lib/append/lock.js');
       const { spawn } = require('node:child_process');
       lockChronicles([${JSON.stringify(path)}]).then((lock) => {
         const stdio = ['pipe', 'inherit', 'inherit', ...descriptorsOf(lock)];

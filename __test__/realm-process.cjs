@@ -206,7 +206,7 @@ const parts = {
   },
 
   async turns() {
-    const { nextTurn } = require('../lib/turn.js');
+    const { nextTurn } = require('../lib/binding/turn.js');
     let loops = 0;
     let over = false;
     const loop = () => {

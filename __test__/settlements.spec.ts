@@ -17,7 +17,7 @@ const isLong = process.env.CHRONICLE_LONG === '1';
 const require = createRequire(import.meta.url);
 
 /** The port of the modules that a test has imported. */
-const { openPort } = require('../lib/port.js');
+const { openPort } = require('../lib/binding/port.js');
 
 afterEach(() => vi.restoreAllMocks());
 

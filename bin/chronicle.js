@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 'use strict';
 
-const { main } = require('../lib/cli.js');
+const { main } = require('../lib/cli/main.js');
 
 // Until the command says otherwise: what ends the process before that is no success.
 process.exitCode = 1;

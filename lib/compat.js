@@ -5,15 +5,21 @@
 
 const { access, mkdir } = require('node:fs/promises');
 const { dirname, isAbsolute, normalize } = require('node:path');
-const { appendOne, checking } = require('./append.js');
-const { ChronicleError, causeOf, invalid, isChronicleError, reading } = require('./errors.js');
-const { descriptorsOf, lockChronicles } = require('./lock.js');
-const { WINDOW, readOptions } = require('./options.js');
-const { own } = require('./own.js');
-const { pathText } = require('./path.js');
-const { printable } = require('./printable.js');
-const { readChronicle, readSlices, tailChronicle } = require('./read.js');
-const { joined } = require('./working-folder.js');
+const { appendOne, checking } = require('./append/append.js');
+const {
+  ChronicleError,
+  causeOf,
+  invalid,
+  isChronicleError,
+  reading,
+} = require('./binding/errors.js');
+const { descriptorsOf, lockChronicles } = require('./append/lock.js');
+const { WINDOW, readOptions } = require('./binding/options.js');
+const { own } = require('./binding/own.js');
+const { pathText } = require('./binding/path.js');
+const { printable } = require('./binding/printable.js');
+const { readChronicle, readSlices, tailChronicle } = require('./read/read.js');
+const { joined } = require('./binding/working-folder.js');
 
 const ANY_PATH = { anyExtension: true };
 

@@ -1,7 +1,7 @@
 'use strict';
 
-const { analyzeChronicle, formatAnalysisReport } = require('./analyze.js');
-const { createAdapter } = require('./adapter.js');
+const { analyzeChronicle, formatAnalysisReport } = require('./check/analyze.js');
+const { createAdapter } = require('./handle/adapter.js');
 const {
   append,
   appendEvent,
@@ -10,15 +10,19 @@ const {
   appendEvents,
   appendLines,
   flushSync,
-} = require('./append.js');
+} = require('./append/append.js');
 const {
   appendWithCausalChain,
   buildCausalChain,
   getChainTail,
   getCompleteChain,
   validateCausalChain,
-} = require('./chain.js');
-const { computeChronicleHash, eventsAreIdentical, findDuplicateEvents } = require('./compare.js');
+} = require('./check/chain.js');
+const {
+  computeChronicleHash,
+  eventsAreIdentical,
+  findDuplicateEvents,
+} = require('./event/compare.js');
 const {
   acquireLock,
   atomicAppendEvent,
@@ -32,7 +36,7 @@ const {
   readChronicleFile,
   tailChronicleFile,
 } = require('./compat.js');
-const { ChronicleError, ErrorCodes, isChronicleError } = require('./errors.js');
+const { ChronicleError, ErrorCodes, isChronicleError } = require('./binding/errors.js');
 const {
   filterEventsByType,
   getEventType,
@@ -53,23 +57,23 @@ const {
   isPostmortemEvent,
   isReconciliationEvent,
   isRogueEditDetectedEvent,
-} = require('./events.js');
-const { openChronicle } = require('./handle.js');
+} = require('./event/events.js');
+const { openChronicle } = require('./handle/handle.js');
 const {
   canonicalizeEvent,
   computeEventId,
   computeEventIds,
   verifyEventId,
-} = require('./identity.js');
-const { followBatches, followChronicle } = require('./follow.js');
-const { lockChronicles } = require('./lock.js');
-const { validateChroniclePath } = require('./path.js');
-const { countEvents, queryChronicle, readChronicle, tailChronicle } = require('./read.js');
-const { chronicleStats } = require('./stats.js');
-const { deduplicateConsecutiveEvents, repairChronicle } = require('./repair.js');
-const { streamChronicle } = require('./stream.js');
-const { serializeEvent } = require('./text.js');
-const { verifyChronicle } = require('./verify.js');
+} = require('./event/identity.js');
+const { followBatches, followChronicle } = require('./read/follow.js');
+const { lockChronicles } = require('./append/lock.js');
+const { validateChroniclePath } = require('./binding/path.js');
+const { countEvents, queryChronicle, readChronicle, tailChronicle } = require('./read/read.js');
+const { chronicleStats } = require('./check/stats.js');
+const { deduplicateConsecutiveEvents, repairChronicle } = require('./check/repair.js');
+const { streamChronicle } = require('./read/stream.js');
+const { serializeEvent } = require('./event/text.js');
+const { verifyChronicle } = require('./check/verify.js');
 
 /** @type {typeof import('../index.d.ts')} */
 const chronicle = {

@@ -115,14 +115,3 @@ fn unsafe_code_stands_in_two_files_of_the_binding() {
         assert!(is_allowed || !text.contains("unsafe"), "{} has unsafe code", path.display());
     }
 }
-
-#[test]
-fn the_binding_is_reached_through_the_face_only() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for entry in fs::read_dir(root.join("lib")).unwrap() {
-        let path = entry.unwrap().path();
-        let text = fs::read_to_string(&path).unwrap();
-        let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        assert!(!text.contains("binding.js") || name == "native.js", "{name} names binding.js");
-    }
-}

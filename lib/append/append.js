@@ -1,0 +1,337 @@
+'use strict';
+
+const { hearsAppends, toldAppend, toldAppendSync, wantsBatches } = require('../binding/diagnostics.js');
+const { ChronicleError, invalid } = require('../binding/errors.js');
+const native = require('../binding/native.js');
+const {
+  APPEND,
+  APPEND_LINES,
+  APPEND_SYNC,
+  FLUSH,
+  MEMORY,
+  readOptions,
+  toNative,
+} = require('../binding/options.js');
+const { own } = require('../binding/own.js');
+const { pathText, validateChroniclePath } = require('../binding/path.js');
+const { openPort, request, throwIfAborted, unwrap } = require('../binding/port.js');
+const { eventCount, eventText, lineBytes, textAt } = require('../event/text.js');
+
+/**
+ * @typedef {import('../../index.d.ts').Receipt} Receipt
+ * @typedef {Record<string, any>} Options
+ * @typedef {Pick<InstanceType<typeof native.Port>, 'append'>} Appender
+ */
+
+// What may wait in the process at once. The binding counts it in bytes; here it only keeps the
+// text of a batch below the length that V8 can join, and no text has fewer bytes than code units.
+const MOST_PENDING = 256 * 1024 * 1024;
+
+/** @type {Record<string | symbol, any>} no options */
+const NONE = Object.freeze({ __proto__: null });
+
+/**
+ * @param {string} path
+ * @param {unknown} event
+ * @param {unknown} [options]
+ * @returns {Promise<Receipt>}
+ */
+function append(path, event, options) {
+  return appendOne(path, event, options);
+}
+
+/**
+ * @param {string} path
+ * @param {unknown} event
+ * @param {unknown} [options] or the lock timeout in milliseconds
+ * @returns {Promise<void>}
+ */
+async function appendEvent(path, event, options) {
+  await appendOne(path, event, timeoutOrOptions(options));
+}
+
+/**
+ * @param {string} path
+ * @param {unknown} event
+ * @param {unknown} [options] or the lock timeout in milliseconds
+ * @returns {Promise<Receipt>}
+ */
+function appendEventWithId(path, event, options) {
+  return appendOne(path, event, timeoutOrOptions(options), { requireId: true });
+}
+
+/**
+ * @param {string} path
+ * @param {readonly unknown[]} events
+ * @param {unknown} [options]
+ * @returns {Promise<Receipt[]>}
+ */
+function appendEvents(path, events, options) {
+  return appendAll(path, events, options);
+}
+
+/**
+ * @param {string} path
+ * @param {readonly unknown[]} events
+ * @param {unknown} options
+ * @param {Options} [more] what the binding alone is told
+ * @returns {Promise<Receipt[]>}
+ */
+function appendAll(path, events, options, more) {
+  return hearsAppends()
+    ? toldAppend(path, () => appendMany(path, events, options, more))
+    : appendMany(path, events, options, more);
+}
+
+/**
+ * @param {string} path
+ * @param {readonly unknown[]} events
+ * @param {unknown} options
+ * @param {Options} [more]
+ * @returns {Promise<Receipt[]>}
+ */
+async function appendMany(path, events, options, more) {
+  const { name, signal, known } = checked(path, options, APPEND);
+  const count = checking(path, () => eventCount(events));
+  if (count > 1) checkKey(name, known);
+  throwIfAborted(signal);
+  if (count === 0) {
+    const { anyExtension } = own({ ...known, ...more });
+    checking(path, () => validateChroniclePath(name, { anyExtension }));
+    return [];
+  }
+  const text = checking(path, () => batchText(events, count));
+  const asked = toNative({ ...known, ...more });
+  const memory = known[MEMORY];
+  const { outcome } = await request(
+    (port, id) => port.append(id, name, text, asked, memory),
+    signal,
+  );
+  return unwrap(outcome, { signal, path: name });
+}
+
+/**
+ * @param {string} path
+ * @param {string | Uint8Array} lines
+ * @param {unknown} [options]
+ * @returns {Promise<Receipt[]>}
+ */
+function appendLines(path, lines, options) {
+  const append = () => appendBytes(path, lines, options, APPEND_LINES, { wholeLines: true });
+  return hearsAppends() ? toldAppend(path, append) : append();
+}
+
+/**
+ * Appends events given as JSON texts, one a line, whose digits and escapes are kept. A key that an
+ * object has twice is refused.
+ *
+ * @param {string} path
+ * @param {Uint8Array[]} lines none of them blank
+ * @param {unknown} [options]
+ * @returns {Promise<Receipt[]>}
+ */
+async function appendTexts(path, lines, options) {
+  const { known } = checked(path, options, APPEND);
+  if (lines.length > 1) checkKey(path, known);
+  const length = lines.reduce((sum, line) => sum + line.length + 1, 0);
+  const bytes = Buffer.alloc(length, '\n');
+  let end = 0;
+  for (const line of lines) {
+    bytes.set(line, end);
+    end += line.length + 1;
+  }
+  const append = () => appendBytes(path, bytes, options, APPEND, { uniqueKeys: true });
+  return hearsAppends() ? toldAppend(path, append) : append();
+}
+
+/**
+ * @param {string} path
+ * @param {unknown} lines
+ * @param {unknown} options
+ * @param {typeof APPEND} kinds
+ * @param {Options} more what the binding alone gets
+ * @returns {Promise<Receipt[]>}
+ */
+async function appendBytes(path, lines, options, kinds, more) {
+  const { name, signal, known } = checked(path, options, kinds);
+  throwIfAborted(signal);
+  const bytes = checking(path, () => {
+    if (typeof lines === 'string' && lines.length > MOST_PENDING) throw tooMuch();
+    const read = lineBytes(lines);
+    if (read.length > MOST_PENDING) throw tooMuch();
+    return read;
+  });
+  const asked = toNative({ ...known, ...more });
+  const memory = known[MEMORY];
+  const { outcome } = await request(
+    (port, id) => port.appendBytes(id, name, bytes, asked, memory),
+    signal,
+  );
+  return unwrap(outcome, { signal, path: name });
+}
+
+/**
+ * @param {string} path
+ * @param {unknown} event
+ * @param {unknown} [options]
+ * @returns {Receipt}
+ */
+function appendEventSync(path, event, options) {
+  return hearsAppends()
+    ? toldAppendSync(path, () => appendNow(path, event, options))
+    : appendNow(path, event, options);
+}
+
+/**
+ * @param {string} path
+ * @param {unknown} event
+ * @param {unknown} options
+ * @returns {Receipt}
+ */
+function appendNow(path, event, options) {
+  const { name, known } = checked(path, options, APPEND_SYNC);
+  const text = checking(path, () => eventText(event));
+  // Only for whom it is to tell of batches: a port costs more than one such append.
+  const by = wantsBatches() ? openPort() : native;
+  const outcome = by.appendSync(name, text, toNative(known));
+  return unwrap(outcome, { path: name, single: true })[0];
+}
+
+/** @param {unknown} [options] */
+function flushSync(options) {
+  let timeoutMs = 5000;
+  try {
+    timeoutMs = readOptions(options, FLUSH).timeoutMs ?? timeoutMs;
+  } catch {
+    // It runs in exit handlers, where an error would hide what the process ended for.
+  }
+  return native.flushSync(timeoutMs);
+}
+
+/**
+ * @param {unknown} path
+ * @param {unknown} event
+ * @param {unknown} options
+ * @param {Options} [more] what the binding alone is told
+ * @param {Appender} [by] takes the append instead of the port
+ * @returns {Promise<Receipt>}
+ */
+function appendOne(path, event, options, more, by) {
+  return hearsAppends()
+    ? toldAppend(path, () => appendAsked(path, event, options, more, by))
+    : appendAsked(path, event, options, more, by);
+}
+
+/**
+ * @param {unknown} path
+ * @param {unknown} event
+ * @param {unknown} options
+ * @param {Options} [more]
+ * @param {Appender} [by]
+ * @returns {Promise<Receipt>}
+ */
+async function appendAsked(path, event, options, more, by) {
+  const { name, signal, known } = checked(path, options, APPEND);
+  throwIfAborted(signal);
+  const text = checking(path, () => eventText(event));
+  const asked = toNative(more === undefined ? known : { ...known, ...more });
+  const memory = known[MEMORY];
+  const { outcome } = await request(
+    (port, id) => (by ?? port).append(id, name, text, asked, memory),
+    signal,
+  );
+  return unwrap(outcome, { signal, path: name, single: true })[0];
+}
+
+/**
+ * Path and options of an append.
+ *
+ * @param {unknown} path
+ * @param {unknown} options
+ * @param {typeof APPEND} kinds
+ */
+function checked(path, options, kinds) {
+  return checking(path, () => {
+    if (options === undefined) return { name: pathText(path), signal: undefined, known: NONE };
+    const known = readOptions(options, kinds);
+    const { signal } = known;
+    // One object for a call: with a copy of it for each step, a thousand appends in flight took a fifth
+    // longer.
+    delete known.signal;
+    return { name: pathText(path), signal, known };
+  });
+}
+
+/**
+ * Runs a check before an append is handed over: what it throws says that nothing was written.
+ *
+ * @template T
+ * @param {unknown} path
+ * @param {() => T} check
+ * @returns {T}
+ */
+function checking(path, check) {
+  try {
+    return check();
+  } catch (error) {
+    const where = typeof path === 'string' ? { path } : {};
+    throw Object.assign(/** @type {Error} */ (error), { ...where, written: 'no' });
+  }
+}
+
+/**
+ * The texts of a batch, one a line. Nothing that `JSON.stringify` writes has a raw newline.
+ *
+ * @param {unknown} events
+ * @param {number} count
+ */
+function batchText(events, count) {
+  const texts = [];
+  let pending = 0;
+  for (let index = 0; index < count; index += 1) {
+    const text = textAt(events, index);
+    pending += text.length;
+    if (pending > MOST_PENDING) throw tooMuch();
+    texts.push(text);
+  }
+  return texts.join('\n');
+}
+
+function tooMuch() {
+  return new ChronicleError('EIO', 'batch is larger than the 256 MiB that may be pending', {
+    cause: Object.assign(new Error('no buffer space available'), { code: 'ENOBUFS' }),
+  });
+}
+
+/**
+ * Of a batch of more than one event.
+ *
+ * @param {string} path
+ * @param {Options} options
+ */
+function checkKey(path, { idempotencyKey }) {
+  if (idempotencyKey === undefined) return;
+  throw invalid('option idempotencyKey is for one event, give each its own idempotencyKey field', {
+    path,
+    written: 'no',
+  });
+}
+
+/** @param {unknown} given */
+function timeoutOrOptions(given) {
+  return typeof given === 'number' ? { lockTimeoutMs: given } : given;
+}
+
+module.exports = {
+  append,
+  appendAll,
+  appendEvent,
+  appendEventSync,
+  appendEventWithId,
+  appendEvents,
+  appendLines,
+  appendOne,
+  appendTexts,
+  checking,
+  flushSync,
+};

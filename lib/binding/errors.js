@@ -1,0 +1,140 @@
+'use strict';
+
+const { own } = require('./own.js');
+
+/**
+ * @typedef {import('../../index.d.ts').ErrorCode} ErrorCode
+ * @typedef {import('../../index.d.ts').ChronicleErrorDetails} Details
+ */
+
+const ErrorCodes = Object.freeze({
+  EVALIDATION: 'EVALIDATION',
+  ELOCK_TIMEOUT: 'ELOCK_TIMEOUT',
+  EIO: 'EIO',
+  ECONFLICT: 'ECONFLICT',
+  ECORRUPT: 'ECORRUPT',
+  ECLOSED: 'ECLOSED',
+  EUNSUPPORTED: 'EUNSUPPORTED',
+  EPERMISSION: 'EPERMISSION',
+  ETIMEOUT: 'ETIMEOUT',
+  EHALT: 'EHALT',
+});
+
+class ChronicleError extends Error {
+  /**
+   * @param {ErrorCode} code
+   * @param {string} message
+   * @param {Details | null} [given]
+   */
+  constructor(code, message, given) {
+    const details = own(given ?? {});
+    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    this.code = code;
+    // Only what applies becomes a property, so that a printed error shows nothing else.
+    if (details.path !== undefined) this.path = details.path;
+    if (details.written !== undefined) this.written = details.written;
+    if (details.waitedMs !== undefined) this.waitedMs = details.waitedMs;
+    if (details.holderPid !== undefined) this.holderPid = details.holderPid;
+    if (details.index !== undefined) this.index = details.index;
+    if (details.line !== undefined) this.line = details.line;
+    if (details.offset !== undefined) this.offset = details.offset;
+  }
+}
+
+// On the prototype and not enumerable, as with the built-in errors.
+Object.defineProperty(ChronicleError.prototype, 'name', {
+  value: 'ChronicleError',
+  configurable: true,
+  writable: true,
+});
+
+/**
+ * @template {keyof typeof ErrorCodes} [C=ErrorCode]
+ * @param {unknown} error
+ * @param {C} [code]
+ * @returns {error is import('../../index.d.ts').ChronicleError & { readonly code: C }}
+ */
+function isChronicleError(error, code) {
+  if (typeof error !== 'object' || error === null) return false;
+  const shape = /** @type {{ name?: unknown, code?: unknown, message?: unknown }} */ (error);
+  return (
+    shape.name === 'ChronicleError' &&
+    typeof shape.message === 'string' &&
+    typeof shape.code === 'string' &&
+    Object.hasOwn(ErrorCodes, shape.code) &&
+    (code === undefined || shape.code === code)
+  );
+}
+
+/**
+ * @param {string} message
+ * @param {Details} [details]
+ */
+function invalid(message, details) {
+  return new ChronicleError('EVALIDATION', message, details);
+}
+
+/**
+ * What a caller's own code threw, as a cause: always an object whose message can be read.
+ *
+ * @param {unknown} thrown
+ * @returns {import('../../index.d.ts').ChronicleErrorCause}
+ */
+function causeOf(thrown) {
+  try {
+    if (typeof thrown !== 'object' || thrown === null) return new Error(String(thrown));
+    const cause = /** @type {import('../../index.d.ts').ChronicleErrorCause} */ (thrown);
+    // A proxy or a getter may refuse, and so may what is no text.
+    void `${cause.message}`;
+    return cause;
+  } catch {
+    return new Error('what was thrown cannot be shown');
+  }
+}
+
+/**
+ * Reads what a caller gave, whose getters and proxies may throw.
+ *
+ * @template T
+ * @param {string} name
+ * @param {() => T} read
+ * @returns {T}
+ */
+function reading(name, read) {
+  try {
+    return read();
+  } catch (thrown) {
+    if (isChronicleError(thrown)) throw thrown;
+    throw invalid(`${name} could not be read`, { cause: causeOf(thrown) });
+  }
+}
+
+/**
+ * A failure as the binding tells it, made into an error of this realm.
+ *
+ * @param {Omit<Details, 'cause'> & {
+ *   code: ErrorCode,
+ *   message: string,
+ *   cause?: { code?: string, errno?: number, syscall?: string, message: string },
+ * }} failure
+ */
+function fromFailure(failure) {
+  const { code, message, cause, ...details } = own(failure);
+  if (cause === undefined) return new ChronicleError(code, message, details);
+  const { message: text, ...fields } = cause;
+  return new ChronicleError(code, message, {
+    ...details,
+    cause: Object.assign(new Error(text), fields),
+  });
+}
+
+module.exports = {
+  // `cause` is unknown in every error of ECMAScript; ours says more.
+  ChronicleError: /** @type {typeof import('../../index.d.ts').ChronicleError} */ (ChronicleError),
+  ErrorCodes,
+  causeOf,
+  fromFailure,
+  invalid,
+  isChronicleError,
+  reading,
+};

@@ -1,0 +1,254 @@
+'use strict';
+
+const { outsideOfCalls } = require('./context.js');
+const { publishBatch, wantsBatches } = require('./diagnostics.js');
+const { fromFailure, reading } = require('./errors.js');
+const { Port } = require('./native.js');
+const { own } = require('./own.js');
+const { nextTurn } = require('./turn.js');
+const { excerpt, printable } = require('./printable.js');
+const { warn, warnOnce } = require('./warnings.js');
+const { absolute } = require('./working-folder.js');
+
+/**
+ * @typedef {import('../../index.d.ts').AbortSignalLike} Signal
+ * @typedef {{ outcome: string | object, text: string | null }} Settlement
+ */
+
+/** @type {Map<number, (settlement: Settlement) => void>} */
+const waiting = new Map();
+
+/**
+ * The requests that each signal gives up, and the one listener for all of them: many appends may
+ * share a signal, and Node.js warns of more than ten listeners.
+ *
+ * @type {WeakMap<Signal, { ids: Set<number>, cancel: () => void }>}
+ */
+const followed = new WeakMap();
+
+/** @type {Port | undefined} */
+let port;
+
+let lastId = 0;
+
+/** Whether the port tells of batches. */
+let listening = false;
+
+/** The one port of this realm, opened by the first request. */
+function openPort() {
+  port ??= outsideOfCalls(() => new Port(deliver));
+  if (listening !== wantsBatches()) {
+    listening = !listening;
+    port.listen(listening);
+  }
+  return port;
+}
+
+/**
+ * Called by the binding when settlements wait. Order: facts of batches, then the appends, then
+ * requests that waited for appends (a lock release). The binding handed these settlements over and
+ * does not have them any more: whatever throws here, all of them settle.
+ */
+function deliver() {
+  const opened = openPort();
+  const settled = opened.drain();
+  const [appends] = settled;
+  for (let i = 1; settled[i] === 0; i += 3) attempt(publishFacts, String(settled[i + 1]));
+  const ended = appends === null ? [] : endedOf(opened, String(appends));
+  for (let i = 0; i < ended.length; i += 2) settle(ended[i], { outcome: ended[i + 1], text: null });
+  for (let i = 1; i < settled.length; i += 3) {
+    const text = settled[i + 2];
+    const outcome = String(settled[i + 1]);
+    settle(Number(settled[i]), { outcome, text: typeof text === 'string' ? text : null });
+  }
+}
+
+/** @param {string} text */
+function publishFacts(text) {
+  publishBatch(JSON.parse(text));
+}
+
+/**
+ * Numbers and outcomes of appends in turn. What cannot be read is a failure of each of them.
+ *
+ * @param {Port} opened
+ * @param {string} text
+ * @returns {any[]}
+ */
+function endedOf(opened, text) {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    const message = `the outcome cannot be read: ${cause instanceof Error ? cause.message : ''}`;
+    const outcome = { error: { code: 'EIO', message, written: 'unknown' } };
+    return opened.handed().flatMap((id) => [id, outcome]);
+  }
+}
+
+/**
+ * Calls a function that may be a caller's. What it throws is a process warning: nothing waits for it.
+ *
+ * @template T
+ * @param {(value: T) => void} call
+ * @param {T} value
+ */
+function attempt(call, value) {
+  try {
+    call(value);
+  } catch (error) {
+    warn('CHRONICLE_CALLBACK_FAILED', `a function of the caller threw: ${textOf(error)}`);
+  }
+}
+
+/** @param {unknown} error */
+function textOf(error) {
+  try {
+    return excerpt(error);
+  } catch {
+    return 'a value that has no text';
+  }
+}
+
+/**
+ * @param {number} id
+ * @param {Settlement} settlement
+ */
+function settle(id, settlement) {
+  const resolve = waiting.get(id);
+  // Nothing waits for the facts of a batch.
+  if (resolve === undefined) return;
+  waiting.delete(id);
+  attempt(resolve, settlement);
+}
+
+/** An id that no request under way has; it fits a 32-bit integer. */
+function nextId() {
+  do lastId = (lastId % 0x7fffffff) + 1;
+  while (waiting.has(lastId));
+  return lastId;
+}
+
+/**
+ * @param {Signal} signal
+ * @param {number} id
+ */
+function follow(signal, id) {
+  const known = followed.get(signal);
+  if (known) {
+    known.ids.add(id);
+    return;
+  }
+  const ids = new Set([id]);
+  const cancel = () => ids.forEach((each) => openPort().cancel(each));
+  signal.addEventListener('abort', cancel);
+  followed.set(signal, { ids, cancel });
+}
+
+/**
+ * @param {Signal} signal
+ * @param {number} id
+ */
+function unfollow(signal, id) {
+  const known = followed.get(signal);
+  if (!known?.ids.delete(id) || known.ids.size > 0) return;
+  followed.delete(signal);
+  signal.removeEventListener('abort', known.cancel);
+}
+
+/**
+ * Starts a request and waits for its settlement. The listener on the signal lives as long as the
+ * requests that share it. The signal is looked at last of all: the caller's own code, run until
+ * now to serialise an event, may have aborted it.
+ *
+ * @param {(port: Port, id: number) => void} start
+ * @param {Signal} [signal]
+ * @returns {Promise<Settlement>}
+ */
+function request(start, signal) {
+  return new Promise((resolve) => {
+    const opened = openPort();
+    const id = nextId();
+    if (signal) {
+      reading('signal', () => follow(signal, id));
+      waiting.set(id, (settlement) => {
+        resolve(settlement);
+        unfollow(signal, id);
+      });
+    } else {
+      waiting.set(id, resolve);
+    }
+    try {
+      throwIfAborted(signal);
+      start(opened, id);
+    } catch (error) {
+      waiting.delete(id);
+      if (signal) unfollow(signal, id);
+      throw error;
+    }
+  });
+}
+
+/** @param {Signal} [signal] */
+function throwIfAborted(signal) {
+  if (signal?.aborted) throw reasonOf(signal);
+}
+
+/**
+ * A signal of an old browser or a hand-made one may have no reason.
+ *
+ * @param {Signal} [signal]
+ */
+function reasonOf(signal) {
+  const { reason } = signal ?? {};
+  return reason === undefined
+    ? new DOMException('This operation was aborted', 'AbortError')
+    : reason;
+}
+
+/**
+ * What an outcome holds. To be called after the await, in the function whose caller is to be seen
+ * in the error's stack.
+ *
+ * @param {string | object} outcome its JSON text, or what that says
+ * @param {{ signal?: Signal, path?: string, first?: number, single?: boolean }} [of] `path`: of an
+ *   error that names none; `first`: the place of the request's first event in the caller's batch;
+ *   `single`: of one event, which has no place
+ */
+function unwrap(outcome, of = {}) {
+  const said = typeof outcome === 'string' ? JSON.parse(outcome) : outcome;
+  // Most outcomes are no more than this, and a copy of each would take longer than all else here.
+  if (Object.hasOwn(said, 'ok') && !Object.hasOwn(said, 'warnings')) return said.ok;
+  const { signal, path, first = 0, single = false } = own(of);
+  const { ok, error, cancelled, warnings } = own(said);
+  if (warnings) for (const warning of warnings) show(warning, path);
+  if (cancelled) throw reasonOf(signal);
+  if (error) {
+    const failure = own(error);
+    const index = single || failure.index === undefined ? undefined : first + failure.index;
+    throw fromFailure({ path, ...failure, index });
+  }
+  return ok;
+}
+
+/**
+ * Emits a warning that came with an outcome. The warning of a reused id comes once for each log.
+ *
+ * @param {{ code: string, message: string }} warning
+ * @param {string} [path]
+ */
+function show({ code, message }, path) {
+  if (code !== 'CHRONICLE_ID_REUSED' || path === undefined) return warn(code, message);
+  const file = nameOf(path);
+  warnOnce(code, file, `${message} (in ${printable(file)})`);
+}
+
+/** @param {string} path */
+function nameOf(path) {
+  try {
+    return absolute(path);
+  } catch {
+    return path;
+  }
+}
+
+module.exports = { attempt, nextTurn, openPort, request, throwIfAborted, unwrap };

@@ -1,0 +1,57 @@
+'use strict';
+
+const { ChronicleError } = require('../binding/errors.js');
+const { Listing, repair } = require('../binding/native.js');
+const { DEDUPLICATE, REPAIR, readOptions, toNative } = require('../binding/options.js');
+const { own } = require('../binding/own.js');
+const { pathText } = require('../binding/path.js');
+const { request, throwIfAborted, unwrap } = require('../binding/port.js');
+
+/**
+ * @param {string} path
+ * @param {unknown} [options]
+ * @returns {Promise<import('../../index.d.ts').ChronicleRepairResult>}
+ */
+function repairChronicle(path, options) {
+  return repairListed(path, options);
+}
+
+/**
+ * {@link repairChronicle}. `removed` gets all lines that are moved out, of which the result has the
+ * first.
+ *
+ * @param {string} path
+ * @param {unknown} [options]
+ * @param {Listing} [removed]
+ * @returns {Promise<import('../../index.d.ts').ChronicleRepairResult>}
+ */
+async function repairListed(path, options, removed) {
+  const { signal, repairCausalChain, ...rest } = readOptions(options, REPAIR);
+  const name = pathText(path);
+  if (repairCausalChain) {
+    const message = 'repairCausalChain is not supported: ids are hashes of the links too';
+    throw new ChronicleError('EUNSUPPORTED', message, { path: name, written: 'no' });
+  }
+  throwIfAborted(signal);
+  const asked = toNative(rest);
+  const { outcome } = await request((port, id) => repair(port, id, name, asked, removed), signal);
+  return unwrap(outcome, { signal, path: name });
+}
+
+/**
+ * @param {string} path
+ * @param {unknown} [options]
+ * @returns {Promise<number>}
+ */
+async function deduplicateConsecutiveEvents(path, options) {
+  const { signal, ...rest } = readOptions(options, DEDUPLICATE);
+  const name = pathText(path);
+  throwIfAborted(signal);
+  const asked = toNative({ ...rest, onlyConsecutive: true });
+  const { outcome } = await request((port, id) => repair(port, id, name, asked), signal);
+  const { plan } = unwrap(outcome, { signal, path: name });
+  const { removed, removedOmitted = 0 } = own(plan);
+  return removed.length + removedOmitted;
+}
+
+module.exports = { deduplicateConsecutiveEvents, repairChronicle, repairListed };

@@ -1,0 +1,58 @@
+'use strict';
+
+const { Verifier } = require('../binding/native.js');
+const { MEMORY, VERIFY, readOptions, toNative } = require('../binding/options.js');
+const { pathText } = require('../binding/path.js');
+const { nextTurn, openPort, request, throwIfAborted, unwrap } = require('../binding/port.js');
+
+/** @typedef {import('../../index.d.ts').Finding} Finding */
+
+/** Findings in a result, at most. */
+const MAX_FINDINGS = 10_000;
+
+/**
+ * @param {string} path
+ * @param {unknown} [options]
+ * @returns {Promise<import('../../index.d.ts').Verification>}
+ */
+async function verifyChronicle(path, options) {
+  /** @type {Finding[]} */
+  const findings = [];
+  let findingsOmitted = 0;
+  const counts = await verifyInSlices(path, options, (found) => {
+    const listed = found.slice(0, MAX_FINDINGS - findings.length);
+    findingsOmitted += found.length - listed.length;
+    findings.push(...listed);
+  });
+  return { ...counts, findings, ...(findingsOmitted > 0 && { findingsOmitted }) };
+}
+
+/**
+ * {@link verifyChronicle}, which gives `take` the findings as they are found; it is awaited.
+ *
+ * @param {string} path
+ * @param {unknown} options
+ * @param {(findings: Finding[]) => void | Promise<void>} take
+ * @returns {Promise<Omit<import('../../index.d.ts').Verification, 'findings'>>}
+ */
+async function verifyInSlices(path, options, take) {
+  const { signal, onProgress, ...rest } = readOptions(options, VERIFY);
+  const name = pathText(path);
+  throwIfAborted(signal);
+  const verifier = new Verifier(openPort(), name, toNative(rest), rest[MEMORY]);
+  try {
+    for (;;) {
+      const { outcome } = await request((_port, id) => verifier.next(id), signal);
+      const { done, total, findings: found, ...counts } = unwrap(outcome, { signal });
+      if (found.length > 0) await take(found);
+      onProgress?.({ bytes: counts.bytes, total });
+      if (done) return counts;
+      await nextTurn();
+      throwIfAborted(signal);
+    }
+  } finally {
+    verifier.close();
+  }
+}
+
+module.exports = { verifyChronicle, verifyInSlices };

@@ -1,0 +1,74 @@
+'use strict';
+
+const { readFileSync, statSync } = require('node:fs');
+const { ChronicleError } = require('../index.js');
+const { UsageError } = require('./arguments.js');
+const { isSameFile } = require('./options.js');
+const { OutputFile } = require('./output-file.js');
+
+// How much a follower that is killed prints again at most.
+const KEEP_MS = 1000;
+
+/** A file that keeps how far a reader came: what it names was printed, whatever ends the process. */
+class CursorFile {
+  /**
+   * @param {string} path
+   * @param {string} log
+   * @param {string} command
+   */
+  constructor(path, log, command) {
+    if (isSameFile(path, log)) {
+      throw new UsageError('--cursor-file must not be the log itself', command);
+    }
+    this.path = path;
+    /** @type {string | undefined} */
+    this.saved = undefined;
+  }
+
+  /** Where to go on; nothing the first time, and from what keeps nothing. */
+  place() {
+    let text = '';
+    try {
+      if (statSync(this.path, { throwIfNoEntry: false })?.isFile()) {
+        text = readFileSync(this.path, 'utf8').trim();
+      }
+    } catch (thrown) {
+      const cause = /** @type {NodeJS.ErrnoException} */ (thrown);
+      const message = `cannot read ${this.path}: ${cause.message}`;
+      throw new ChronicleError('EIO', message, { path: this.path, cause });
+    }
+    return text === '' ? undefined : { cursor: text };
+  }
+
+  /** @param {string | undefined} cursor */
+  save(cursor) {
+    if (cursor === undefined || cursor === this.saved) return;
+    const file = new OutputFile(this.path);
+    file.write(`${cursor}\n`);
+    file.commit();
+    this.saved = cursor;
+  }
+
+  /**
+   * Saves now and then while events are printed.
+   *
+   * @param {{ readonly cursor: string | undefined }} events
+   * @param {import('./output.js').Output} output
+   * @returns {() => void} ends it
+   */
+  keep(events, output) {
+    const timer = setInterval(async () => {
+      // Taken first: what is printed meanwhile belongs to the next time.
+      const { cursor } = events;
+      try {
+        await output.flush();
+        this.save(cursor);
+      } catch (error) {
+        output.fail(error);
+      }
+    }, KEEP_MS);
+    return () => clearInterval(timer);
+  }
+}
+
+module.exports = { CursorFile };

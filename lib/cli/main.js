@@ -1,0 +1,158 @@
+'use strict';
+
+const { readFileSync } = require('node:fs');
+const { join } = require('node:path');
+const { isChronicleError } = require('../index.js');
+const { UsageError, parse } = require('./arguments.js');
+const { commands } = require('./commands/index.js');
+const { commandHelp, generalHelp } = require('./help.js');
+const { BrokenPipe, Output, say } = require('./output.js');
+const { printable, style } = require('./text.js');
+
+const GOOD = 0;
+const FAILED = 1;
+const USAGE = 2;
+const LOCKED = 3;
+
+/**
+ * Runs the command that the arguments name.
+ *
+ * @param {string[]} args
+ * @returns {Promise<number>} the exit code
+ */
+async function main(args) {
+  const json = asksForJson(args);
+  showWarnings(json);
+  // Where nobody listens on the standard error, nobody can be told so.
+  process.stderr.on('error', () => {});
+  const output = new Output(process.stdout);
+  try {
+    checkBytes(args);
+    const code = await dispatch(args, output);
+    await output.end();
+    return code;
+  } catch (thrown) {
+    // Whoever read the output has seen enough.
+    return thrown === BrokenPipe ? GOOD : failed(thrown, json);
+  }
+}
+
+/**
+ * @param {string[]} args
+ * @param {Output} output
+ * @returns {Promise<number>}
+ */
+async function dispatch(args, output) {
+  const [name = '', ...rest] = args;
+  if (name === '--version' || name === '-v') {
+    await output.line(version());
+    return GOOD;
+  }
+  if (name === '--help' || name === '-h' || name === 'help') {
+    const command = rest.find((word) => !word.startsWith('-'));
+    await output.line(command === undefined ? generalHelp(commands) : commandHelp(known(command)));
+    return GOOD;
+  }
+  if (name === '') throw new UsageError('a command is missing');
+  const command = known(name);
+  const given = parse(command, rest);
+  if (given.options.help) {
+    await output.line(commandHelp(command));
+    return GOOD;
+  }
+  return command.run(given, output);
+}
+
+function version() {
+  const manifest = readFileSync(join(__dirname, '..', '..', 'package.json'), 'utf8');
+  return JSON.parse(manifest).version;
+}
+
+/** @param {string} name */
+function known(name) {
+  const command = commands.find((each) => each.name === name);
+  if (command) return command;
+  throw new UsageError(
+    name.startsWith('-') ? `a command comes before ${name}` : `unknown command ${name}`,
+  );
+}
+
+/**
+ * Tells what went wrong, and gives the exit code for it.
+ *
+ * @param {unknown} thrown
+ * @param {boolean} json
+ */
+function failed(thrown, json) {
+  if (thrown instanceof UsageError) {
+    const { message, command } = thrown;
+    const hint = `chronicle${command ? ` ${command}` : ''} --help`;
+    if (json) say(JSON.stringify({ error: { code: 'EUSAGE', message, hint } }));
+    else say(`chronicle: ${printable(message)}\nTry: ${hint}`);
+    return USAGE;
+  }
+  const facts = factsOf(thrown);
+  if (json) say(JSON.stringify({ error: facts }));
+  else
+    say(`${style(process.stderr, 'red', 'chronicle:')} ${facts.code} ${printable(facts.message)}`);
+  return isChronicleError(thrown, 'ELOCK_TIMEOUT') ? LOCKED : FAILED;
+}
+
+/**
+ * What an error says of itself, as a plain object.
+ *
+ * @param {any} thrown
+ */
+function factsOf(thrown) {
+  const { code = thrown?.name, message = String(thrown), cause, ...details } = thrown ?? {};
+  const reason =
+    typeof cause?.message === 'string' ? { code: cause.code, message: cause.message } : undefined;
+  return { code: String(code), message: String(message), ...details, cause: reason };
+}
+
+/**
+ * Node.js makes U+FFFD of bytes that are no UTF-8: such a name is that of another file.
+ *
+ * @param {string[]} args
+ */
+function checkBytes(args) {
+  if (!args.some((arg) => arg.includes('\ufffd'))) return;
+  let bytes;
+  try {
+    bytes = readFileSync('/proc/self/cmdline');
+  } catch {
+    // Where the system does not show them, the character itself is what was typed, as far as we know.
+    return;
+  }
+  try {
+    new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch {
+    throw new UsageError('an argument is not UTF-8; rename a file that has such a name');
+  }
+}
+
+/**
+ * Before the arguments are understood, because an error in them is told as asked, too.
+ *
+ * @param {string[]} args
+ */
+function asksForJson(args) {
+  const end = args.indexOf('--');
+  return (end === -1 ? args : args.slice(0, end)).includes('--json');
+}
+
+/**
+ * Process warnings as lines of ours, in place of those of Node.js, which name the process.
+ *
+ * @param {boolean} json
+ */
+function showWarnings(json) {
+  process.removeAllListeners('warning');
+  process.on('warning', (warning) => {
+    const { code, message } = /** @type {NodeJS.ErrnoException} */ (warning);
+    if (json) say(JSON.stringify({ warning: { code, message } }));
+    else say(`${style(process.stderr, 'yellow', 'chronicle: warning:')} ${printable(message)}`);
+  });
+}
+
+module.exports = { main };

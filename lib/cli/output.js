@@ -1,0 +1,158 @@
+'use strict';
+
+const { ChronicleError } = require('../index.js');
+const { isColoured } = require('./text.js');
+
+/** Thrown through a command when nobody reads its output any more: that is its good end. */
+const BrokenPipe = Symbol('broken pipe');
+
+// Lines are handed to the stream together, and never more of them than this many code units.
+const MOST_GATHERED = 64 * 1024;
+
+/**
+ * @typedef {NodeJS.WritableStream & { isTTY?: boolean, columns?: number }} Stream
+ */
+
+/** The standard output: lines, gathered and written no faster than they are read. */
+class Output {
+  /** @param {Stream} stream */
+  constructor(stream) {
+    this.stream = stream;
+    this.terminal = stream.isTTY === true;
+    this.gathered = '';
+    /** @type {NodeJS.Immediate | undefined} */
+    this.soon = undefined;
+    /** @type {unknown} */
+    this.failure = undefined;
+    /** Whether the command goes on when nobody reads: its exit code is more than its output. */
+    this.hasVerdict = false;
+    /** @type {Promise<void>} the writes before */
+    this.writing = Promise.resolve();
+    this.gone = new AbortController();
+    // Also without a write under way, and then nobody would listen.
+    stream.on('error', (error) => this.fail(error));
+  }
+
+  /**
+   * Takes one line; resolves when more may come.
+   *
+   * @param {string} text
+   */
+  line(text) {
+    return this.text(`${text}\n`);
+  }
+
+  /** @param {string} text */
+  async text(text) {
+    this.check();
+    if (this.failure !== undefined) return;
+    this.gathered += text;
+    if (this.gathered.length >= MOST_GATHERED) await this.flush();
+    // What was gathered must not wait for the next line of a follower.
+    else this.soon ??= setImmediate(() => this.flush().catch(() => {}));
+  }
+
+  /**
+   * Resolves when all that was taken until now is written, by this call or by others.
+   *
+   * @returns {Promise<void>}
+   */
+  async flush() {
+    clearImmediate(this.soon);
+    this.soon = undefined;
+    const { gathered } = this;
+    this.gathered = '';
+    if (gathered !== '' && this.failure === undefined) {
+      const before = this.writing;
+      const write = new Promise((resolve) => {
+        this.stream.write(gathered, (error) => {
+          if (error) this.fail(error);
+          resolve(undefined);
+        });
+      });
+      this.writing = before.then(() => write).then(() => {});
+    }
+    await this.writing;
+    this.check();
+  }
+
+  /** Throws what makes more output senseless. */
+  check() {
+    if (this.failure === BrokenPipe && this.hasVerdict) return;
+    if (this.failure !== undefined) throw this.failure;
+  }
+
+  /** Resolves when everything was taken by whoever reads. */
+  end() {
+    return this.flush();
+  }
+
+  /**
+   * Goes off when nobody reads any more.
+   *
+   * @returns {AbortSignal}
+   */
+  get signal() {
+    return this.gone.signal;
+  }
+
+  /** @param {any} error */
+  fail(error) {
+    this.failure ??=
+      error?.code === 'EPIPE'
+        ? BrokenPipe
+        : new ChronicleError('EIO', `cannot write the output: ${error?.message}`, { cause: error });
+    this.gone.abort();
+  }
+}
+
+// Less is read before a bar could be seen.
+const WORTH_SHOWING = 1024 * 1024;
+
+/** How far a long command is, on a terminal only. */
+class Progress {
+  /**
+   * @param {string} label
+   * @param {boolean} [quiet]
+   */
+  constructor(label, quiet = false) {
+    this.label = label;
+    this.shown = process.stderr.isTTY === true && process.env.TERM !== 'dumb' && !quiet;
+    this.drawnAt = 0;
+    this.drawn = false;
+  }
+
+  /**
+   * @param {number} done bytes
+   * @param {number} total bytes
+   */
+  update(done, total) {
+    const now = Date.now();
+    if (!this.shown || total < WORTH_SHOWING || (this.drawn && now - this.drawnAt < 100)) return;
+    const part = Math.min(done / total, 1);
+    const width = 30;
+    const full = Math.round(part * width);
+    const bar = '#'.repeat(full) + '-'.repeat(width - full);
+    const percent = String(Math.floor(part * 100)).padStart(3);
+    const coloured = isColoured(process.stderr) ? `\u001b[36m${bar}\u001b[0m` : bar;
+    process.stderr.write(`\r\u001b[K${this.label} [${coloured}] ${percent}%`);
+    this.drawnAt = now;
+    this.drawn = true;
+  }
+
+  clear() {
+    if (this.drawn) process.stderr.write('\r\u001b[K');
+    this.drawn = false;
+  }
+}
+
+/**
+ * A line on the standard error.
+ *
+ * @param {string} text
+ */
+function say(text) {
+  process.stderr.write(`${text}\n`);
+}
+
+module.exports = { BrokenPipe, Output, Progress, say };

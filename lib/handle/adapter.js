@@ -1,0 +1,100 @@
+'use strict';
+
+const { resolve } = require('node:path');
+const { appendOne, checking } = require('../append/append.js');
+const { stamped, systemClock } = require('./clock.js');
+const { isChronicleError } = require('../binding/errors.js');
+const { ADAPTER, readOptions } = require('../binding/options.js');
+const { own } = require('../binding/own.js');
+const { validateChroniclePath } = require('../binding/path.js');
+const { readChronicle, tailChronicle } = require('../read/read.js');
+const { eventText } = require('../event/text.js');
+const { absolute } = require('../binding/working-folder.js');
+
+/**
+ * Where an adapter's chronicles are. Paths have been checked; `more` is what the binding is told.
+ *
+ * @typedef {{
+ *   append(path: string, event: object, more: object): Promise<import('../../index.d.ts').Receipt>,
+ *   read(path: string, options: object): Promise<any[]>,
+ *   tail(path: string, n: number | undefined, options: object): Promise<any[]>,
+ * }} Store
+ */
+
+/**
+ * @param {unknown} [options]
+ * @returns {import('../../handle.d.ts').Adapter}
+ */
+function createAdapter(options) {
+  const { baseDir, ...known } = readOptions(options, ADAPTER);
+  const base = baseDir === undefined ? undefined : absolute(baseDir);
+  const place = (/** @type {string} */ path) => (base === undefined ? path : resolve(base, path));
+  const log = lenientLog(files(place), known);
+  return {
+    read: log.read,
+    tail: log.tail,
+    async append(path, event) {
+      await log.append(path, event);
+    },
+  };
+}
+
+/**
+ * The store that keeps each chronicle in the file that `place` names.
+ *
+ * @param {(path: string) => string} place
+ * @param {object} [appendOptions]
+ * @returns {Store}
+ */
+function files(place, appendOptions) {
+  return {
+    append: (path, event, more) => appendOne(place(path), event, appendOptions, more),
+    read: (path, options) => readChronicle(place(path), options),
+    tail: (path, n, options) => tailChronicle(place(path), n, options),
+  };
+}
+
+/**
+ * What adapters are made of; here `append` gives the receipt.
+ *
+ * @param {Store} store
+ * @param {Record<string, any>} options
+ */
+function lenientLog(store, options) {
+  const { clock = systemClock, anyExtension = false } = own(options);
+  // Before the store resolves it: that takes the `..` segments away.
+  const checked = (/** @type {string} */ path) => validateChroniclePath(path, { anyExtension });
+  return {
+    /** @param {string} path */
+    read: (path) => coded(async () => store.read(checked(path), { anyExtension })),
+
+    /** @param {string} path @param {number} [n] */
+    tail: (path, n) => coded(async () => store.tail(checked(path), n, { anyExtension })),
+
+    /** @param {string} path @param {unknown} event */
+    append: (path, event) =>
+      coded(async () => {
+        const copy = checking(path, () => (checked(path), stamped(eventText(event), clock)));
+        return store.append(path, copy, { anyExtension, lenient: true });
+      }),
+  };
+}
+
+/**
+ * Does the work; an error's message then begins with its code, which is what callers of adapters
+ * look for.
+ *
+ * @template T
+ * @param {() => Promise<T>} work
+ * @returns {Promise<T>}
+ */
+async function coded(work) {
+  try {
+    return await work();
+  } catch (error) {
+    if (isChronicleError(error)) error.message = `${error.code}: ${error.message}`;
+    throw error;
+  }
+}
+
+module.exports = { createAdapter, files, lenientLog };

@@ -1,0 +1,122 @@
+'use strict';
+
+const { isChronicleError } = require('../binding/errors.js');
+const { streamChronicle } = require('../read/stream.js');
+
+/** @typedef {import('../../index.d.ts').AbortSignalLike} Signal */
+
+/**
+ * The events of one file, read once. Catching up reads what is new; a file that is no longer the
+ * one that was read is read anew.
+ */
+class EventCache {
+  #path;
+  #options;
+  #kept = nothing();
+  /** @type {string | undefined} */
+  #cursor;
+  /** @type {Promise<unknown>} */
+  #running = Promise.resolve();
+  /** @type {Promise<{ kept: Kept, count: number }> | undefined} the catch-up that has not begun */
+  #waiting;
+
+  /**
+   * @param {string} path
+   * @param {{ signal: Signal, [name: string | symbol]: any }} options
+   */
+  constructor(path, options) {
+    this.#path = path;
+    this.#options = options;
+  }
+
+  /**
+   * All events that the file has now, in an array of the caller's own.
+   *
+   * @param {boolean} positions
+   */
+  async read(positions) {
+    const { kept, count } = await this.#catchUp();
+    const events = kept.events.slice(0, count);
+    if (!positions) return events;
+    return events.map((event, index) => {
+      const [seq, offset, length] = kept.positions.slice(3 * index, 3 * index + 3);
+      return { event, seq, offset, length };
+    });
+  }
+
+  /** Gives up what was read. */
+  clear() {
+    // Not emptied: a reader may be about to take its copy.
+    this.#kept = nothing();
+    this.#cursor = undefined;
+  }
+
+  /**
+   * Waits for a catch-up that began after the call, because one under way may have looked at the
+   * file before it. All who wait share it.
+   */
+  #catchUp() {
+    this.#waiting ??= this.#running
+      .catch(() => {})
+      .then(() => {
+        this.#waiting = undefined;
+        const running = this.#advance();
+        this.#running = running;
+        return running;
+      });
+    return this.#waiting;
+  }
+
+  async #advance() {
+    try {
+      await this.#readOn();
+    } catch (error) {
+      if (this.#cursor === undefined || !isChronicleError(error, 'ECONFLICT')) throw error;
+      this.clear();
+      await this.#readOn();
+    }
+    return { kept: this.#kept, count: this.#kept.events.length };
+  }
+
+  async #readOn() {
+    const { events, positions } = this.#kept;
+    const from = this.#cursor === undefined ? 'start' : { cursor: this.#cursor };
+    const stream = streamChronicle(this.#path, { ...this.#options, from, positions: true });
+    try {
+      for await (const { event, seq, offset, length } of stream) {
+        events.push(frozen(event));
+        positions.push(seq, offset, length);
+      }
+    } finally {
+      this.#cursor = stream.cursor ?? this.#cursor;
+    }
+  }
+}
+
+/**
+ * Events, frozen because every reader is given the same ones; seq, offset and length of each.
+ *
+ * @typedef {{ events: any[], positions: number[] }} Kept
+ */
+
+/** @returns {Kept} */
+function nothing() {
+  return { events: [], positions: [] };
+}
+
+/**
+ * Freezes a JSON value and all that is in it.
+ *
+ * @template T
+ * @param {T} value
+ * @returns {T}
+ */
+function frozen(value) {
+  if (typeof value === 'object' && value !== null) {
+    for (const each of Object.values(value)) frozen(each);
+    Object.freeze(value);
+  }
+  return value;
+}
+
+module.exports = { EventCache };

@@ -1,0 +1,57 @@
+'use strict';
+
+const { causeOf, invalid } = require('../binding/errors.js');
+const { excerpt } = require('../binding/printable.js');
+
+/** @typedef {import('../../handle.d.ts').Clock} Clock */
+
+/** @type {Clock} */
+const systemClock = { now: () => new Date().toISOString() };
+
+/**
+ * The event of this JSON text, with the clock's time as its `timestamp` where it has none.
+ *
+ * @param {string} text
+ * @param {Clock} clock
+ * @returns {Record<string, any>}
+ */
+function stamped(text, clock) {
+  const event = JSON.parse(text);
+  const given = Object.hasOwn(event, 'timestamp') ? event.timestamp : undefined;
+  if ((given ?? '') === '') event.timestamp = timeOf(clock);
+  return event;
+}
+
+/**
+ * What the clock says, as a text.
+ *
+ * @param {Clock} clock
+ * @returns {string}
+ */
+function timeOf(clock) {
+  let text;
+  try {
+    text = isoText(clock.now());
+  } catch (thrown) {
+    const cause = causeOf(thrown);
+    throw invalid(`clock.now() gave no time: ${excerpt(cause.message)}`, { cause });
+  }
+  if (text === undefined) {
+    throw invalid('clock.now() must give an ISO 8601 string, a Date or milliseconds');
+  }
+  return text;
+}
+
+/**
+ * A string is taken as it is, as in an event. A Date may be one of another realm.
+ *
+ * @param {any} time
+ * @returns {string | undefined}
+ */
+function isoText(time) {
+  if (typeof time === 'string') return time === '' ? undefined : time;
+  if (typeof time === 'number') return new Date(time).toISOString();
+  return typeof time?.toISOString === 'function' ? String(time.toISOString()) : undefined;
+}
+
+module.exports = { stamped, systemClock };

@@ -1,0 +1,282 @@
+'use strict';
+
+const { appendAll, appendOne, checking } = require('../append/append.js');
+const { EventCache } = require('./cache.js');
+const { stamped } = require('./clock.js');
+const { Closing } = require('./closing.js');
+const { followChronicle } = require('../read/follow.js');
+const { Iteration, failing } = require('./iteration.js');
+const {
+  APPEND,
+  COUNT,
+  FOLLOW,
+  MEMORY,
+  OPEN,
+  QUERY,
+  READ,
+  STREAM,
+  VERIFY,
+  readOptions,
+  withoutPath,
+} = require('../binding/options.js');
+const { own } = require('../binding/own.js');
+const { validateChroniclePath } = require('../binding/path.js');
+const { throwIfAborted } = require('../binding/port.js');
+const {
+  countEvents,
+  queryChronicle,
+  readChronicle,
+  readSlices,
+  tailChronicle,
+} = require('../read/read.js');
+const { isPromise, validated } = require('./schema.js');
+const { streamChronicle } = require('../read/stream.js');
+const { eventText, eventTexts } = require('../event/text.js');
+const { verifyChronicle } = require('../check/verify.js');
+const { absolute } = require('../binding/working-folder.js');
+
+/** @typedef {import('../../index.d.ts').AbortSignalLike} Signal */
+
+/**
+ * @param {string} path
+ * @param {unknown} [options]
+ * @returns {Promise<any>}
+ */
+async function openChronicle(path, options) {
+  const { anyExtension = false, [MEMORY]: memory, ...known } = readOptions(options, OPEN);
+  const place = { anyExtension, ...(memory !== undefined && { [MEMORY]: memory }) };
+  // Absolute before the first wait: the working directory may change.
+  const file = absolute(validateChroniclePath(path, { anyExtension }));
+  // Reading one record shows what cannot be read at all. Bad lines are for those who want events.
+  await readSlices(file, { ...place, tail: 1, onBadLine: () => {} }, () => {});
+  return new Chronicle(file, place, known);
+}
+
+/**
+ * Iterators that nobody has any more: their files are closed by the collection of garbage, unless
+ * something here holds on to them.
+ *
+ * @type {FinalizationRegistry<() => void>}
+ */
+const abandoned = new FinalizationRegistry((end) => end());
+
+/** Its methods are the functions on a path, without the path. */
+class Chronicle {
+  #file;
+  #place;
+  #clock;
+  #schema;
+  #rules;
+  #closing;
+  /** @type {EventCache | undefined} made by the first read: ten thousand handles may only append */
+  #cache;
+
+  /**
+   * @param {string} file absolute
+   * @param {Record<string | symbol, any>} place options of every function on the file
+   * @param {Record<string, any>} options
+   */
+  constructor(file, place, options) {
+    const { clock, validate = 'contract' } = own(options);
+    this.#file = file;
+    this.#place = place;
+    this.#clock = clock;
+    this.#schema = typeof validate === 'string' ? undefined : validate;
+    this.#rules = { lenient: validate !== 'contract' };
+    this.#closing = new Closing(file);
+  }
+
+  /** @param {unknown} event @param {unknown} [options] */
+  async append(event, options) {
+    return this.#appending(options, (known) => {
+      if (!this.#changes) return appendOne(this.#file, event, known, this.#rules);
+      const prepared = checking(this.#file, () => this.#prepared(eventText(event)));
+      return this.#once(prepared, (ready) => appendOne(this.#file, ready, known, this.#rules));
+    });
+  }
+
+  /** @param {readonly unknown[]} events @param {unknown} [options] */
+  async appendMany(events, options) {
+    return this.#appending(options, (known) => {
+      if (!this.#changes) return appendAll(this.#file, events, known, this.#rules);
+      const prepared = checking(this.#file, () =>
+        Array.from(eventTexts(events), (text, index) => this.#prepared(text, index)),
+      );
+      const all = prepared.some(isPromise) ? Promise.all(prepared) : prepared;
+      return this.#once(all, (ready) => appendAll(this.#file, ready, known, this.#rules));
+    });
+  }
+
+  /** @param {unknown} [options] */
+  async read(options) {
+    return this.#reading(options, READ, (known) => {
+      const { onBadLine = 'skip', positions = false, signal } = own(known);
+      if (onBadLine !== 'skip') return readChronicle(this.#file, known);
+      this.#cache ??= new EventCache(this.#file, {
+        ...this.#place,
+        signal: this.#closing.signal,
+      });
+      return unlessAborted(this.#cache.read(positions), signal);
+    });
+  }
+
+  /** @param {number} [n] @param {unknown} [options] */
+  async tail(n, options) {
+    return this.#reading(options, READ, (known) => tailChronicle(this.#file, n, known));
+  }
+
+  /** @param {unknown} [options] */
+  stream(options) {
+    return this.#iterating(options, STREAM, streamChronicle, false);
+  }
+
+  /** @param {unknown} [options] */
+  follow(options) {
+    return this.#iterating(options, FOLLOW, followChronicle, true);
+  }
+
+  /** @param {unknown} where @param {unknown} [options] */
+  async query(where, options) {
+    return this.#reading(options, QUERY, (known) => queryChronicle(this.#file, where, known));
+  }
+
+  /** @param {unknown} [where] @param {unknown} [options] */
+  async count(where, options) {
+    return this.#reading(options, COUNT, (known) => countEvents(this.#file, where, known));
+  }
+
+  /** @param {unknown} [options] */
+  async verify(options) {
+    return this.#reading(options, VERIFY, (known) => verifyChronicle(this.#file, known));
+  }
+
+  async close() {
+    await this.#closing.close();
+    this.#cache?.clear();
+  }
+
+  /** Whether what is appended may be other than what was given. */
+  get #changes() {
+    return this.#clock !== undefined || this.#schema !== undefined;
+  }
+
+  /**
+   * What is to be appended for an event given as JSON text, or a promise of it. The clock comes
+   * first, because a schema may want the time, and last, because it may leave the time out.
+   *
+   * @param {string} text
+   * @param {number} [index]
+   */
+  #prepared(text, index) {
+    const stamp = (/** @type {string} */ json) =>
+      this.#clock === undefined ? JSON.parse(json) : stamped(json, this.#clock);
+    const event = stamp(text);
+    if (this.#schema === undefined) return event;
+    const output = validated(this.#schema, event, index);
+    const finish = (/** @type {unknown} */ value) => stamp(eventText(value, index));
+    if (!isPromise(output)) return finish(output);
+    const finished = output.then(finish);
+    // The batch that it belongs to may fail before anybody waits for it.
+    finished.catch(() => {});
+    return finished;
+  }
+
+  /**
+   * Goes on at once with what is there, so that appends keep the order of their calls; after the
+   * wait with what an asynchronous schema gives.
+   *
+   * @param {any} prepared
+   * @param {(ready: any) => Promise<any>} append
+   */
+  async #once(prepared, append) {
+    if (!isPromise(prepared)) return append(prepared);
+    let ready;
+    try {
+      ready = await prepared;
+    } catch (error) {
+      throw Object.assign(/** @type {Error} */ (error), { path: this.#file, written: 'no' });
+    }
+    return append(ready);
+  }
+
+  /**
+   * @param {unknown} options
+   * @param {(known: Record<string, any>) => Promise<any>} work
+   */
+  #appending(options, work) {
+    return this.#closing.accept(async () => {
+      const known = checking(this.#file, () => readOptions(options, withoutPath(APPEND)));
+      return work({ ...known, ...this.#place });
+    });
+  }
+
+  /**
+   * @param {unknown} options
+   * @param {typeof READ} kinds
+   * @param {(known: Record<string, any>) => Promise<any>} work
+   */
+  async #reading(options, kinds, work) {
+    this.#closing.check();
+    const known = readOptions(options, withoutPath(kinds));
+    const { signal, end } = this.#closing.begin(known.signal);
+    try {
+      throwIfAborted(signal);
+      return await work({ ...known, ...this.#place, signal });
+    } finally {
+      end();
+    }
+  }
+
+  /**
+   * @param {unknown} options
+   * @param {typeof STREAM} kinds
+   * @param {(path: string, options: any) => any} start
+   * @param {boolean} isEndless
+   */
+  #iterating(options, kinds, start, isEndless) {
+    try {
+      const known = readOptions(options, withoutPath(kinds));
+      /** @type {WeakRef<Iteration>} */
+      let weak;
+      const { signal, end } = this.#closing.begin(known.signal, () => weak.deref()?.return());
+      const iterator = start(this.#file, { ...known, ...this.#place, signal });
+      const iteration = new Iteration(iterator, { closing: this.#closing, end, isEndless });
+      weak = new WeakRef(iteration);
+      abandoned.register(iteration, end);
+      return iteration;
+    } catch (error) {
+      const end = () => {};
+      return new Iteration(failing(error), { closing: this.#closing, end, isEndless });
+    }
+  }
+}
+
+if (typeof Symbol.asyncDispose === 'symbol') {
+  Object.defineProperty(Chronicle.prototype, Symbol.asyncDispose, {
+    value: Chronicle.prototype.close,
+    configurable: true,
+    writable: true,
+  });
+}
+
+/**
+ * @template T
+ * @param {Promise<T>} promise
+ * @param {Signal} signal
+ * @returns {Promise<T>}
+ */
+function unlessAborted(promise, signal) {
+  return new Promise((resolve, reject) => {
+    const abort = () => {
+      try {
+        throwIfAborted(signal);
+      } catch (reason) {
+        reject(reason);
+      }
+    };
+    signal.addEventListener('abort', abort);
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
+  });
+}
+
+module.exports = { openChronicle };

@@ -1,0 +1,310 @@
+'use strict';
+
+const { ChronicleError } = require('../binding/errors.js');
+const { cursorOf } = require('../binding/native.js');
+const { jsonOf, own } = require('../binding/own.js');
+const { openPort, throwIfAborted, unwrap } = require('../binding/port.js');
+const { positioned, recordsOf } = require('./read.js');
+
+/**
+ * Some records in the order of an iteration, as the binding gave them.
+ *
+ * @typedef {object} Slice
+ * @property {string} text the records as one JSON array
+ * @property {number[]} places seq, offset, length and line of each
+ * @property {{ device: string, inode: string, born?: string, counted: boolean }} [file] that they
+ *   are in
+ * @property {boolean} [idle] nothing more is there for now
+ * @property {'next' | 'rewritten' | 'unknown'} [state] what the file is to the one before
+ * @property {{ cursor: string }} [batch] the lines of records in place of the records
+ */
+
+/**
+ * Where the records of an iteration come from.
+ *
+ * @typedef {object} Source
+ * @property {(begun: (id: number) => void) => Promise<Slice | undefined>} next some more,
+ *   perhaps none; undefined at the end. `begun` gets the number of the request that is waited for
+ * @property {() => Promise<void>} close
+ * @property {string} [start] the cursor before anything was given, where it is known
+ */
+
+/**
+ * The iterator of streams and follows. A call of `next` waits for the one before it.
+ *
+ * @implements {AsyncIterableIterator<any>}
+ */
+class Records {
+  /** @type {Source | undefined} */
+  #source;
+  /** @type {() => Source} */
+  #open;
+  #positions;
+  #reverse;
+  #signal;
+  #endsOnAbort;
+  /** @type {Promise<unknown>} the calls before */
+  #turn = Promise.resolve();
+  #waiting = 0;
+  #closed = false;
+  /** @type {number | undefined} the request that is waited for */
+  #request;
+  /** @type {Slice | undefined} */
+  #slice;
+  /** @type {any[]} */
+  #events = [];
+  #next = 0;
+  // Where the record given last begins in the bytes of the slice.
+  #begin = 1;
+  /** @type {Buffer | undefined} */
+  #bytes;
+  /** @type {string | undefined} */
+  #cursor;
+  /** @type {{ index: number, begin: number } | undefined} the record given last */
+  #last;
+  /** @type {((state: string) => void) | undefined} */
+  #onFile;
+  /** @type {(() => void) | undefined} */
+  #onCaughtUp;
+  /** @type {(slice: Slice) => any[]} */
+  #recordsOf;
+  /** It was called since something was left to read. */
+  #saidCaughtUp = false;
+  /** @type {string | undefined} of a file of which no event was given yet */
+  #state;
+  /** The source was looked at. */
+  #begun = false;
+  /** @type {unknown[]} why it ended before anybody asked for the next event */
+  #failures = [];
+  /** @type {Promise<void> | undefined} */
+  #ready;
+  /** @type {{ resolve: () => void, reject: (reason: unknown) => void } | undefined} */
+  #beginning;
+
+  /**
+   * @param {() => Source} open throws what is wrong with the arguments
+   * @param {{ positions?: boolean, reverse?: boolean, endsOnAbort?: boolean, cursor?: string,
+   *   onFile?: (state: string) => void, onCaughtUp?: () => void,
+   *   signal?: import('../../index.d.ts').AbortSignalLike }} given
+   */
+  constructor(open, given) {
+    const options = own(given);
+    const { positions = false, reverse = false, endsOnAbort = false, signal, cursor } = options;
+    this.#open = open;
+    this.#positions = positions;
+    this.#reverse = reverse;
+    this.#signal = signal;
+    this.#endsOnAbort = endsOnAbort;
+    this.#cursor = cursor;
+    this.#onFile = options.onFile;
+    this.#onCaughtUp = options.onCaughtUp;
+    this.#recordsOf = recordsOf(options);
+  }
+
+  /** Fulfilled when the first look has found the place to begin at. Asking for it makes that look. */
+  get ready() {
+    if (this.#ready === undefined) {
+      this.#ready = new Promise((resolve, reject) => {
+        this.#beginning = { resolve, reject };
+      });
+      // Nobody need wait for it.
+      this.#ready.catch(() => {});
+      if (this.#begun) this.#beginning?.resolve();
+      else if (this.#closed) this.#beginning?.reject(this.#closedError());
+      else if (this.#waiting === 0) this.#inTurn(() => this.#lookFirst()).catch(() => {});
+    }
+    return this.#ready;
+  }
+
+  /** Whether every event that was there at the last look was given. */
+  get live() {
+    return !this.#closed && this.#slice?.idle === true && this.#next >= this.#events.length;
+  }
+
+  /** The position after the event given last, for another iteration to go on from. */
+  get cursor() {
+    if (this.#last !== undefined && this.#slice?.file !== undefined) {
+      const { index, begin } = this.#last;
+      const { file, places, text } = this.#slice;
+      const place = places.slice(4 * index, 4 * index + 4);
+      this.#bytes ??= Buffer.from(text);
+      const line = this.#bytes.toString('utf8', begin, begin + place[2]);
+      const met = { ...file, place, reverse: this.#reverse };
+      this.#cursor = unwrap(cursorOf(line, jsonOf(met)), {});
+      this.#last = undefined;
+    }
+    return this.#cursor ?? this.#source?.start;
+  }
+
+  next() {
+    const isHere = this.#next < this.#events.length && !this.#closed && !this.#signal?.aborted;
+    if (isHere && this.#waiting === 0 && this.#state === undefined)
+      return Promise.resolve(this.#take());
+    return this.#inTurn(() => this.#step());
+  }
+
+  /** @param {any} [value] */
+  async return(value) {
+    this.#closed = true;
+    // Somebody may wait for the next event: he is told that there is none.
+    if (this.#request !== undefined) openPort().cancel(this.#request);
+    return this.#inTurn(async () => {
+      await this.#close();
+      return { done: true, value };
+    });
+  }
+
+  /**
+   * @param {unknown} error
+   * @returns {Promise<IteratorResult<any, any>>}
+   */
+  async throw(error) {
+    await this.return();
+    throw error;
+  }
+
+  [Symbol.asyncIterator]() {
+    return this;
+  }
+
+  /**
+   * @template T
+   * @param {() => Promise<T>} act
+   * @returns {Promise<T>}
+   */
+  #inTurn(act) {
+    this.#waiting += 1;
+    const turn = this.#turn.then(act).finally(() => {
+      this.#waiting -= 1;
+    });
+    this.#turn = turn.catch(() => {});
+    return turn;
+  }
+
+  /** @returns {Promise<IteratorResult<any, any>>} */
+  async #step() {
+    if (this.#failures.length > 0) throw this.#failures.pop();
+    try {
+      while (!this.#closed) {
+        throwIfAborted(this.#signal);
+        this.#announce();
+        if (this.#closed) break;
+        if (this.#next < this.#events.length) return this.#take();
+        if (!(await this.#look())) break;
+      }
+    } catch (error) {
+      const isEnd = this.#closed || (this.#endsOnAbort && this.#signal?.aborted);
+      await this.#close(error);
+      if (!isEnd) throw error;
+    }
+    await this.#close();
+    return { done: true, value: undefined };
+  }
+
+  /** Makes the first look before anybody asks for an event. */
+  async #lookFirst() {
+    if (this.#begun || this.#closed) return;
+    try {
+      throwIfAborted(this.#signal);
+      await this.#look();
+    } catch (error) {
+      const isEnd = this.#closed || (this.#endsOnAbort && this.#signal?.aborted);
+      await this.#close(error);
+      // The next step rejects with it.
+      if (!isEnd) this.#failures.push(error);
+    }
+  }
+
+  /** Whether there may be more. */
+  async #look() {
+    this.#source ??= this.#open();
+    const slice = await this.#source.next((id) => {
+      this.#request = id;
+    });
+    this.#request = undefined;
+    if (slice === undefined) return false;
+    this.#fill(slice);
+    this.#begun = true;
+    this.#beginning?.resolve();
+    return true;
+  }
+
+  /** Calls what the caller gave for such moments. What that throws ends the iteration. */
+  #announce() {
+    if (this.#slice?.idle === false) this.#saidCaughtUp = false;
+    if (this.live && !this.#saidCaughtUp) {
+      this.#saidCaughtUp = true;
+      this.#onCaughtUp?.();
+    }
+    const state = this.#state;
+    if (state === undefined || this.#next >= this.#events.length) return;
+    this.#state = undefined;
+    this.#onFile?.(state);
+  }
+
+  #closedError() {
+    return new ChronicleError('ECLOSED', 'the iteration ended before it had begun');
+  }
+
+  /** @param {Slice} given */
+  #fill(given) {
+    const slice = own(given);
+    // The cursor is that of an event of the slice before, as long as none of this one was given.
+    void this.cursor;
+    this.#slice = slice;
+    this.#state = slice.state ?? this.#state;
+    this.#bytes = undefined;
+    this.#events = slice.batch === undefined ? this.#recordsOf(slice) : [slice.batch];
+    this.#next = 0;
+    this.#begin = 1;
+  }
+
+  /** @returns {IteratorResult<any, any>} */
+  #take() {
+    const index = this.#next;
+    const slice = /** @type {Slice} */ (this.#slice);
+    const { batch, places } = slice;
+    if (batch !== undefined) {
+      this.#slice = own({ ...slice, batch: undefined });
+      this.#events = [];
+      this.#cursor = batch.cursor;
+      return { done: false, value: batch };
+    }
+    const event = this.#events[index];
+    // What was given is the caller's: it is not kept in memory.
+    this.#events[index] = undefined;
+    this.#last = { index, begin: this.#begin };
+    this.#next += 1;
+    this.#begin += places[4 * index + 2] + 1;
+    return { done: false, value: this.#positions ? positioned(event, places, index) : event };
+  }
+
+  /** @param {unknown} [error] */
+  async #close(error = this.#closedError()) {
+    this.#closed = true;
+    this.#request = undefined;
+    this.#beginning?.reject(error);
+    void this.cursor;
+    this.#events = [];
+    this.#next = 0;
+    const source = this.#source;
+    if (source === undefined) return;
+    this.#cursor ??= source.start;
+    this.#source = undefined;
+    await source.close();
+  }
+}
+
+// Not there in older versions of Node.js 20.
+if (Symbol.asyncDispose) {
+  Object.defineProperty(Records.prototype, Symbol.asyncDispose, {
+    configurable: true,
+    writable: true,
+    /** @this {Records} */
+    async value() {
+      await this.return();
+    },
+  });
+}
+
+module.exports = { Records };

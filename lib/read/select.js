@@ -1,0 +1,165 @@
+'use strict';
+
+const { invalid, reading } = require('../binding/errors.js');
+const { excerpt } = require('../binding/printable.js');
+
+/**
+ * @typedef {import('../../index.d.ts').Where} Where
+ * @typedef {import('../../index.d.ts').Place} Place
+ */
+
+/** @param {unknown} value */
+const isText = (value) => typeof value === 'string';
+
+/** @param {unknown} value */
+const isObject = (value) => typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/**
+ * A list of strings, or one string.
+ *
+ * @param {unknown} value
+ * @param {string} name
+ * @returns {string[]}
+ */
+function texts(value, name) {
+  const list = isText(value) ? [value] : value;
+  if (!Array.isArray(list) || !list.every(isText)) {
+    throw invalid(`${name} must be a string or an array of strings`);
+  }
+  return list.map(String);
+}
+
+/**
+ * A string.
+ *
+ * @param {unknown} value
+ * @param {string} name
+ */
+function text(value, name) {
+  if (!isText(value)) throw invalid(`${name} must be a string`);
+  return value;
+}
+
+/**
+ * A point in time as the binding takes it. What kind of string it is, the binding knows.
+ *
+ * @param {unknown} value
+ * @param {string} name
+ * @returns {string | number}
+ */
+function time(value, name) {
+  if (typeof value === 'string') return value;
+  const milliseconds = typeof value === 'number' ? value : dateValue(value);
+  if (Number.isInteger(milliseconds)) return Number(milliseconds);
+  throw invalid(`${name} must be an ISO 8601 string, a Date or an integer of milliseconds`);
+}
+
+/**
+ * The milliseconds of a Date of any realm.
+ *
+ * @param {any} value
+ */
+function dateValue(value) {
+  try {
+    return Date.prototype.getTime.call(value);
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * A whole number, not negative.
+ *
+ * @param {unknown} value
+ * @param {string} name
+ * @param {number} least
+ */
+function whole(value, name, least) {
+  if (!Number.isSafeInteger(value) || Number(value) < least) {
+    throw invalid(`${name} must be an integer, ${least} or more`);
+  }
+  return Number(value);
+}
+
+/** @type {Record<string, (value: any, name: string) => unknown>} */
+const PLACES = {
+  seq: (value, name) => whole(value, name, 1),
+  offset: (value, name) => whole(value, name, 0),
+  eventId: text,
+  time,
+  cursor: text,
+};
+
+/** @type {Record<string, (value: any, name: string) => unknown>} */
+const WHERE = {
+  type: (value, name) => {
+    const types = texts(value, name);
+    if (types.length === 0) throw invalid(`${name} must name a type`);
+    return types;
+  },
+  actor: (value, name) => fields(value, name, { agent: text, id: text }),
+  tags: texts,
+  planHash: text,
+  graphCommit: text,
+  since: time,
+  until: time,
+  eventId: text,
+  prevEventId: text,
+};
+
+/**
+ * The known fields of an object that a caller gave; what is undefined is absent.
+ *
+ * @param {any} given
+ * @param {string} name
+ * @param {Record<string, (value: any, name: string) => unknown>} known
+ * @returns {Record<string, any>}
+ */
+function fields(given, name, known) {
+  if (!isObject(given)) throw invalid(`${name} must be an object`);
+  /** @type {Record<string, any>} */
+  const read = { __proto__: null };
+  for (const [key, value] of Object.entries(given)) {
+    if (!Object.hasOwn(known, key)) {
+      throw invalid(
+        `unknown field ${name}.${excerpt(key)}, known are ${Object.keys(known).join(', ')}`,
+      );
+    }
+    if (value !== undefined) read[key] = known[key](value, `${name}.${key}`);
+  }
+  return read;
+}
+
+/**
+ * A place as the binding takes it.
+ *
+ * @param {unknown} given
+ * @param {string} name
+ * @returns {unknown}
+ */
+function placeOf(given, name) {
+  if (given === undefined || given === 'start' || given === 'end') return given;
+  return reading(name, () => {
+    const kinds = Object.keys(PLACES).join(', ');
+    if (!isObject(given)) throw invalid(`${name} must be 'start', 'end' or have one of ${kinds}`);
+    const place = fields(given, name, PLACES);
+    if (Object.keys(place).length !== 1) throw invalid(`${name} must have one of ${kinds}`);
+    return place;
+  });
+}
+
+/**
+ * What is wanted as the binding takes it.
+ *
+ * @param {unknown} given
+ * @returns {Record<string, unknown> | undefined}
+ */
+function whereOf(given) {
+  if (given === undefined) return undefined;
+  return reading('where', () => {
+    const { actor, ...where } = fields(given, 'where', WHERE);
+    return { ...where, agent: actor?.agent, actorId: actor?.id };
+  });
+}
+
+module.exports = { placeOf, whereOf };
