@@ -1,5 +1,6 @@
-// The rule for prose: comments at most 100 columns wide, sentences of at most 30 words, and none of
-// the words that hide a subject. `PROSE=src/read npx vitest run __test__/prose.spec.ts` checks parts.
+// The rule for prose: comments are at most 100 columns wide, sentences have at most 30 words, and
+// none of the words that hide a subject. It is checked for some parts of the repository by
+// `PROSE="src/read lib" npx vitest run __test__/prose.spec.ts`.
 import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';

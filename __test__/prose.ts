@@ -1,4 +1,5 @@
-// The prose of a file: its comments, or the text of a page outside code. `prose.spec.ts` has the rule.
+// The prose of a file: its comments, or the text of a page outside code. `prose.spec.ts` applies
+// the rule.
 import ts from 'typescript';
 
 export interface Finding {
