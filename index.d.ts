@@ -12,19 +12,18 @@
  * @packageDocumentation
  */
 
-import type { ChronicleEvent, ChronicleEventBase, EventInput } from './events.js';
+import type { ChronicleEvent, ChronicleEventBase, EventInput } from './types/events.js';
 
 // A star, not a list: an augmentation of `ChronicleEventMap` merges through a star only.
-export * from './events.js';
-export * from './checks.js';
-export * from './reading.js';
-export * from './batches.js';
-export * from './compat.js';
-export * from './handle.js';
-export * from './stats.js';
-export * from './compat.js';
-export * from './locks.js';
-export * from './mending.js';
+export * from './types/events.js';
+export * from './types/checks.js';
+export * from './types/read.js';
+export * from './types/batches.js';
+export * from './types/compat.js';
+export * from './types/handle.js';
+export * from './types/stats.js';
+export * from './types/lock.js';
+export * from './types/repair.js';
 
 /**
  * The path of a chronicle, absolute or relative to the working directory at the call. It ends in

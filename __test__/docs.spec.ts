@@ -138,7 +138,7 @@ describe('docs/migration.md', () => {
 describe('docs/api.md', () => {
   const ticked = new Set([...textOf('docs/api.md').matchAll(/`(\w+)/g)].map(([, name]) => name));
   const exported = ['index.d.ts', 'testing.d.ts'].flatMap(exportedNames);
-  const ofPredecessor = new Set(exportedNames('compat.d.ts'));
+  const ofPredecessor = new Set(exportedNames('types/compat.d.ts'));
 
   it('has every exported name but those that are kept for callers of the predecessor', () => {
     const wanted = exported.filter((name) => !ofPredecessor.has(name));

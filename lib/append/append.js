@@ -1,6 +1,11 @@
 'use strict';
 
-const { hearsAppends, toldAppend, toldAppendSync, wantsBatches } = require('../binding/diagnostics.js');
+const {
+  hearsAppends,
+  toldAppend,
+  toldAppendSync,
+  wantsBatches,
+} = require('../binding/diagnostics.js');
 const { ChronicleError, invalid } = require('../binding/errors.js');
 const native = require('../binding/native.js');
 const {

@@ -11,7 +11,7 @@ const { openPort, request, throwIfAborted, unwrap } = require('../binding/port.j
 const { absolute } = require('../binding/working-folder.js');
 
 /**
- * @typedef {import('../../locks.d.ts').ChronicleLock} ChronicleLock
+ * @typedef {import('../../types/lock.d.ts').ChronicleLock} ChronicleLock
  * @typedef {InstanceType<typeof Session>} NativeSession
  */
 

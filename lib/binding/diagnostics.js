@@ -3,7 +3,7 @@
 const { channel } = require('node:diagnostics_channel');
 
 /**
- * @typedef {import('../../stats.d.ts').BatchMessage} BatchMessage
+ * @typedef {import('../../types/stats.d.ts').BatchMessage} BatchMessage
  * @typedef {import('../../index.d.ts').BadLine} BadLine
  * @typedef {import('../../index.d.ts').Receipt} Receipt
  */

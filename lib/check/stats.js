@@ -3,7 +3,7 @@
 const { stats } = require('../binding/native.js');
 const { unwrap } = require('../binding/port.js');
 
-/** @returns {import('../../stats.d.ts').ChronicleStats} */
+/** @returns {import('../../types/stats.d.ts').ChronicleStats} */
 function chronicleStats() {
   const { lockWait, ...counts } = unwrap(stats());
   // The last bucket has no bound, which JSON has no number for.

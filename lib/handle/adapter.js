@@ -23,7 +23,7 @@ const { absolute } = require('../binding/working-folder.js');
 
 /**
  * @param {unknown} [options]
- * @returns {import('../../handle.d.ts').Adapter}
+ * @returns {import('../../types/handle.d.ts').Adapter}
  */
 function createAdapter(options) {
   const { baseDir, ...known } = readOptions(options, ADAPTER);

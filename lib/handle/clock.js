@@ -3,7 +3,7 @@
 const { causeOf, invalid } = require('../binding/errors.js');
 const { excerpt } = require('../binding/printable.js');
 
-/** @typedef {import('../../handle.d.ts').Clock} Clock */
+/** @typedef {import('../../types/handle.d.ts').Clock} Clock */
 
 /** @type {Clock} */
 const systemClock = { now: () => new Date().toISOString() };

@@ -4,8 +4,8 @@ const { causeOf, invalid, reading } = require('../binding/errors.js');
 const { excerpt } = require('../binding/printable.js');
 
 /**
- * @typedef {import('../../handle.d.ts').StandardSchemaV1} Schema
- * @typedef {import('../../handle.d.ts').StandardSchemaIssue} Issue
+ * @typedef {import('../../types/handle.d.ts').StandardSchemaV1} Schema
+ * @typedef {import('../../types/handle.d.ts').StandardSchemaIssue} Issue
  */
 
 /**

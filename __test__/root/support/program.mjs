@@ -4,7 +4,7 @@ import { closeSync, openSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { later, scratch } from './suite.mjs';
 
-const testFolder = new URL('../../../__test__/', import.meta.url);
+const testFolder = new URL('../../', import.meta.url);
 let logs = 0;
 
 /** A child whose output goes to a file: what it printed is there, whatever becomes of it. */

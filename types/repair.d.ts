@@ -3,7 +3,7 @@
  */
 
 import type { ChainValidationResult } from './checks.js';
-import type { AbortSignalLike, ChroniclePath, PathOptions } from './index.js';
+import type { AbortSignalLike, ChroniclePath, PathOptions } from '../index.js';
 
 /** Options of {@link analyzeChronicle}. `undefined` counts as absent; unknown names are refused. */
 export interface AnalyzeOptions extends PathOptions {

@@ -10,8 +10,8 @@ import type {
   PathOptions,
   Positioned,
   ReadOptions,
-} from './index.js';
-import type { Receipt, Verification, VerifyOptions } from './index.js';
+} from '../index.js';
+import type { Receipt, Verification, VerifyOptions } from '../index.js';
 import type {
   ChronicleIterator,
   FollowIterator,
@@ -20,7 +20,7 @@ import type {
   QueryOptions,
   StreamOptions,
   Where,
-} from './reading.js';
+} from './read.js';
 
 declare global {
   interface SymbolConstructor {

@@ -4,8 +4,8 @@ import type {
   ChroniclePath,
   PathOptions,
   ReadOptions,
-} from './index.js';
-import type { FollowIterator, Place, Where } from './reading.js';
+} from '../index.js';
+import type { FollowIterator, Place, Where } from './read.js';
 
 /**
  * Some records that stand behind each other in one file, as the lines that they are there. Blank

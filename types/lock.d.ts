@@ -7,7 +7,7 @@ import type {
   ChroniclePath,
   PathOptions,
   Receipt,
-} from './index.js';
+} from '../index.js';
 
 // Where the library of ECMAScript has no such symbol, as in that of ES2022.
 declare global {

@@ -4,7 +4,7 @@ import type {
   PathOptions,
   Positioned,
   ReadOptions,
-} from './index.js';
+} from '../index.js';
 import type { ChronicleEvent } from './events.js';
 
 /**

@@ -16,7 +16,7 @@ import { losses } from './support/losses.mjs';
 import { Driven, note, Program, startWriters } from './support/program.mjs';
 import { assert, assertEqual, later, run, suite } from './support/suite.mjs';
 
-const writer = fileURLToPath(new URL('../../__test__/writer-process.mjs', import.meta.url));
+const writer = fileURLToPath(new URL('../writer-process.mjs', import.meta.url));
 
 function refusal(answer) {
   const { error } = answer;

@@ -5,7 +5,7 @@
  */
 
 import type { ChronicleEvent } from './events.js';
-import type { ChroniclePath } from './index.js';
+import type { ChroniclePath } from '../index.js';
 
 /** Options that the predecessor's duplicate checks took. They change nothing: answers are exact. */
 export interface DuplicateCheckOptions {

@@ -9,7 +9,7 @@ import type {
   ChronicleEventMap,
   EventInput,
 } from './events.js';
-import type { AbortSignalLike, ChroniclePath, PathOptions, ReadOptions } from './index.js';
+import type { AbortSignalLike, ChroniclePath, PathOptions, ReadOptions } from '../index.js';
 
 /**
  * One hash of many events, whatever their order: lower-case hex SHA-256 of the array of their

@@ -1,6 +1,6 @@
 /** What a process did, in numbers and as it happens. */
 
-import type { BadLine, Receipt } from './index.js';
+import type { BadLine, Receipt } from '../index.js';
 
 /** What {@link chronicleStats} gives. All counts are since the process loaded the addon. */
 export interface ChronicleStats {
