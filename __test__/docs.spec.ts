@@ -15,12 +15,12 @@ import { chronicle, scratchFolder } from './scratch';
 
 const scratch = scratchFolder();
 const root = fileURLToPath(new URL('..', import.meta.url));
-const pages = [
-  'README.md',
-  ...readdirSync(join(root, 'docs'))
+/** Every page of the repository. */
+const pages = ['.', 'bench', 'docs', 'docs/decisions', 'docs/design'].flatMap((folder) =>
+  readdirSync(join(root, folder))
     .filter((name) => name.endsWith('.md'))
-    .map((name) => `docs/${name}`),
-];
+    .map((name) => join(folder, name)),
+);
 const textOf = (page: string) => readFileSync(join(root, page), 'utf8');
 
 interface Example {
@@ -175,6 +175,15 @@ describe('docs/api.md', () => {
     if (!symbol) throw new Error(`${file} is no module`);
     return checker.getExportsOfModule(symbol).map(({ name }) => name);
   }
+});
+
+describe('docs/guarantees.md', () => {
+  it('names no test that is not there', () => {
+    const paths = /`((?:__test__|tests|scripts|src)\/[\w./-]+)`/g;
+    const named = [...textOf('docs/guarantees.md').matchAll(paths)].map(([, path]) => String(path));
+    expect(named.length).toBeGreaterThan(50);
+    expect(named.filter((path) => !existsSync(join(root, path)))).toEqual([]);
+  });
 });
 
 describe('docs/tools.md', () => {
