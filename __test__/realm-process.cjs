@@ -206,7 +206,7 @@ const parts = {
   },
 
   async turns() {
-    const { nextTurn } = require('../lib/binding/turn.js');
+    const { yieldToEventLoop } = require('../lib/binding/event-loop.js');
     let loops = 0;
     let over = false;
     const loop = () => {
@@ -215,7 +215,7 @@ const parts = {
     };
     setImmediate(loop);
     let turns = 0;
-    for (; turns < 100; turns += 1) await nextTurn();
+    for (; turns < 100; turns += 1) await yieldToEventLoop();
     over = true;
     return { turns, loops };
   },

@@ -5,7 +5,8 @@
 
 const { access, mkdir } = require('node:fs/promises');
 const { dirname, isAbsolute, normalize } = require('node:path');
-const { appendOne, checking } = require('./append/append.js');
+const { appendOne, asNotWritten } = require('./append/append.js');
+const { descriptorsOf, lockChronicles } = require('./append/lock.js');
 const {
   ChronicleError,
   causeOf,
@@ -13,13 +14,12 @@ const {
   isChronicleError,
   reading,
 } = require('./binding/errors.js');
-const { descriptorsOf, lockChronicles } = require('./append/lock.js');
 const { WINDOW, readOptions } = require('./binding/options.js');
-const { own } = require('./binding/own.js');
+const { ownCopy } = require('./binding/own-properties.js');
 const { pathText } = require('./binding/path.js');
 const { printable } = require('./binding/printable.js');
-const { readChronicle, readSlices, tailChronicle } = require('./read/read.js');
 const { joined } = require('./binding/working-folder.js');
+const { readChronicle, readPages, tailChronicle } = require('./read/read.js');
 
 const ANY_PATH = { anyExtension: true };
 
@@ -42,7 +42,7 @@ function anyPath(path) {
  */
 async function atomicAppendEvent(path, event, timeoutMs) {
   const options = { lockTimeoutMs: timeoutMs, computeId: false };
-  const file = checking(path, () => anyPath(path));
+  const file = asNotWritten(path, () => anyPath(path));
   await appendOne(file, event, options, { ...ANY_PATH, lenient: true });
 }
 
@@ -110,9 +110,9 @@ async function batchCheckDuplicates(path, eventIds, options) {
     answers.set(id, false);
   }
   try {
-    await readSlices(file, ANY_PATH, (events) => {
+    await readPages(file, ANY_PATH, (events) => {
       for (const event of events) {
-        const { eventId, idempotencyKey } = own(event);
+        const { eventId, idempotencyKey } = ownCopy(event);
         for (const id of [eventId, idempotencyKey]) if (answers.has(id)) answers.set(id, true);
       }
     });

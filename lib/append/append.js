@@ -1,10 +1,10 @@
 'use strict';
 
 const {
-  hearsAppends,
-  toldAppend,
-  toldAppendSync,
-  wantsBatches,
+  hasBatchSubscribers,
+  hasSubscribers,
+  publishing,
+  publishingSync,
 } = require('../binding/diagnostics.js');
 const { ChronicleError, invalid } = require('../binding/errors.js');
 const native = require('../binding/native.js');
@@ -17,7 +17,7 @@ const {
   readOptions,
   toNative,
 } = require('../binding/options.js');
-const { own } = require('../binding/own.js');
+const { ownCopy } = require('../binding/own-properties.js');
 const { pathText, validateChroniclePath } = require('../binding/path.js');
 const { openPort, request, throwIfAborted, unwrap } = require('../binding/port.js');
 const { eventCount, eventText, lineBytes, textAt } = require('../event/text.js');
@@ -30,7 +30,7 @@ const { eventCount, eventText, lineBytes, textAt } = require('../event/text.js')
 
 // What may wait in the process at once. The binding counts it in bytes; here it only keeps the
 // text of a batch below the length that V8 can join, and no text has fewer bytes than code units.
-const MOST_PENDING = 256 * 1024 * 1024;
+const MAX_PENDING_BYTES = 256 * 1024 * 1024;
 
 /** @type {Record<string | symbol, any>} no options */
 const NONE = Object.freeze({ __proto__: null });
@@ -83,9 +83,9 @@ function appendEvents(path, events, options) {
  * @returns {Promise<Receipt[]>}
  */
 function appendAll(path, events, options, more) {
-  return hearsAppends()
-    ? toldAppend(path, () => appendMany(path, events, options, more))
-    : appendMany(path, events, options, more);
+  return hasSubscribers()
+    ? publishing(path, () => submitBatch(path, events, options, more))
+    : submitBatch(path, events, options, more);
 }
 
 /**
@@ -95,21 +95,21 @@ function appendAll(path, events, options, more) {
  * @param {Options} [more]
  * @returns {Promise<Receipt[]>}
  */
-async function appendMany(path, events, options, more) {
-  const { name, signal, known } = checked(path, options, APPEND);
-  const count = checking(path, () => eventCount(events));
+async function submitBatch(path, events, options, more) {
+  const { name, signal, known } = readArguments(path, options, APPEND);
+  const count = asNotWritten(path, () => eventCount(events));
   if (count > 1) checkKey(name, known);
   throwIfAborted(signal);
   if (count === 0) {
-    const { anyExtension } = own({ ...known, ...more });
-    checking(path, () => validateChroniclePath(name, { anyExtension }));
+    const { anyExtension } = ownCopy({ ...known, ...more });
+    asNotWritten(path, () => validateChroniclePath(name, { anyExtension }));
     return [];
   }
-  const text = checking(path, () => batchText(events, count));
-  const asked = toNative({ ...known, ...more });
+  const text = asNotWritten(path, () => batchText(events, count));
+  const nativeOptions = toNative({ ...known, ...more });
   const memory = known[MEMORY];
   const { outcome } = await request(
-    (port, id) => port.append(id, name, text, asked, memory),
+    (port, id) => port.append(id, name, text, nativeOptions, memory),
     signal,
   );
   return unwrap(outcome, { signal, path: name });
@@ -122,8 +122,8 @@ async function appendMany(path, events, options, more) {
  * @returns {Promise<Receipt[]>}
  */
 function appendLines(path, lines, options) {
-  const append = () => appendBytes(path, lines, options, APPEND_LINES, { wholeLines: true });
-  return hearsAppends() ? toldAppend(path, append) : append();
+  const append = () => submitBytes(path, lines, options, APPEND_LINES, { wholeLines: true });
+  return hasSubscribers() ? publishing(path, append) : append();
 }
 
 /**
@@ -136,7 +136,7 @@ function appendLines(path, lines, options) {
  * @returns {Promise<Receipt[]>}
  */
 async function appendTexts(path, lines, options) {
-  const { known } = checked(path, options, APPEND);
+  const { known } = readArguments(path, options, APPEND);
   if (lines.length > 1) checkKey(path, known);
   const length = lines.reduce((sum, line) => sum + line.length + 1, 0);
   const bytes = Buffer.alloc(length, '\n');
@@ -145,8 +145,8 @@ async function appendTexts(path, lines, options) {
     bytes.set(line, end);
     end += line.length + 1;
   }
-  const append = () => appendBytes(path, bytes, options, APPEND, { uniqueKeys: true });
-  return hearsAppends() ? toldAppend(path, append) : append();
+  const append = () => submitBytes(path, bytes, options, APPEND, { uniqueKeys: true });
+  return hasSubscribers() ? publishing(path, append) : append();
 }
 
 /**
@@ -157,19 +157,19 @@ async function appendTexts(path, lines, options) {
  * @param {Options} more what the binding alone gets
  * @returns {Promise<Receipt[]>}
  */
-async function appendBytes(path, lines, options, kinds, more) {
-  const { name, signal, known } = checked(path, options, kinds);
+async function submitBytes(path, lines, options, kinds, more) {
+  const { name, signal, known } = readArguments(path, options, kinds);
   throwIfAborted(signal);
-  const bytes = checking(path, () => {
-    if (typeof lines === 'string' && lines.length > MOST_PENDING) throw tooMuch();
+  const bytes = asNotWritten(path, () => {
+    if (typeof lines === 'string' && lines.length > MAX_PENDING_BYTES) throw batchTooLarge();
     const read = lineBytes(lines);
-    if (read.length > MOST_PENDING) throw tooMuch();
+    if (read.length > MAX_PENDING_BYTES) throw batchTooLarge();
     return read;
   });
-  const asked = toNative({ ...known, ...more });
+  const nativeOptions = toNative({ ...known, ...more });
   const memory = known[MEMORY];
   const { outcome } = await request(
-    (port, id) => port.appendBytes(id, name, bytes, asked, memory),
+    (port, id) => port.appendBytes(id, name, bytes, nativeOptions, memory),
     signal,
   );
   return unwrap(outcome, { signal, path: name });
@@ -182,9 +182,9 @@ async function appendBytes(path, lines, options, kinds, more) {
  * @returns {Receipt}
  */
 function appendEventSync(path, event, options) {
-  return hearsAppends()
-    ? toldAppendSync(path, () => appendNow(path, event, options))
-    : appendNow(path, event, options);
+  return hasSubscribers()
+    ? publishingSync(path, () => submitSync(path, event, options))
+    : submitSync(path, event, options);
 }
 
 /**
@@ -193,11 +193,11 @@ function appendEventSync(path, event, options) {
  * @param {unknown} options
  * @returns {Receipt}
  */
-function appendNow(path, event, options) {
-  const { name, known } = checked(path, options, APPEND_SYNC);
-  const text = checking(path, () => eventText(event));
+function submitSync(path, event, options) {
+  const { name, known } = readArguments(path, options, APPEND_SYNC);
+  const text = asNotWritten(path, () => eventText(event));
   // Only for whom it is to tell of batches: a port costs more than one such append.
-  const by = wantsBatches() ? openPort() : native;
+  const by = hasBatchSubscribers() ? openPort() : native;
   const outcome = by.appendSync(name, text, toNative(known));
   return unwrap(outcome, { path: name, single: true })[0];
 }
@@ -222,9 +222,9 @@ function flushSync(options) {
  * @returns {Promise<Receipt>}
  */
 function appendOne(path, event, options, more, by) {
-  return hearsAppends()
-    ? toldAppend(path, () => appendAsked(path, event, options, more, by))
-    : appendAsked(path, event, options, more, by);
+  return hasSubscribers()
+    ? publishing(path, () => submitAppend(path, event, options, more, by))
+    : submitAppend(path, event, options, more, by);
 }
 
 /**
@@ -235,14 +235,14 @@ function appendOne(path, event, options, more, by) {
  * @param {Appender} [by]
  * @returns {Promise<Receipt>}
  */
-async function appendAsked(path, event, options, more, by) {
-  const { name, signal, known } = checked(path, options, APPEND);
+async function submitAppend(path, event, options, more, by) {
+  const { name, signal, known } = readArguments(path, options, APPEND);
   throwIfAborted(signal);
-  const text = checking(path, () => eventText(event));
-  const asked = toNative(more === undefined ? known : { ...known, ...more });
+  const text = asNotWritten(path, () => eventText(event));
+  const nativeOptions = toNative(more === undefined ? known : { ...known, ...more });
   const memory = known[MEMORY];
   const { outcome } = await request(
-    (port, id) => (by ?? port).append(id, name, text, asked, memory),
+    (port, id) => (by ?? port).append(id, name, text, nativeOptions, memory),
     signal,
   );
   return unwrap(outcome, { signal, path: name, single: true })[0];
@@ -255,8 +255,8 @@ async function appendAsked(path, event, options, more, by) {
  * @param {unknown} options
  * @param {typeof APPEND} kinds
  */
-function checked(path, options, kinds) {
-  return checking(path, () => {
+function readArguments(path, options, kinds) {
+  return asNotWritten(path, () => {
     if (options === undefined) return { name: pathText(path), signal: undefined, known: NONE };
     const known = readOptions(options, kinds);
     const { signal } = known;
@@ -275,7 +275,7 @@ function checked(path, options, kinds) {
  * @param {() => T} check
  * @returns {T}
  */
-function checking(path, check) {
+function asNotWritten(path, check) {
   try {
     return check();
   } catch (error) {
@@ -296,13 +296,13 @@ function batchText(events, count) {
   for (let index = 0; index < count; index += 1) {
     const text = textAt(events, index);
     pending += text.length;
-    if (pending > MOST_PENDING) throw tooMuch();
+    if (pending > MAX_PENDING_BYTES) throw batchTooLarge();
     texts.push(text);
   }
   return texts.join('\n');
 }
 
-function tooMuch() {
+function batchTooLarge() {
   return new ChronicleError('EIO', 'batch is larger than the 256 MiB that may be pending', {
     cause: Object.assign(new Error('no buffer space available'), { code: 'ENOBUFS' }),
   });
@@ -337,6 +337,6 @@ module.exports = {
   appendLines,
   appendOne,
   appendTexts,
-  checking,
+  asNotWritten,
   flushSync,
 };

@@ -1,14 +1,14 @@
 'use strict';
 
-const { appendOne } = require('./append.js');
 const { publishLocked, publishTimeout } = require('../binding/diagnostics.js');
 const { causeOf, invalid } = require('../binding/errors.js');
 const { Session } = require('../binding/native.js');
 const { LOCK, readOptions, toNative } = require('../binding/options.js');
-const { jsonOf } = require('../binding/own.js');
+const { jsonOf } = require('../binding/own-properties.js');
 const { pathText, validateChroniclePath } = require('../binding/path.js');
 const { openPort, request, throwIfAborted, unwrap } = require('../binding/port.js');
 const { absolute } = require('../binding/working-folder.js');
+const { appendOne } = require('./append.js');
 
 /**
  * @typedef {import('../../types/lock.d.ts').ChronicleLock} ChronicleLock

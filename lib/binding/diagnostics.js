@@ -15,7 +15,7 @@ const locks = channel('sage:chronicle:lock');
 const badLines = channel('sage:chronicle:badline');
 
 /** Whether the binding has to tell of batches. */
-function wantsBatches() {
+function hasBatchSubscribers() {
   return batches.hasSubscribers || locks.hasSubscribers;
 }
 
@@ -27,7 +27,7 @@ function wantsBatches() {
  * @param {() => Promise<R>} run
  * @returns {Promise<R>}
  */
-async function toldAppend(path, run) {
+async function publishing(path, run) {
   const begun = performance.now();
   try {
     const result = await run();
@@ -40,12 +40,12 @@ async function toldAppend(path, run) {
 }
 
 /**
- * As {@link toldAppend}, for the synchronous one.
+ * As {@link publishing}, for the synchronous one.
  *
  * @param {unknown} path
  * @param {() => Receipt} run
  */
-function toldAppendSync(path, run) {
+function publishingSync(path, run) {
   const begun = performance.now();
   try {
     const receipt = run();
@@ -110,17 +110,17 @@ function publishBadLine(path, line) {
 }
 
 /** Whether anybody listens to what appends do. */
-function hearsAppends() {
+function hasSubscribers() {
   return appends.hasSubscribers || locks.hasSubscribers;
 }
 
 module.exports = {
-  hearsAppends,
+  hasBatchSubscribers,
+  hasSubscribers,
   publishBadLine,
   publishBatch,
   publishLocked,
   publishTimeout,
-  toldAppend,
-  toldAppendSync,
-  wantsBatches,
+  publishing,
+  publishingSync,
 };

@@ -1,6 +1,6 @@
 'use strict';
 
-const { own } = require('./own.js');
+const { ownCopy } = require('./own-properties.js');
 
 /**
  * @typedef {import('../../index.d.ts').ErrorCode} ErrorCode
@@ -27,7 +27,7 @@ class ChronicleError extends Error {
    * @param {Details | null} [given]
    */
   constructor(code, message, given) {
-    const details = own(given ?? {});
+    const details = ownCopy(given ?? {});
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
     this.code = code;
     // Only what applies becomes a property, so that a printed error shows nothing else.
@@ -119,7 +119,7 @@ function reading(name, read) {
  * }} failure
  */
 function fromFailure(failure) {
-  const { code, message, cause, ...details } = own(failure);
+  const { code, message, cause, ...details } = ownCopy(failure);
   if (cause === undefined) return new ChronicleError(code, message, details);
   const { message: text, ...fields } = cause;
   return new ChronicleError(code, message, {

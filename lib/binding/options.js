@@ -1,7 +1,7 @@
 'use strict';
 
 const { causeOf, invalid } = require('./errors.js');
-const { jsonOf, propertyOf } = require('./own.js');
+const { jsonOf, propertyOf } = require('./own-properties.js');
 const { excerpt } = require('./printable.js');
 
 /**
@@ -217,7 +217,7 @@ const REPAIR = {
 const FLUSH = { timeoutMs: milliseconds };
 
 // 49 days: more than any wait, and it fits 32 bits.
-const LONGEST_MS = 2 ** 32 - 1;
+const MAX_TIMEOUT_MS = 2 ** 32 - 1;
 
 /**
  * Reads the options a function knows out of what its caller gave. What is undefined is absent, and
@@ -256,7 +256,8 @@ function readOptions(given, known) {
         : propertyOf(given, key);
       if (value === undefined) continue;
       if (!kind.test(value)) wrong ??= `option ${key} must be ${kind.must}`;
-      options[key] = kind === milliseconds ? Math.min(Math.ceil(Number(value)), LONGEST_MS) : value;
+      options[key] =
+        kind === milliseconds ? Math.min(Math.ceil(Number(value)), MAX_TIMEOUT_MS) : value;
     }
   } catch (thrown) {
     throw invalid('options could not be read', { cause: causeOf(thrown) });
@@ -301,8 +302,8 @@ function toNative(options) {
 }
 
 module.exports = {
-  ANALYZE,
   ADAPTER,
+  ANALYZE,
   APPEND,
   APPEND_LINES,
   APPEND_SYNC,
@@ -313,14 +314,14 @@ module.exports = {
   DEDUPLICATE,
   FLUSH,
   FOLLOW,
+  LOCK,
   MEMORY,
   OPEN,
-  LOCK,
   PATH,
   QUERY,
   READ,
-  STREAM,
   REPAIR,
+  STREAM,
   TEXTS,
   VERIFY,
   WINDOW,

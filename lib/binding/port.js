@@ -1,11 +1,10 @@
 'use strict';
 
-const { outsideOfCalls } = require('./context.js');
-const { publishBatch, wantsBatches } = require('./diagnostics.js');
+const { hasBatchSubscribers, publishBatch } = require('./diagnostics.js');
 const { fromFailure, reading } = require('./errors.js');
+const { inRealmContext } = require('./event-loop.js');
 const { Port } = require('./native.js');
-const { own } = require('./own.js');
-const { nextTurn } = require('./turn.js');
+const { ownCopy } = require('./own-properties.js');
 const { excerpt, printable } = require('./printable.js');
 const { warn, warnOnce } = require('./warnings.js');
 const { absolute } = require('./working-folder.js');
@@ -24,7 +23,7 @@ const waiting = new Map();
  *
  * @type {WeakMap<Signal, { ids: Set<number>, cancel: () => void }>}
  */
-const followed = new WeakMap();
+const listeners = new WeakMap();
 
 /** @type {Port | undefined} */
 let port;
@@ -32,14 +31,14 @@ let port;
 let lastId = 0;
 
 /** Whether the port tells of batches. */
-let listening = false;
+let reportsBatches = false;
 
 /** The one port of this realm, opened by the first request. */
 function openPort() {
-  port ??= outsideOfCalls(() => new Port(deliver));
-  if (listening !== wantsBatches()) {
-    listening = !listening;
-    port.listen(listening);
+  port ??= inRealmContext(() => new Port(deliver));
+  if (reportsBatches !== hasBatchSubscribers()) {
+    reportsBatches = !reportsBatches;
+    port.listen(reportsBatches);
   }
   return port;
 }
@@ -54,7 +53,7 @@ function deliver() {
   const settled = opened.drain();
   const [appends] = settled;
   for (let i = 1; settled[i] === 0; i += 3) attempt(publishFacts, String(settled[i + 1]));
-  const ended = appends === null ? [] : endedOf(opened, String(appends));
+  const ended = appends === null ? [] : settlementsOf(opened, String(appends));
   for (let i = 0; i < ended.length; i += 2) settle(ended[i], { outcome: ended[i + 1], text: null });
   for (let i = 1; i < settled.length; i += 3) {
     const text = settled[i + 2];
@@ -75,7 +74,7 @@ function publishFacts(text) {
  * @param {string} text
  * @returns {any[]}
  */
-function endedOf(opened, text) {
+function settlementsOf(opened, text) {
   try {
     return JSON.parse(text);
   } catch (cause) {
@@ -132,8 +131,8 @@ function nextId() {
  * @param {Signal} signal
  * @param {number} id
  */
-function follow(signal, id) {
-  const known = followed.get(signal);
+function listen(signal, id) {
+  const known = listeners.get(signal);
   if (known) {
     known.ids.add(id);
     return;
@@ -141,17 +140,17 @@ function follow(signal, id) {
   const ids = new Set([id]);
   const cancel = () => ids.forEach((each) => openPort().cancel(each));
   signal.addEventListener('abort', cancel);
-  followed.set(signal, { ids, cancel });
+  listeners.set(signal, { ids, cancel });
 }
 
 /**
  * @param {Signal} signal
  * @param {number} id
  */
-function unfollow(signal, id) {
-  const known = followed.get(signal);
+function stopListening(signal, id) {
+  const known = listeners.get(signal);
   if (!known?.ids.delete(id) || known.ids.size > 0) return;
-  followed.delete(signal);
+  listeners.delete(signal);
   signal.removeEventListener('abort', known.cancel);
 }
 
@@ -169,10 +168,10 @@ function request(start, signal) {
     const opened = openPort();
     const id = nextId();
     if (signal) {
-      reading('signal', () => follow(signal, id));
+      reading('signal', () => listen(signal, id));
       waiting.set(id, (settlement) => {
         resolve(settlement);
-        unfollow(signal, id);
+        stopListening(signal, id);
       });
     } else {
       waiting.set(id, resolve);
@@ -182,7 +181,7 @@ function request(start, signal) {
       start(opened, id);
     } catch (error) {
       waiting.delete(id);
-      if (signal) unfollow(signal, id);
+      if (signal) stopListening(signal, id);
       throw error;
     }
   });
@@ -218,12 +217,12 @@ function unwrap(outcome, of = {}) {
   const said = typeof outcome === 'string' ? JSON.parse(outcome) : outcome;
   // Most outcomes are no more than this, and a copy of each would take longer than all else here.
   if (Object.hasOwn(said, 'ok') && !Object.hasOwn(said, 'warnings')) return said.ok;
-  const { signal, path, first = 0, single = false } = own(of);
-  const { ok, error, cancelled, warnings } = own(said);
-  if (warnings) for (const warning of warnings) show(warning, path);
+  const { signal, path, first = 0, single = false } = ownCopy(of);
+  const { ok, error, cancelled, warnings } = ownCopy(said);
+  if (warnings) for (const warning of warnings) emitWarning(warning, path);
   if (cancelled) throw reasonOf(signal);
   if (error) {
-    const failure = own(error);
+    const failure = ownCopy(error);
     const index = single || failure.index === undefined ? undefined : first + failure.index;
     throw fromFailure({ path, ...failure, index });
   }
@@ -236,7 +235,7 @@ function unwrap(outcome, of = {}) {
  * @param {{ code: string, message: string }} warning
  * @param {string} [path]
  */
-function show({ code, message }, path) {
+function emitWarning({ code, message }, path) {
   if (code !== 'CHRONICLE_ID_REUSED' || path === undefined) return warn(code, message);
   const file = nameOf(path);
   warnOnce(code, file, `${message} (in ${printable(file)})`);
@@ -251,4 +250,4 @@ function nameOf(path) {
   }
 }
 
-module.exports = { attempt, nextTurn, openPort, request, throwIfAborted, unwrap };
+module.exports = { attempt, openPort, request, throwIfAborted, unwrap };

@@ -5,7 +5,7 @@ const UNPRINTABLE =
   /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
 
 // Of a text in a message.
-const MAX_CHARACTERS = 80;
+const MAX_EXCERPT_CHARACTERS = 80;
 
 /**
  * Text of others, harmless on a terminal.
@@ -27,10 +27,10 @@ function printable(text) {
 function excerpt(text) {
   const whole = String(text);
   // By characters: half of one would be no text. None has more than two code units.
-  const characters = [...whole.slice(0, 2 * MAX_CHARACTERS + 2)];
-  const start = characters.slice(0, MAX_CHARACTERS).join('');
+  const characters = [...whole.slice(0, 2 * MAX_EXCERPT_CHARACTERS + 2)];
+  const start = characters.slice(0, MAX_EXCERPT_CHARACTERS).join('');
   const shown = printable(start).replaceAll('\n', '\\u000a');
-  return characters.length > MAX_CHARACTERS ? `${shown}…` : shown;
+  return characters.length > MAX_EXCERPT_CHARACTERS ? `${shown}…` : shown;
 }
 
 module.exports = { excerpt, printable };

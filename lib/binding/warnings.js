@@ -4,7 +4,7 @@
 const warned = new Set();
 
 // What is forgotten may be warned of once more.
-const MAX_WARNED = 1000;
+const MAX_REMEMBERED = 1000;
 
 /**
  * One process warning. Its code is for programs that listen to `process.on('warning')`.
@@ -31,7 +31,7 @@ function warnOnce(code, subject, message) {
   const key = `${code} ${subject}`;
   const isNews = !warned.delete(key);
   warned.add(key);
-  if (warned.size > MAX_WARNED) warned.delete(warned.values().next().value);
+  if (warned.size > MAX_REMEMBERED) warned.delete(warned.values().next().value);
   if (isNews) warn(code, message);
 }
 

@@ -1,9 +1,9 @@
 'use strict';
 
 const { causeOf, invalid } = require('../binding/errors.js');
-const { analyze, Listing } = require('../binding/native.js');
+const { Listing, analyze } = require('../binding/native.js');
 const { ANALYZE, readOptions, toNative } = require('../binding/options.js');
-const { own } = require('../binding/own.js');
+const { ownCopy } = require('../binding/own-properties.js');
 const { pathText } = require('../binding/path.js');
 const { request, throwIfAborted, unwrap } = require('../binding/port.js');
 const { printable } = require('../binding/printable.js');
@@ -33,9 +33,12 @@ async function analyzeListed(path, options, links) {
   const { signal, ...rest } = readOptions(options, ANALYZE);
   const name = pathText(path);
   throwIfAborted(signal);
-  const asked = toNative(rest);
-  const { outcome } = await request((port, id) => analyze(port, id, name, asked, links), signal);
-  const found = own(unwrap(outcome, { signal, path: name }));
+  const nativeOptions = toNative(rest);
+  const { outcome } = await request(
+    (port, id) => analyze(port, id, name, nativeOptions, links),
+    signal,
+  );
+  const found = ownCopy(unwrap(outcome, { signal, path: name }));
   const { totalEvents, chainedEvents, brokenLinks, omitted, timeRange, largestEvent } = found;
   const missing = brokenLinks.filter((/** @type {any} */ { issue }) => issue === 'missing_prev');
   return {
@@ -43,7 +46,7 @@ async function analyzeListed(path, options, links) {
     eventTypes: found.eventTypes,
     timeRange: timeRange === undefined ? null : timesOf(timeRange),
     actors: record(found.actors, (actor) => {
-      const { agent, eventCount, seen } = own(actor);
+      const { agent, eventCount, seen } = ownCopy(actor);
       const { start, end } = timesOf(seen ?? { start: '', end: '' });
       return { agent, eventCount, firstSeen: start, lastSeen: end };
     }),

@@ -1,15 +1,15 @@
 'use strict';
 
 const { open } = require('node:fs/promises');
-const { append, checking } = require('../append/append.js');
-const { sortedByTime } = require('../event/compare.js');
+const { append, asNotWritten } = require('../append/append.js');
 const { ChronicleError, causeOf, invalid } = require('../binding/errors.js');
 const { CHAIN, CHAIN_APPEND, readOptions } = require('../binding/options.js');
 const { pathText } = require('../binding/path.js');
 const { excerpt, printable } = require('../binding/printable.js');
-const { readAll, readSlices, tailChronicle } = require('../read/read.js');
-const { eventText } = require('../event/text.js');
 const { absolute } = require('../binding/working-folder.js');
+const { sortedByTime } = require('../event/compare.js');
+const { eventText } = require('../event/text.js');
+const { readAll, readPages, tailChronicle } = require('../read/read.js');
 
 /**
  * @typedef {import('../../index.d.ts').BrokenLink} BrokenLink
@@ -58,7 +58,7 @@ async function validateCausalChain(path, options) {
   /** @type {{ eventIndex: number, eventId: string, previous: string }[]} */
   const links = [];
   let totalEvents = 0;
-  await readSlices(path, readOptions(options, CHAIN), (events) => {
+  await readPages(path, readOptions(options, CHAIN), (events) => {
     for (const event of events) {
       const eventIndex = totalEvents;
       totalEvents += 1;
@@ -180,7 +180,7 @@ async function getChainTail(path, options) {
  * @returns {Promise<E>}
  */
 async function appendWithCausalChain(path, event, options) {
-  const { forcePrevEventId, known, file, stored } = checking(path, () => {
+  const { forcePrevEventId, known, file, stored } = asNotWritten(path, () => {
     const { forcePrevEventId, ...known } = readOptions(options, CHAIN_APPEND);
     // The current directory may change before the record is read back.
     const file = absolute(pathText(path));

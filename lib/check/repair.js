@@ -3,7 +3,7 @@
 const { ChronicleError } = require('../binding/errors.js');
 const { Listing, repair } = require('../binding/native.js');
 const { DEDUPLICATE, REPAIR, readOptions, toNative } = require('../binding/options.js');
-const { own } = require('../binding/own.js');
+const { ownCopy } = require('../binding/own-properties.js');
 const { pathText } = require('../binding/path.js');
 const { request, throwIfAborted, unwrap } = require('../binding/port.js');
 
@@ -33,8 +33,11 @@ async function repairListed(path, options, removed) {
     throw new ChronicleError('EUNSUPPORTED', message, { path: name, written: 'no' });
   }
   throwIfAborted(signal);
-  const asked = toNative(rest);
-  const { outcome } = await request((port, id) => repair(port, id, name, asked, removed), signal);
+  const nativeOptions = toNative(rest);
+  const { outcome } = await request(
+    (port, id) => repair(port, id, name, nativeOptions, removed),
+    signal,
+  );
   return unwrap(outcome, { signal, path: name });
 }
 
@@ -47,10 +50,10 @@ async function deduplicateConsecutiveEvents(path, options) {
   const { signal, ...rest } = readOptions(options, DEDUPLICATE);
   const name = pathText(path);
   throwIfAborted(signal);
-  const asked = toNative({ ...rest, onlyConsecutive: true });
-  const { outcome } = await request((port, id) => repair(port, id, name, asked), signal);
+  const nativeOptions = toNative({ ...rest, onlyConsecutive: true });
+  const { outcome } = await request((port, id) => repair(port, id, name, nativeOptions), signal);
   const { plan } = unwrap(outcome, { signal, path: name });
-  const { removed, removedOmitted = 0 } = own(plan);
+  const { removed, removedOmitted = 0 } = ownCopy(plan);
   return removed.length + removedOmitted;
 }
 

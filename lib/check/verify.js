@@ -1,9 +1,10 @@
 'use strict';
 
+const { yieldToEventLoop } = require('../binding/event-loop.js');
 const { Verifier } = require('../binding/native.js');
 const { MEMORY, VERIFY, readOptions, toNative } = require('../binding/options.js');
 const { pathText } = require('../binding/path.js');
-const { nextTurn, openPort, request, throwIfAborted, unwrap } = require('../binding/port.js');
+const { openPort, request, throwIfAborted, unwrap } = require('../binding/port.js');
 
 /** @typedef {import('../../index.d.ts').Finding} Finding */
 
@@ -19,7 +20,7 @@ async function verifyChronicle(path, options) {
   /** @type {Finding[]} */
   const findings = [];
   let findingsOmitted = 0;
-  const counts = await verifyInSlices(path, options, (found) => {
+  const counts = await verifyInPages(path, options, (found) => {
     const listed = found.slice(0, MAX_FINDINGS - findings.length);
     findingsOmitted += found.length - listed.length;
     findings.push(...listed);
@@ -35,7 +36,7 @@ async function verifyChronicle(path, options) {
  * @param {(findings: Finding[]) => void | Promise<void>} take
  * @returns {Promise<Omit<import('../../index.d.ts').Verification, 'findings'>>}
  */
-async function verifyInSlices(path, options, take) {
+async function verifyInPages(path, options, take) {
   const { signal, onProgress, ...rest } = readOptions(options, VERIFY);
   const name = pathText(path);
   throwIfAborted(signal);
@@ -47,7 +48,7 @@ async function verifyInSlices(path, options, take) {
       if (found.length > 0) await take(found);
       onProgress?.({ bytes: counts.bytes, total });
       if (done) return counts;
-      await nextTurn();
+      await yieldToEventLoop();
       throwIfAborted(signal);
     }
   } finally {
@@ -55,4 +56,4 @@ async function verifyInSlices(path, options, take) {
   }
 }
 
-module.exports = { verifyChronicle, verifyInSlices };
+module.exports = { verifyChronicle, verifyInPages };

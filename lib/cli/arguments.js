@@ -1,8 +1,8 @@
 'use strict';
 
 const { parseArgs } = require('node:util');
-const { isChronicleError, validateChroniclePath } = require('../index.js');
 const { placesInTime } = require('../event/compare.js');
+const { isChronicleError, validateChroniclePath } = require('../index.js');
 
 /**
  * An option as the table of commands has it.

@@ -7,7 +7,7 @@ const { isSameFile } = require('./options.js');
 const { OutputFile } = require('./output-file.js');
 
 // How much a follower that is killed prints again at most.
-const KEEP_MS = 1000;
+const SAVE_INTERVAL_MS = 1000;
 
 /** A file that keeps how far a reader came: what it names was printed, whatever ends the process. */
 class CursorFile {
@@ -56,7 +56,7 @@ class CursorFile {
    * @param {import('./output.js').Output} output
    * @returns {() => void} ends it
    */
-  keep(events, output) {
+  saveRegularly(events, output) {
     const timer = setInterval(async () => {
       // Taken first: what is printed meanwhile belongs to the next time.
       const { cursor } = events;
@@ -66,7 +66,7 @@ class CursorFile {
       } catch (error) {
         output.fail(error);
       }
-    }, KEEP_MS);
+    }, SAVE_INTERVAL_MS);
     return () => clearInterval(timer);
   }
 }

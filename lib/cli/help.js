@@ -2,7 +2,7 @@
 
 /** @typedef {import('./arguments.js').Command} Command */
 
-const WIDTH = 100;
+const MAX_COLUMNS = 100;
 
 const EXIT_CODES = [
   ['0', 'good; also when nobody reads the output any more, but for verify'],
@@ -40,11 +40,11 @@ function commandHelp({ name, summary, words, more = [], options, examples }) {
     `Usage: chronicle ${name} [OPTION...] ${words}`,
     '',
     `${summary[0]?.toUpperCase()}${summary.slice(1)}.`,
-    ...more.flatMap((paragraph) => ['', ...wrapped(paragraph, WIDTH)]),
+    ...more.flatMap((paragraph) => ['', ...wrapped(paragraph, MAX_COLUMNS)]),
     '',
     'Options:',
     ...options.flatMap(({ help }, n) => {
-      const [first = '', ...others] = wrapped(help, WIDTH - width);
+      const [first = '', ...others] = wrapped(help, MAX_COLUMNS - width);
       return [
         `${left[n]?.padEnd(width)}${first}`,
         ...others.map((line) => ' '.repeat(width) + line),

@@ -10,7 +10,7 @@ const MAX_LINE_BYTES = 64 * 1024 * 1024;
 const NEWLINE = 0x0a;
 
 /** Bytes to lines: split at 0x0A only, those of white space left out. */
-class Lines {
+class LineSplitter {
   constructor() {
     this.line = 0;
     /** @type {Buffer[]} what stands behind the last newline */
@@ -65,4 +65,4 @@ function isBlank(bytes) {
   return bytes.every((byte) => byte === 0x20 || byte === 0x09 || byte === 0x0d);
 }
 
-module.exports = { Lines, isBlank };
+module.exports = { LineSplitter, isBlank };

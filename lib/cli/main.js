@@ -6,7 +6,7 @@ const { isChronicleError } = require('../index.js');
 const { UsageError, parse } = require('./arguments.js');
 const { commands } = require('./commands/index.js');
 const { commandHelp, generalHelp } = require('./help.js');
-const { BrokenPipe, Output, say } = require('./output.js');
+const { BrokenPipe, Output, writeToStderr } = require('./output.js');
 const { printable, style } = require('./text.js');
 
 const GOOD = 0;
@@ -33,7 +33,7 @@ async function main(args) {
     return code;
   } catch (thrown) {
     // Whoever read the output has seen enough.
-    return thrown === BrokenPipe ? GOOD : failed(thrown, json);
+    return thrown === BrokenPipe ? GOOD : reportFailure(thrown, json);
   }
 }
 
@@ -50,11 +50,13 @@ async function dispatch(args, output) {
   }
   if (name === '--help' || name === '-h' || name === 'help') {
     const command = rest.find((word) => !word.startsWith('-'));
-    await output.line(command === undefined ? generalHelp(commands) : commandHelp(known(command)));
+    await output.line(
+      command === undefined ? generalHelp(commands) : commandHelp(commandNamed(command)),
+    );
     return GOOD;
   }
   if (name === '') throw new UsageError('a command is missing');
-  const command = known(name);
+  const command = commandNamed(name);
   const given = parse(command, rest);
   if (given.options.help) {
     await output.line(commandHelp(command));
@@ -69,7 +71,7 @@ function version() {
 }
 
 /** @param {string} name */
-function known(name) {
+function commandNamed(name) {
   const command = commands.find((each) => each.name === name);
   if (command) return command;
   throw new UsageError(
@@ -83,18 +85,20 @@ function known(name) {
  * @param {unknown} thrown
  * @param {boolean} json
  */
-function failed(thrown, json) {
+function reportFailure(thrown, json) {
   if (thrown instanceof UsageError) {
     const { message, command } = thrown;
     const hint = `chronicle${command ? ` ${command}` : ''} --help`;
-    if (json) say(JSON.stringify({ error: { code: 'EUSAGE', message, hint } }));
-    else say(`chronicle: ${printable(message)}\nTry: ${hint}`);
+    if (json) writeToStderr(JSON.stringify({ error: { code: 'EUSAGE', message, hint } }));
+    else writeToStderr(`chronicle: ${printable(message)}\nTry: ${hint}`);
     return USAGE;
   }
   const facts = factsOf(thrown);
-  if (json) say(JSON.stringify({ error: facts }));
+  if (json) writeToStderr(JSON.stringify({ error: facts }));
   else
-    say(`${style(process.stderr, 'red', 'chronicle:')} ${facts.code} ${printable(facts.message)}`);
+    writeToStderr(
+      `${style(process.stderr, 'red', 'chronicle:')} ${facts.code} ${printable(facts.message)}`,
+    );
   return isChronicleError(thrown, 'ELOCK_TIMEOUT') ? LOCKED : FAILED;
 }
 
@@ -150,8 +154,11 @@ function showWarnings(json) {
   process.removeAllListeners('warning');
   process.on('warning', (warning) => {
     const { code, message } = /** @type {NodeJS.ErrnoException} */ (warning);
-    if (json) say(JSON.stringify({ warning: { code, message } }));
-    else say(`${style(process.stderr, 'yellow', 'chronicle: warning:')} ${printable(message)}`);
+    if (json) writeToStderr(JSON.stringify({ warning: { code, message } }));
+    else
+      writeToStderr(
+        `${style(process.stderr, 'yellow', 'chronicle: warning:')} ${printable(message)}`,
+      );
   });
 }
 

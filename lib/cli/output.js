@@ -7,7 +7,7 @@ const { isColoured } = require('./text.js');
 const BrokenPipe = Symbol('broken pipe');
 
 // Lines are handed to the stream together, and never more of them than this many code units.
-const MOST_GATHERED = 64 * 1024;
+const MAX_GATHERED_CODE_UNITS = 64 * 1024;
 
 /**
  * @typedef {NodeJS.WritableStream & { isTTY?: boolean, columns?: number }} Stream
@@ -21,14 +21,14 @@ class Output {
     this.terminal = stream.isTTY === true;
     this.gathered = '';
     /** @type {NodeJS.Immediate | undefined} */
-    this.soon = undefined;
+    this.scheduledFlush = undefined;
     /** @type {unknown} */
     this.failure = undefined;
     /** Whether the command goes on when nobody reads: its exit code is more than its output. */
     this.hasVerdict = false;
     /** @type {Promise<void>} the writes before */
     this.writing = Promise.resolve();
-    this.gone = new AbortController();
+    this.closed = new AbortController();
     // Also without a write under way, and then nobody would listen.
     stream.on('error', (error) => this.fail(error));
   }
@@ -47,9 +47,9 @@ class Output {
     this.check();
     if (this.failure !== undefined) return;
     this.gathered += text;
-    if (this.gathered.length >= MOST_GATHERED) await this.flush();
+    if (this.gathered.length >= MAX_GATHERED_CODE_UNITS) await this.flush();
     // What was gathered must not wait for the next line of a follower.
-    else this.soon ??= setImmediate(() => this.flush().catch(() => {}));
+    else this.scheduledFlush ??= setImmediate(() => this.flush().catch(() => {}));
   }
 
   /**
@@ -58,8 +58,8 @@ class Output {
    * @returns {Promise<void>}
    */
   async flush() {
-    clearImmediate(this.soon);
-    this.soon = undefined;
+    clearImmediate(this.scheduledFlush);
+    this.scheduledFlush = undefined;
     const { gathered } = this;
     this.gathered = '';
     if (gathered !== '' && this.failure === undefined) {
@@ -93,7 +93,7 @@ class Output {
    * @returns {AbortSignal}
    */
   get signal() {
-    return this.gone.signal;
+    return this.closed.signal;
   }
 
   /** @param {any} error */
@@ -102,12 +102,12 @@ class Output {
       error?.code === 'EPIPE'
         ? BrokenPipe
         : new ChronicleError('EIO', `cannot write the output: ${error?.message}`, { cause: error });
-    this.gone.abort();
+    this.closed.abort();
   }
 }
 
 // Less is read before a bar could be seen.
-const WORTH_SHOWING = 1024 * 1024;
+const MIN_PROGRESS_BYTES = 1024 * 1024;
 
 /** How far a long command is, on a terminal only. */
 class Progress {
@@ -128,7 +128,8 @@ class Progress {
    */
   update(done, total) {
     const now = Date.now();
-    if (!this.shown || total < WORTH_SHOWING || (this.drawn && now - this.drawnAt < 100)) return;
+    if (!this.shown || total < MIN_PROGRESS_BYTES || (this.drawn && now - this.drawnAt < 100))
+      return;
     const part = Math.min(done / total, 1);
     const width = 30;
     const full = Math.round(part * width);
@@ -151,8 +152,8 @@ class Progress {
  *
  * @param {string} text
  */
-function say(text) {
+function writeToStderr(text) {
   process.stderr.write(`${text}\n`);
 }
 
-module.exports = { BrokenPipe, Output, Progress, say };
+module.exports = { BrokenPipe, Output, Progress, writeToStderr };

@@ -57,22 +57,22 @@ function size(bytes) {
  */
 function eventLine(event, stream, place = '') {
   const { type, timestamp, actor, eventId: _, ...rest } = event;
-  const who = isObject(actor) ? `${plain(actor.agent)}/${plain(actor.id)}` : plain(actor);
+  const actorText = isObject(actor) ? `${plain(actor.agent)}/${plain(actor.id)}` : plain(actor);
   const what = Object.entries(rest).map(([key, value]) => `${printable(key)}=${plain(value)}`);
   const parts = [
     { text: place, width: place === '' ? 0 : 24, colour: /** @type {const} */ ('dim') },
     { text: plain(timestamp), width: 24, colour: /** @type {const} */ ('dim') },
     { text: plain(type), width: 20, colour: /** @type {const} */ ('cyan') },
-    { text: who, width: 16, colour: /** @type {const} */ ('bold') },
+    { text: actorText, width: 16, colour: /** @type {const} */ ('bold') },
   ];
   let left = (stream.columns || 80) - 1;
   let line = '';
   for (const { text, width, colour } of parts.filter((part) => part.width > 0)) {
-    const shown = cut(text, left);
+    const shown = truncated(text, left);
     line += style(stream, colour, shown) + ' '.repeat(Math.max(width - shown.length, 0)) + '  ';
     left -= Math.max(width, shown.length) + 2;
   }
-  return (line + cut(what.join(' '), left)).trimEnd();
+  return (line + truncated(what.join(' '), left)).trimEnd();
 }
 
 /** @param {unknown} value */
@@ -86,7 +86,7 @@ function plain(value) {
  * @param {string} text
  * @param {number} width
  */
-function cut(text, width) {
+function truncated(text, width) {
   if (text.length <= width) return text;
   return width < 1 ? '' : `${text.slice(0, width - 1)}…`;
 }

@@ -2,14 +2,14 @@
 
 const { createHash } = require('node:crypto');
 const { invalid, reading } = require('../binding/errors.js');
+const { yieldToEventLoop } = require('../binding/event-loop.js');
 const { canonicalForms, instants } = require('../binding/native.js');
-const { jsonOf } = require('../binding/own.js');
+const { jsonOf } = require('../binding/own-properties.js');
 const { unwrap } = require('../binding/port.js');
 const { eventText } = require('./text.js');
-const { nextTurn } = require('../binding/turn.js');
 
 // How much crosses into the binding at a time, in code units: some milliseconds' worth.
-const SLICE = 1024 * 1024;
+const CHUNK_CODE_UNITS = 1024 * 1024;
 
 /**
  * The JSON texts of events, taken during the call.
@@ -27,9 +27,10 @@ function textsOf(events) {
  * @param {string[]} texts
  * @returns {Generator<string[], void, void>}
  */
-function* canonicalSlices(texts) {
+function* canonicalChunks(texts) {
   for (let first = 0, end = 0; first < texts.length; first = end) {
-    for (let size = 0; end < texts.length && size < SLICE; end += 1) size += texts[end].length;
+    for (let size = 0; end < texts.length && size < CHUNK_CODE_UNITS; end += 1)
+      size += texts[end].length;
     yield unwrap(canonicalForms(texts.slice(first, end).join('\n')), { first });
   }
 }
@@ -93,18 +94,18 @@ async function computeChronicleHash(events) {
   order.sort(byTimeText);
   /** @type {string[]} */
   const forms = [];
-  for (const slice of canonicalSlices(texts)) {
+  for (const slice of canonicalChunks(texts)) {
     for (const form of slice) forms.push(form);
-    await nextTurn();
+    await yieldToEventLoop();
   }
   const hash = createHash('sha256').update('[');
   let hashed = 0;
   for (const [at, { place }] of order.entries()) {
     hash.update(at === 0 ? forms[place] : `,${forms[place]}`);
     hashed += forms[place].length;
-    if (hashed < SLICE) continue;
+    if (hashed < CHUNK_CODE_UNITS) continue;
     hashed = 0;
-    await nextTurn();
+    await yieldToEventLoop();
   }
   return hash.update(']').digest('hex');
 }
@@ -130,7 +131,7 @@ function findDuplicateEvents(events) {
   /** @type {Map<string, E[]>} */
   const groups = new Map();
   let place = 0;
-  for (const forms of canonicalSlices(textsOf(events))) {
+  for (const forms of canonicalChunks(textsOf(events))) {
     for (const form of forms) {
       const group = groups.get(form);
       if (group === undefined) groups.set(form, [events[place]]);

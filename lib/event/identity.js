@@ -1,13 +1,13 @@
 'use strict';
 
 const { causeOf, invalid } = require('../binding/errors.js');
+const { yieldToEventLoop } = require('../binding/event-loop.js');
 const { computeIds, verifyId } = require('../binding/native.js');
 const { unwrap } = require('../binding/port.js');
 const { eventText, eventTexts } = require('./text.js');
-const { nextTurn } = require('../binding/turn.js');
 
 // How much is hashed in one turn of the event loop, in code units: some milliseconds' worth.
-const SLICE = 1024 * 1024;
+const CHUNK_CODE_UNITS = 1024 * 1024;
 
 /** @param {object} event */
 async function computeEventId(event) {
@@ -25,8 +25,9 @@ async function computeEventIds(events) {
   while (ids.length < texts.length) {
     const first = ids.length;
     let end = first;
-    for (let size = 0; end < texts.length && size < SLICE; end += 1) size += texts[end].length + 1;
-    if (first > 0) await nextTurn();
+    for (let size = 0; end < texts.length && size < CHUNK_CODE_UNITS; end += 1)
+      size += texts[end].length + 1;
+    if (first > 0) await yieldToEventLoop();
     // One by one: as arguments of one call so many may overflow the stack.
     for (const id of unwrap(computeIds(texts.slice(first, end).join('\n')), { first }))
       ids.push(id);

@@ -1,15 +1,15 @@
 'use strict';
 
 const { resolve } = require('node:path');
-const { appendOne, checking } = require('../append/append.js');
-const { stamped, systemClock } = require('./clock.js');
+const { appendOne, asNotWritten } = require('../append/append.js');
 const { isChronicleError } = require('../binding/errors.js');
 const { ADAPTER, readOptions } = require('../binding/options.js');
-const { own } = require('../binding/own.js');
+const { ownCopy } = require('../binding/own-properties.js');
 const { validateChroniclePath } = require('../binding/path.js');
-const { readChronicle, tailChronicle } = require('../read/read.js');
-const { eventText } = require('../event/text.js');
 const { absolute } = require('../binding/working-folder.js');
+const { eventText } = require('../event/text.js');
+const { readChronicle, tailChronicle } = require('../read/read.js');
+const { stamped, systemClock } = require('./clock.js');
 
 /**
  * Where an adapter's chronicles are. Paths have been checked; `more` is what the binding is told.
@@ -29,7 +29,7 @@ function createAdapter(options) {
   const { baseDir, ...known } = readOptions(options, ADAPTER);
   const base = baseDir === undefined ? undefined : absolute(baseDir);
   const place = (/** @type {string} */ path) => (base === undefined ? path : resolve(base, path));
-  const log = lenientLog(files(place), known);
+  const log = lenientLog(fileStore(place), known);
   return {
     read: log.read,
     tail: log.tail,
@@ -46,7 +46,7 @@ function createAdapter(options) {
  * @param {object} [appendOptions]
  * @returns {Store}
  */
-function files(place, appendOptions) {
+function fileStore(place, appendOptions) {
   return {
     append: (path, event, more) => appendOne(place(path), event, appendOptions, more),
     read: (path, options) => readChronicle(place(path), options),
@@ -61,20 +61,24 @@ function files(place, appendOptions) {
  * @param {Record<string, any>} options
  */
 function lenientLog(store, options) {
-  const { clock = systemClock, anyExtension = false } = own(options);
+  const { clock = systemClock, anyExtension = false } = ownCopy(options);
   // Before the store resolves it: that takes the `..` segments away.
-  const checked = (/** @type {string} */ path) => validateChroniclePath(path, { anyExtension });
+  const checkedPath = (/** @type {string} */ path) => validateChroniclePath(path, { anyExtension });
   return {
     /** @param {string} path */
-    read: (path) => coded(async () => store.read(checked(path), { anyExtension })),
+    read: (path) => withCodeInMessage(async () => store.read(checkedPath(path), { anyExtension })),
 
     /** @param {string} path @param {number} [n] */
-    tail: (path, n) => coded(async () => store.tail(checked(path), n, { anyExtension })),
+    tail: (path, n) =>
+      withCodeInMessage(async () => store.tail(checkedPath(path), n, { anyExtension })),
 
     /** @param {string} path @param {unknown} event */
     append: (path, event) =>
-      coded(async () => {
-        const copy = checking(path, () => (checked(path), stamped(eventText(event), clock)));
+      withCodeInMessage(async () => {
+        const copy = asNotWritten(
+          path,
+          () => (checkedPath(path), stamped(eventText(event), clock)),
+        );
         return store.append(path, copy, { anyExtension, lenient: true });
       }),
   };
@@ -88,7 +92,7 @@ function lenientLog(store, options) {
  * @param {() => Promise<T>} work
  * @returns {Promise<T>}
  */
-async function coded(work) {
+async function withCodeInMessage(work) {
   try {
     return await work();
   } catch (error) {
@@ -97,4 +101,4 @@ async function coded(work) {
   }
 }
 
-module.exports = { createAdapter, files, lenientLog };
+module.exports = { createAdapter, fileStore, lenientLog };

@@ -12,7 +12,7 @@ const { streamChronicle } = require('../read/stream.js');
 class EventCache {
   #path;
   #options;
-  #kept = nothing();
+  #kept = emptyCopy();
   /** @type {string | undefined} */
   #cursor;
   /** @type {Promise<unknown>} */
@@ -47,7 +47,7 @@ class EventCache {
   /** Gives up what was read. */
   clear() {
     // Not emptied: a reader may be about to take its copy.
-    this.#kept = nothing();
+    this.#kept = emptyCopy();
     this.#cursor = undefined;
   }
 
@@ -69,22 +69,22 @@ class EventCache {
 
   async #advance() {
     try {
-      await this.#readOn();
+      await this.#readNew();
     } catch (error) {
       if (this.#cursor === undefined || !isChronicleError(error, 'ECONFLICT')) throw error;
       this.clear();
-      await this.#readOn();
+      await this.#readNew();
     }
     return { kept: this.#kept, count: this.#kept.events.length };
   }
 
-  async #readOn() {
+  async #readNew() {
     const { events, positions } = this.#kept;
     const from = this.#cursor === undefined ? 'start' : { cursor: this.#cursor };
     const stream = streamChronicle(this.#path, { ...this.#options, from, positions: true });
     try {
       for await (const { event, seq, offset, length } of stream) {
-        events.push(frozen(event));
+        events.push(deepFrozen(event));
         positions.push(seq, offset, length);
       }
     } finally {
@@ -100,7 +100,7 @@ class EventCache {
  */
 
 /** @returns {Kept} */
-function nothing() {
+function emptyCopy() {
   return { events: [], positions: [] };
 }
 
@@ -111,9 +111,9 @@ function nothing() {
  * @param {T} value
  * @returns {T}
  */
-function frozen(value) {
+function deepFrozen(value) {
   if (typeof value === 'object' && value !== null) {
-    for (const each of Object.values(value)) frozen(each);
+    for (const each of Object.values(value)) deepFrozen(each);
     Object.freeze(value);
   }
   return value;

@@ -10,7 +10,7 @@ const { attempt } = require('../binding/port.js');
  *
  * @implements {Signal}
  */
-class Stop {
+class SharedSignal {
   aborted = false;
   /** @type {unknown} */
   reason;
@@ -42,11 +42,11 @@ class Stop {
  */
 class Closing {
   #path;
-  #stop = new Stop();
+  #stop = new SharedSignal();
   /**
    * The signals of callers, each merged with the closing once, however many calls share it.
    *
-   * @type {Map<Signal, { stop: Stop, users: number, forward: () => void }>}
+   * @type {Map<Signal, { stop: SharedSignal, users: number, forward: () => void }>}
    */
   #merged = new Map();
   /** @type {Set<Promise<unknown>>} */
@@ -105,7 +105,7 @@ class Closing {
     const end = () => {
       if (ended) return;
       ended = true;
-      if (caller !== undefined) this.#part(caller);
+      if (caller !== undefined) this.#release(caller);
       if (close !== undefined) this.#endings.delete(close);
     };
     return { signal, end };
@@ -118,7 +118,7 @@ class Closing {
       known.users += 1;
       return known.stop;
     }
-    const stop = new Stop();
+    const stop = new SharedSignal();
     const forward = () => stop.abort(reasonOf(caller));
     reading('signal', () => {
       if (caller.aborted) forward();
@@ -130,7 +130,7 @@ class Closing {
   }
 
   /** @param {Signal} caller */
-  #part(caller) {
+  #release(caller) {
     const known = this.#merged.get(caller);
     if (known === undefined) return;
     known.users -= 1;

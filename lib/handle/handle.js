@@ -1,11 +1,6 @@
 'use strict';
 
-const { appendAll, appendOne, checking } = require('../append/append.js');
-const { EventCache } = require('./cache.js');
-const { stamped } = require('./clock.js');
-const { Closing } = require('./closing.js');
-const { followChronicle } = require('../read/follow.js');
-const { Iteration, failing } = require('./iteration.js');
+const { appendAll, appendOne, asNotWritten } = require('../append/append.js');
 const {
   APPEND,
   COUNT,
@@ -19,21 +14,26 @@ const {
   readOptions,
   withoutPath,
 } = require('../binding/options.js');
-const { own } = require('../binding/own.js');
+const { ownCopy } = require('../binding/own-properties.js');
 const { validateChroniclePath } = require('../binding/path.js');
 const { throwIfAborted } = require('../binding/port.js');
+const { absolute } = require('../binding/working-folder.js');
+const { verifyChronicle } = require('../check/verify.js');
+const { eventText, eventTexts } = require('../event/text.js');
+const { followChronicle } = require('../read/follow.js');
 const {
   countEvents,
   queryChronicle,
   readChronicle,
-  readSlices,
+  readPages,
   tailChronicle,
 } = require('../read/read.js');
-const { isPromise, validated } = require('./schema.js');
 const { streamChronicle } = require('../read/stream.js');
-const { eventText, eventTexts } = require('../event/text.js');
-const { verifyChronicle } = require('../check/verify.js');
-const { absolute } = require('../binding/working-folder.js');
+const { EventCache } = require('./cache.js');
+const { stamped } = require('./clock.js');
+const { Closing } = require('./closing.js');
+const { Iteration, failedIterator } = require('./iteration.js');
+const { isPromise, validated } = require('./schema.js');
 
 /** @typedef {import('../../index.d.ts').AbortSignalLike} Signal */
 
@@ -48,7 +48,7 @@ async function openChronicle(path, options) {
   // Absolute before the first wait: the working directory may change.
   const file = absolute(validateChroniclePath(path, { anyExtension }));
   // Reading one record shows what cannot be read at all. Bad lines are for those who want events.
-  await readSlices(file, { ...place, tail: 1, onBadLine: () => {} }, () => {});
+  await readPages(file, { ...place, tail: 1, onBadLine: () => {} }, () => {});
   return new Chronicle(file, place, known);
 }
 
@@ -77,7 +77,7 @@ class Chronicle {
    * @param {Record<string, any>} options
    */
   constructor(file, place, options) {
-    const { clock, validate = 'contract' } = own(options);
+    const { clock, validate = 'contract' } = ownCopy(options);
     this.#file = file;
     this.#place = place;
     this.#clock = clock;
@@ -90,8 +90,8 @@ class Chronicle {
   async append(event, options) {
     return this.#appending(options, (known) => {
       if (!this.#changes) return appendOne(this.#file, event, known, this.#rules);
-      const prepared = checking(this.#file, () => this.#prepared(eventText(event)));
-      return this.#once(prepared, (ready) => appendOne(this.#file, ready, known, this.#rules));
+      const prepared = asNotWritten(this.#file, () => this.#prepared(eventText(event)));
+      return this.#whenReady(prepared, (ready) => appendOne(this.#file, ready, known, this.#rules));
     });
   }
 
@@ -99,18 +99,18 @@ class Chronicle {
   async appendMany(events, options) {
     return this.#appending(options, (known) => {
       if (!this.#changes) return appendAll(this.#file, events, known, this.#rules);
-      const prepared = checking(this.#file, () =>
+      const prepared = asNotWritten(this.#file, () =>
         Array.from(eventTexts(events), (text, index) => this.#prepared(text, index)),
       );
       const all = prepared.some(isPromise) ? Promise.all(prepared) : prepared;
-      return this.#once(all, (ready) => appendAll(this.#file, ready, known, this.#rules));
+      return this.#whenReady(all, (ready) => appendAll(this.#file, ready, known, this.#rules));
     });
   }
 
   /** @param {unknown} [options] */
   async read(options) {
     return this.#reading(options, READ, (known) => {
-      const { onBadLine = 'skip', positions = false, signal } = own(known);
+      const { onBadLine = 'skip', positions = false, signal } = ownCopy(known);
       if (onBadLine !== 'skip') return readChronicle(this.#file, known);
       this.#cache ??= new EventCache(this.#file, {
         ...this.#place,
@@ -188,7 +188,7 @@ class Chronicle {
    * @param {any} prepared
    * @param {(ready: any) => Promise<any>} append
    */
-  async #once(prepared, append) {
+  async #whenReady(prepared, append) {
     if (!isPromise(prepared)) return append(prepared);
     let ready;
     try {
@@ -205,7 +205,7 @@ class Chronicle {
    */
   #appending(options, work) {
     return this.#closing.accept(async () => {
-      const known = checking(this.#file, () => readOptions(options, withoutPath(APPEND)));
+      const known = asNotWritten(this.#file, () => readOptions(options, withoutPath(APPEND)));
       return work({ ...known, ...this.#place });
     });
   }
@@ -246,7 +246,7 @@ class Chronicle {
       return iteration;
     } catch (error) {
       const end = () => {};
-      return new Iteration(failing(error), { closing: this.#closing, end, isEndless });
+      return new Iteration(failedIterator(error), { closing: this.#closing, end, isEndless });
     }
   }
 }

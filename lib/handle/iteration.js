@@ -80,7 +80,7 @@ if (Symbol.asyncDispose) {
  *
  * @param {unknown} error
  */
-function failing(error) {
+function failedIterator(error) {
   const ready = Promise.reject(error);
   // Nobody need wait for it.
   ready.catch(() => {});
@@ -95,4 +95,4 @@ async function* rejecting(error) {
   throw error;
 }
 
-module.exports = { Iteration, failing };
+module.exports = { Iteration, failedIterator };

@@ -36,7 +36,7 @@ class BadLines {
    *
    * @param {BadLine[]} lines
    */
-  meet(lines) {
+  visit(lines) {
     for (const line of lines) {
       publishBadLine(this.file, line);
       if (typeof this.policy === 'function') {

@@ -2,18 +2,19 @@
 
 const { watch } = require('node:fs');
 const { basename, dirname } = require('node:path');
-const { BadLines } = require('./bad-lines.js');
+const { yieldToEventLoop } = require('../binding/event-loop.js');
 const { Follower } = require('../binding/native.js');
 const { BATCHES, FOLLOW, MEMORY, toNative } = require('../binding/options.js');
-const { own } = require('../binding/own.js');
-const { nextTurn, openPort, request, unwrap } = require('../binding/port.js');
-const { iterate } = require('./stream.js');
+const { ownCopy } = require('../binding/own-properties.js');
+const { openPort, request, unwrap } = require('../binding/port.js');
 const { warn } = require('../binding/warnings.js');
 const { absolute } = require('../binding/working-folder.js');
+const { BadLines } = require('./bad-lines.js');
+const { iterate } = require('./stream.js');
 
 /** Milliseconds between two looks when nothing happens: the first, and the longest. */
-const SHORTEST = 4;
-const LONGEST = 200;
+const MIN_POLL_MS = 4;
+const MAX_POLL_MS = 200;
 
 /**
  * The watchers of follows that were dropped: the system would keep them.
@@ -45,48 +46,48 @@ function followBatches(path, options) {
  * @param {Record<string | symbol, any>} options
  */
 function batchesOf(path, options) {
-  const { maxBytes, maxEvents, synced, ...rest } = own(options);
+  const { maxBytes, maxEvents, synced, ...rest } = ownCopy(options);
   return followerOf(path, { ...rest, batches: { maxBytes, maxEvents, synced } });
 }
 
 /**
  * @param {string} path
  * @param {Record<string | symbol, any>} options
- * @returns {import('./records.js').Source}
+ * @returns {import('./record-iterator.js').Source}
  */
 function followerOf(path, options) {
-  const { signal, onBadLine, ...rest } = own(options);
+  const { signal, onBadLine, ...rest } = ownCopy(options);
   const badLines = new BadLines(path, onBadLine);
   const follower = new Follower(openPort(), path, toNative(rest), rest[MEMORY]);
   const file = absolute(path);
   /** @type {import('node:fs').FSWatcher | undefined} */
   let watcher;
   let delay = 0;
-  /** @type {import('./records.js').Source} */
+  /** @type {import('./record-iterator.js').Source} */
   const source = {
     start: undefined,
-    async next(begun) {
+    async next(started) {
       if (delay > 0 && watcher === undefined) {
         watcher = watchFile(file, new WeakRef(follower));
         if (watcher !== undefined) abandoned.register(source, watcher, source);
       }
       const { outcome, text } = await request((_port, id) => {
-        begun(id);
+        started(id);
         follower.look(id, delay);
       }, signal);
-      const look = own(unwrap(outcome, { signal, path }));
-      if (look.start !== undefined) source.start = look.start;
-      if (look.trouble !== undefined)
-        warn('CHRONICLE_FOLLOW_WAITS', `a follow waits: ${look.trouble}`);
-      badLines.meet(look.bad);
-      if (look.idle) badLines.end();
-      delay = look.idle ? Math.min(LONGEST, Math.max(SHORTEST, delay * 2)) : 0;
+      const page = ownCopy(unwrap(outcome, { signal, path }));
+      if (page.start !== undefined) source.start = page.start;
+      if (page.trouble !== undefined)
+        warn('CHRONICLE_FOLLOW_WAITS', `a follow waits: ${page.trouble}`);
+      badLines.visit(page.bad);
+      if (page.idle) badLines.end();
+      delay = page.idle ? Math.min(MAX_POLL_MS, Math.max(MIN_POLL_MS, delay * 2)) : 0;
       // The next look may find other lines.
-      const bytes = look.batch && follower.takeLines();
-      const batch = look.batch && { bytes, ...look.batch };
-      if (look.count > 0 || batch) delay = Math.min(delay, SHORTEST);
-      if (!look.idle) await nextTurn();
-      return { ...look, text: text ?? '[]', batch };
+      const bytes = page.batch && follower.takeLines();
+      const batch = page.batch && { bytes, ...page.batch };
+      if (page.count > 0 || batch) delay = Math.min(delay, MIN_POLL_MS);
+      if (!page.idle) await yieldToEventLoop();
+      return { ...page, text: text ?? '[]', batch };
     },
     async close() {
       watcher?.close();

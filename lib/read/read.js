@@ -1,7 +1,7 @@
 'use strict';
 
-const { BadLines } = require('./bad-lines.js');
 const { invalid } = require('../binding/errors.js');
+const { yieldToEventLoop } = require('../binding/event-loop.js');
 const { Reader } = require('../binding/native.js');
 const {
   COUNT,
@@ -12,16 +12,17 @@ const {
   readOptions,
   toNative,
 } = require('../binding/options.js');
-const { own } = require('../binding/own.js');
+const { ownCopy } = require('../binding/own-properties.js');
 const { pathText, validateChroniclePath } = require('../binding/path.js');
-const { nextTurn, openPort, request, throwIfAborted, unwrap } = require('../binding/port.js');
-const { whereOf } = require('./select.js');
+const { openPort, request, throwIfAborted, unwrap } = require('../binding/port.js');
 const { recordTexts } = require('../event/text.js');
+const { BadLines } = require('./bad-lines.js');
+const { whereOf } = require('./select.js');
 
-const TAIL_COUNT = 10;
+const DEFAULT_TAIL_RECORDS = 10;
 
 // A count beyond any file; it fits 32 bits.
-const MOST_TAIL = 2 ** 32 - 1;
+const MAX_TAIL_RECORDS = 2 ** 32 - 1;
 
 /**
  * @param {string} path
@@ -38,7 +39,7 @@ async function readChronicle(path, options) {
  * @param {unknown} [options]
  * @returns {Promise<any[]>}
  */
-async function tailChronicle(path, n = TAIL_COUNT, options) {
+async function tailChronicle(path, n = DEFAULT_TAIL_RECORDS, options) {
   const known = readOptions(options, READ);
   const name = pathText(path);
   if (typeof n !== 'number') throw invalid('Tail count must be a number');
@@ -49,8 +50,8 @@ async function tailChronicle(path, n = TAIL_COUNT, options) {
     validateChroniclePath(name, { anyExtension: known.anyExtension });
     return [];
   }
-  const lines = tellsLines(known.onBadLine);
-  return readAll(name, { ...known, tail: Math.min(n, MOST_TAIL), lines });
+  const lines = needsLineNumbers(known.onBadLine);
+  return readAll(name, { ...known, tail: Math.min(n, MAX_TAIL_RECORDS), lines });
 }
 
 /**
@@ -61,7 +62,7 @@ async function tailChronicle(path, n = TAIL_COUNT, options) {
  */
 async function queryChronicle(path, where, options) {
   const known = readOptions(options, QUERY);
-  const lines = tellsLines(known.onBadLine);
+  const lines = needsLineNumbers(known.onBadLine);
   return readAll(path, { ...known, where: whereOf(where), lines });
 }
 
@@ -73,9 +74,9 @@ async function queryChronicle(path, where, options) {
  */
 async function countEvents(path, where, options) {
   const known = readOptions(options, COUNT);
-  const lines = tellsLines(known.onBadLine);
+  const lines = needsLineNumbers(known.onBadLine);
   let total = 0;
-  await readSlices(
+  await readPages(
     path,
     { ...known, where: whereOf(where), lines, count: true },
     (_events, { count }) => {
@@ -91,7 +92,7 @@ async function countEvents(path, where, options) {
  *
  * @param {unknown} policy
  */
-function tellsLines(policy) {
+function needsLineNumbers(policy) {
   return policy !== undefined && policy !== 'skip';
 }
 
@@ -102,8 +103,8 @@ function tellsLines(policy) {
 async function readAll(path, options) {
   /** @type {any[]} */
   const records = [];
-  const { positions } = own(options);
-  await readSlices(path, options, (events, { places }) => {
+  const { positions } = ownCopy(options);
+  await readPages(path, options, (events, { places }) => {
     for (let i = 0; i < events.length; i += 1) {
       records.push(positions ? positioned(events[i], places, i) : events[i]);
     }
@@ -112,34 +113,34 @@ async function readAll(path, options) {
 }
 
 /**
- * What the binding tells of a slice besides its records: how many they are, and if that was asked
+ * What the binding tells of a page besides its records: how many they are, and if that was asked
  * seq, offset, length and line of each.
  *
- * @typedef {{ count: number, places: number[] }} SliceFacts
+ * @typedef {{ count: number, places: number[] }} PageFacts
  */
 
 /**
- * Calls `meet` with the records of each slice, in file order.
+ * Calls `visit` with the records of each page, in file order.
  *
  * @param {string} path
  * @param {Record<string | symbol, any>} options
- * @param {(events: any[], facts: SliceFacts) => void} meet
+ * @param {(events: any[], facts: PageFacts) => void} visit
  */
-async function readSlices(path, options, meet) {
-  const { signal, onBadLine, ...rest } = own(options);
+async function readPages(path, options, visit) {
+  const { signal, onBadLine, ...rest } = ownCopy(options);
   const name = pathText(path);
   const badLines = new BadLines(name, onBadLine);
   const records = recordsOf(rest);
   const reader = new Reader(openPort(), name, toNative(rest), rest[MEMORY]);
   try {
     for (;;) {
-      // Each slice is a turn of the event loop of its own.
+      // Each page is a turn of the event loop of its own.
       const { outcome, text } = await request((_port, id) => reader.next(id), signal);
-      const slice = unwrap(outcome, { signal, path: name });
-      badLines.meet(slice.bad);
-      if (text !== null) meet(records({ text, places: slice.places }), slice);
-      if (slice.done) break;
-      await nextTurn();
+      const page = unwrap(outcome, { signal, path: name });
+      badLines.visit(page.bad);
+      if (text !== null) visit(records({ text, places: page.places }), page);
+      if (page.done) break;
+      await yieldToEventLoop();
     }
   } finally {
     reader.close();
@@ -148,17 +149,17 @@ async function readSlices(path, options, meet) {
 }
 
 /**
- * How the records of a slice are made of it: parsed, or as texts where the options say so.
+ * How the records of a page are made of it: parsed, or as texts where the options say so.
  *
  * @param {Record<string | symbol, any>} options
- * @returns {(slice: { text: string, places: number[] }) => any[]}
+ * @returns {(page: { text: string, places: number[] }) => any[]}
  */
 function recordsOf({ [TEXTS]: texts }) {
   return texts ? ({ text, places }) => recordTexts(text, places) : ({ text }) => JSON.parse(text);
 }
 
 /**
- * A record of a slice with its position.
+ * A record of a page with its position.
  *
  * @param {any} event
  * @param {number[]} places
@@ -171,12 +172,12 @@ function positioned(event, places, index) {
 
 module.exports = {
   countEvents,
+  needsLineNumbers,
   positioned,
   queryChronicle,
   readAll,
   readChronicle,
-  readSlices,
+  readPages,
   recordsOf,
   tailChronicle,
-  tellsLines,
 };

@@ -1,13 +1,14 @@
 'use strict';
 
-const { BadLines } = require('./bad-lines.js');
+const { yieldToEventLoop } = require('../binding/event-loop.js');
 const { Reader } = require('../binding/native.js');
 const { MEMORY, STREAM, readOptions, toNative } = require('../binding/options.js');
-const { own } = require('../binding/own.js');
+const { ownCopy } = require('../binding/own-properties.js');
 const { pathText } = require('../binding/path.js');
-const { nextTurn, openPort, request, unwrap } = require('../binding/port.js');
-const { tellsLines } = require('./read.js');
-const { Records } = require('./records.js');
+const { openPort, request, unwrap } = require('../binding/port.js');
+const { BadLines } = require('./bad-lines.js');
+const { needsLineNumbers } = require('./read.js');
+const { RecordIterator } = require('./record-iterator.js');
 const { placeOf, whereOf } = require('./select.js');
 
 /**
@@ -25,17 +26,17 @@ function streamChronicle(path, options) {
  * @param {string} path
  * @param {unknown} options
  * @param {typeof STREAM} kinds
- * @param {(path: string, options: Record<string, any>) => import('./records.js').Source} open
+ * @param {(path: string, options: Record<string, any>) => import('./record-iterator.js').Source} open
  * @param {{ endsOnAbort?: boolean }} [more]
  */
 function iterate(path, options, kinds, open, more) {
   /** @type {Record<string, any>} */
   let known = {};
-  /** @type {() => import('./records.js').Source} */
+  /** @type {() => import('./record-iterator.js').Source} */
   let opening;
   try {
     const { from, to, where, ...others } = readOptions(options, kinds);
-    const rest = own(others);
+    const rest = ownCopy(others);
     const places = { from: placeOf(from, 'from'), to: placeOf(to, 'to'), where: whereOf(where) };
     const name = pathText(path);
     // A reverse stream goes on at its end.
@@ -43,40 +44,40 @@ function iterate(path, options, kinds, open, more) {
     const { onFile, onCaughtUp, ...selected } = rest;
     known = { ...rest, cursor: typeof begins === 'object' ? begins.cursor : undefined };
     // The path is resolved during the call: the current directory may change before the first step.
-    const source = open(name, { ...selected, ...places, lines: tellsLines(rest.onBadLine) });
+    const source = open(name, { ...selected, ...places, lines: needsLineNumbers(rest.onBadLine) });
     opening = () => source;
   } catch (error) {
     opening = () => {
       throw error;
     };
   }
-  return new Records(opening, { ...known, ...more });
+  return new RecordIterator(opening, { ...known, ...more });
 }
 
 /**
  * @param {string} path
  * @param {Record<string | symbol, any>} options
- * @returns {import('./records.js').Source}
+ * @returns {import('./record-iterator.js').Source}
  */
 function readerOf(path, options) {
-  const { signal, onBadLine, ...rest } = own(options);
+  const { signal, onBadLine, ...rest } = ownCopy(options);
   const badLines = new BadLines(path, onBadLine);
-  const asked = toNative({ ...rest, places: true });
-  const reader = new Reader(openPort(), path, asked, rest[MEMORY]);
+  const nativeOptions = toNative({ ...rest, places: true });
+  const reader = new Reader(openPort(), path, nativeOptions, rest[MEMORY]);
   let done = false;
   return {
     start: undefined,
-    async next(begun) {
+    async next(started) {
       if (done) return undefined;
       const { outcome, text } = await request((_port, id) => {
-        begun(id);
+        started(id);
         reader.next(id);
       }, signal);
-      const slice = own(unwrap(outcome, { signal, path }));
-      done = slice.done;
-      badLines.meet(slice.bad);
-      if (!done) await nextTurn();
-      return { ...slice, text: text ?? '[]' };
+      const page = ownCopy(unwrap(outcome, { signal, path }));
+      done = page.done;
+      badLines.visit(page.bad);
+      if (!done) await yieldToEventLoop();
+      return { ...page, text: text ?? '[]' };
     },
     async close() {
       badLines.end();

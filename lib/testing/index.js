@@ -2,9 +2,13 @@
 
 const { rmSync } = require('node:fs');
 const { basename, dirname, join, resolve } = require('node:path');
-const { files, lenientLog } = require('../handle/adapter.js');
 const { appendOne } = require('../append/append.js');
 const { invalid } = require('../binding/errors.js');
+const { Memory } = require('../binding/native.js');
+const { ADAPTER, MEMORY, readOptions } = require('../binding/options.js');
+const { absolute } = require('../binding/working-folder.js');
+const { fileStore, lenientLog } = require('../handle/adapter.js');
+const { readChronicle, tailChronicle } = require('../read/read.js');
 const {
   matchers,
   toContainEvent,
@@ -13,10 +17,6 @@ const {
   toReconcileChanges,
   toStampUnsafe,
 } = require('./matchers.js');
-const { Memory } = require('../binding/native.js');
-const { ADAPTER, MEMORY, readOptions } = require('../binding/options.js');
-const { readChronicle, tailChronicle } = require('../read/read.js');
-const { absolute } = require('../binding/working-folder.js');
 
 /**
  * A store that can be emptied.
@@ -108,7 +108,7 @@ function folderStore(folder) {
   /** @type {Set<string>} */
   const used = new Set();
   const place = (/** @type {string} */ path) => resolve(folder, path);
-  const store = files(place, APPEND_OPTIONS);
+  const store = fileStore(place, APPEND_OPTIONS);
   return {
     ...store,
     append(path, event, more) {

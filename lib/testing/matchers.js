@@ -1,7 +1,7 @@
 'use strict';
 
-const { placesInTime } = require('../event/compare.js');
 const { invalid } = require('../binding/errors.js');
+const { placesInTime } = require('../event/compare.js');
 
 /**
  * Matchers for `expect.extend` of vitest and jest, which also stand on their own. Each looks at the

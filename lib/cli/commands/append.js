@@ -1,12 +1,12 @@
 'use strict';
 
 const { fstatSync } = require('node:fs');
-const { ChronicleError, appendLines, isChronicleError } = require('../../index.js');
 const { appendTexts } = require('../../append/append.js');
+const { ChronicleError, appendLines, isChronicleError } = require('../../index.js');
 const { UsageError, checkPath, nonEmpty, oneOf } = require('../arguments.js');
-const { Lines, isBlank } = require('../lines.js');
+const { LineSplitter, isBlank } = require('../lines.js');
 const { ANY_EXTENSION, TIMEOUT, defined } = require('../options.js');
-const { BrokenPipe, say } = require('../output.js');
+const { BrokenPipe, writeToStderr } = require('../output.js');
 const { counted } = require('../text.js');
 
 /**
@@ -16,11 +16,11 @@ const { counted } = require('../text.js');
  */
 
 // Of a batch: enough that a sync is shared by many, little enough that memory is bounded.
-const MOST_EVENTS = 4096;
-const MOST_BYTES = 4 * 1024 * 1024;
+const MAX_BATCH_EVENTS = 4096;
+const MAX_BATCH_BYTES = 4 * 1024 * 1024;
 
 // Of what is appended together; the addon takes no more.
-const MOST_TOGETHER = 256 * 1024 * 1024;
+const MAX_TOGETHER_BYTES = 256 * 1024 * 1024;
 
 /** @type {Command} */
 const append = {
@@ -91,13 +91,13 @@ const append = {
     const batches = new Batches(
       (lines) => append(path, lines, appendOptions(options)),
       { path, together },
-      (receipts) => (options.json ? tell(receipts, output) : undefined),
+      (receipts) => (options.json ? printReceipts(receipts, output) : undefined),
     );
     try {
       if (text === undefined) await appendInput(batches);
       else await appendWord(batches, text);
     } finally {
-      if (process.stderr.isTTY && !options.json) say(batches.summary());
+      if (process.stderr.isTTY && !options.json) writeToStderr(batches.summary());
     }
     return 0;
   },
@@ -156,15 +156,15 @@ async function appendWord(batches, text) {
 /** @param {Batches} batches */
 async function appendInput(batches) {
   checkInput();
-  if (process.stdin.isTTY) say('one JSON object a line; end with Ctrl-D');
-  const lines = new Lines();
+  if (process.stdin.isTTY) writeToStderr('one JSON object a line; end with Ctrl-D');
+  const lines = new LineSplitter();
   // A producer may keep its end open for ever.
   batches.onFailure = () => process.stdin.destroy();
   try {
     for await (const chunk of process.stdin) {
       for (const line of lines.take(chunk)) batches.add(line);
       batches.start();
-      await batches.room();
+      await batches.waitForRoom();
     }
     for (const line of lines.end()) batches.add(line);
   } catch (error) {
@@ -193,7 +193,7 @@ function checkInput() {
  * @param {object[]} receipts
  * @param {Output} output
  */
-async function tell(receipts, output) {
+async function printReceipts(receipts, output) {
   try {
     for (const receipt of receipts) await output.line(JSON.stringify(receipt));
   } catch (thrown) {
@@ -206,19 +206,19 @@ class Batches {
   /**
    * @param {(lines: Buffer[]) => Promise<import('../../../index.d.ts').Receipt[]>} write
    * @param {{ path: string, together: boolean }} how `together`: all or none, and so one batch
-   * @param {(receipts: import('../../../index.d.ts').Receipt[]) => Promise<void> | undefined} meet
+   * @param {(receipts: import('../../../index.d.ts').Receipt[]) => Promise<void> | undefined} onReceipts
    */
-  constructor(write, { path, together }, meet) {
+  constructor(write, { path, together }, onReceipts) {
     this.write = write;
     this.path = path;
     this.together = together;
     this.ended = false;
-    this.meet = meet;
+    this.onReceipts = onReceipts;
     /** @type {Line[]} */
     this.gathered = [];
     this.bytes = 0;
     /** @type {Promise<void> | undefined} */
-    this.underWay = undefined;
+    this.current = undefined;
     /** @type {unknown} */
     this.failure = undefined;
     this.onFailure = () => {};
@@ -230,7 +230,7 @@ class Batches {
   add(line) {
     this.gathered.push(line);
     this.bytes += line.bytes.length;
-    if (this.together && this.bytes > MOST_TOGETHER) {
+    if (this.together && this.bytes > MAX_TOGETHER_BYTES) {
       const message = 'the input is larger than the 256 MiB that may be appended together';
       throw new ChronicleError('EVALIDATION', message, { path: this.path, written: 'no' });
     }
@@ -239,21 +239,21 @@ class Batches {
   /** Appends what is gathered, unless a batch is under way: then it follows that. */
   start() {
     if (this.together && !this.ended) return;
-    if (this.underWay || this.failure || this.gathered.length === 0) return;
-    this.underWay = this.next();
+    if (this.current || this.failure || this.gathered.length === 0) return;
+    this.current = this.next();
   }
 
   /** Resolves when more may be gathered. */
-  async room() {
-    const full = () => this.gathered.length >= MOST_EVENTS || this.bytes >= MOST_BYTES;
-    while (this.underWay && full()) await this.underWay;
+  async waitForRoom() {
+    const full = () => this.gathered.length >= MAX_BATCH_EVENTS || this.bytes >= MAX_BATCH_BYTES;
+    while (this.current && full()) await this.current;
     if (this.failure) throw this.failure;
   }
 
   /** Resolves when all that was added is in the log. */
   async end() {
     this.ended = true;
-    for (this.start(); this.underWay;) await this.underWay;
+    for (this.start(); this.current;) await this.current;
     if (this.failure) throw this.failure;
   }
 
@@ -267,7 +267,7 @@ class Batches {
       this.failure = error;
       this.onFailure();
     }
-    this.underWay = undefined;
+    this.current = undefined;
     this.start();
   }
 
@@ -289,7 +289,7 @@ class Batches {
     const receipts = await this.write(batch.map(({ bytes }) => bytes));
     this.appended += receipts.length;
     this.duplicates += receipts.filter(({ duplicate }) => duplicate).length;
-    await this.meet(receipts);
+    await this.onReceipts(receipts);
   }
 
   summary() {

@@ -1,11 +1,11 @@
 'use strict';
 
 const { statSync } = require('node:fs');
-const { formatAnalysisReport, streamChronicle } = require('../../index.js');
-const { analyzeListed } = require('../../check/analyze.js');
 const { Listing } = require('../../binding/native.js');
+const { analyzeListed } = require('../../check/analyze.js');
 const { repairListed } = require('../../check/repair.js');
-const { verifyInSlices } = require('../../check/verify.js');
+const { verifyInPages } = require('../../check/verify.js');
+const { formatAnalysisReport, streamChronicle } = require('../../index.js');
 const { checkPath } = require('../arguments.js');
 const { ANY_EXTENSION, TIMEOUT, anyFile, defined } = require('../options.js');
 const { Progress } = require('../output.js');
@@ -37,14 +37,14 @@ const verify = {
     output.hasVerdict = true;
     const progress = new Progress('verify', options.json);
     /** @type {{ anyExtension: boolean, onProgress: (at: { bytes: number, total: number }) => void }} */
-    const asked = {
+    const verifyOptions = {
       anyExtension: true,
       onProgress: ({ bytes, total }) => progress.update(bytes, total),
     };
     let count = 0;
     // A finding is printed as it is found: a log may have more of them than memory holds.
     if (options.json) await output.text('{"findings":[');
-    const result = await verifyInSlices(path, asked, async (findings) => {
+    const result = await verifyInPages(path, verifyOptions, async (findings) => {
       progress.clear();
       for (const finding of findings) {
         const comma = count > 0 ? ',' : '';

@@ -2,8 +2,8 @@
 
 const { createWriteStream, statSync } = require('node:fs');
 const { finished } = require('node:stream/promises');
-const { streamChronicle } = require('../../index.js');
 const { TEXTS } = require('../../binding/options.js');
+const { streamChronicle } = require('../../index.js');
 const { UsageError, nonEmpty, oneOf } = require('../arguments.js');
 const {
   ON_BAD_LINE,
@@ -15,9 +15,9 @@ const {
   isSameFile,
   whereOf,
 } = require('../options.js');
+const { OutputFile, descriptorOf } = require('../output-file.js');
 const { Output, Progress } = require('../output.js');
 const { isObject } = require('../text.js');
-const { OutputFile, descriptorOf } = require('../output-file.js');
 
 /**
  * @typedef {import('../arguments.js').Command} Command
@@ -179,13 +179,13 @@ function cell(value) {
  * @param {AsyncIterable<Positioned>} events
  * @param {Format} format
  * @param {Output} output
- * @param {(each: Positioned) => void} [meet]
+ * @param {(each: Positioned) => void} [onEvent]
  */
-async function write(events, { head, record, foot }, output, meet) {
+async function write(events, { head, record, foot }, output, onEvent) {
   await output.text(head);
   let n = 0;
   for await (const each of events) {
-    meet?.(each);
+    onEvent?.(each);
     await output.text(record(each, n));
     n += 1;
   }
@@ -219,15 +219,15 @@ async function writeShown(path, events, format, file, options) {
 async function writeFile(path, fill) {
   const descriptor = descriptorOf(path);
   if (descriptor !== undefined) {
-    return through(createWriteStream(path, { fd: descriptor, autoClose: false }), fill);
+    return fillStream(createWriteStream(path, { fd: descriptor, autoClose: false }), fill);
   }
   /** @type {OutputFile | undefined} */
   let file;
   // Before there is a file: a signal that comes right behind it would leave it there.
-  const ends = endings(() => file?.discard());
+  const ends = onEarlyExit(() => file?.discard());
   try {
     file = new OutputFile(path);
-    await through(file.stream(), fill);
+    await fillStream(file.stream(), fill);
     file.commit();
   } catch (error) {
     file?.discard();
@@ -241,7 +241,7 @@ async function writeFile(path, fill) {
  * @param {import('node:fs').WriteStream} stream
  * @param {(file: Output) => Promise<void>} fill
  */
-async function through(stream, fill) {
+async function fillStream(stream, fill) {
   await fill(new Output(stream));
   stream.end();
   await finished(stream);
@@ -253,7 +253,7 @@ async function through(stream, fill) {
  * @param {() => void} act
  * @returns {() => void} gives that up
  */
-function endings(act) {
+function onEarlyExit(act) {
   const signals = /** @type {const} */ (['SIGHUP', 'SIGINT', 'SIGTERM']);
   const stop = (/** @type {NodeJS.Signals} */ signal) => {
     act();

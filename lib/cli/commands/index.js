@@ -1,10 +1,10 @@
 'use strict';
 
+const { EVERYWHERE } = require('../options.js');
 const { append } = require('./append.js');
 const { analyze, repair, stats, verify } = require('./check.js');
 const { exportCommand } = require('./export.js');
 const { lock } = require('./lock.js');
-const { EVERYWHERE } = require('../options.js');
 const { count, query, read, tail } = require('./read.js');
 
 /** @typedef {import('../arguments.js').Command} Command */

@@ -3,10 +3,10 @@
 const { spawn } = require('node:child_process');
 const { constants } = require('node:os');
 const { isatty } = require('node:tty');
+const { descriptorsOf } = require('../../append/lock.js');
 const { lockChronicles } = require('../../index.js');
 const { TIMEOUT, anyPath, defined } = require('../options.js');
-const { say } = require('../output.js');
-const { descriptorsOf } = require('../../append/lock.js');
+const { writeToStderr } = require('../output.js');
 
 /** @typedef {import('../arguments.js').Command} Command */
 
@@ -71,7 +71,7 @@ function run([command = '', ...args], descriptors, json) {
     });
     child.on('error', (/** @type {NodeJS.ErrnoException} */ error) => {
       const message = `cannot run ${command}: ${error.message}`;
-      say(
+      writeToStderr(
         json ? JSON.stringify({ error: { code: error.code, message } }) : `chronicle: ${message}`,
       );
       resolve(error.code === 'ENOENT' ? 127 : 126);

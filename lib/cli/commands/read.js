@@ -1,5 +1,6 @@
 'use strict';
 
+const { TEXTS } = require('../../binding/options.js');
 const {
   countEvents,
   followChronicle,
@@ -7,7 +8,6 @@ const {
   streamChronicle,
   tailChronicle,
 } = require('../../index.js');
-const { TEXTS } = require('../../binding/options.js');
 const { UsageError, count: wholeNumber } = require('../arguments.js');
 const { CursorFile } = require('../cursor-file.js');
 const {
@@ -34,7 +34,7 @@ const LINES =
   'Events are printed as NDJSON, each as it stands in the log, digits and all. On a terminal, without ' +
   '--json, a line is time, type, actor and what else fits.';
 
-const TAIL_COUNT = 10;
+const DEFAULT_TAIL_RECORDS = 10;
 
 /** @type {Command} */
 const read = {
@@ -97,7 +97,7 @@ const tail = {
       short: 'n',
       value: 'N',
       read: wholeNumber,
-      help: `how many of the last events (default ${TAIL_COUNT})`,
+      help: `how many of the last events (default ${DEFAULT_TAIL_RECORDS})`,
     },
     { name: 'follow', short: 'f', help: 'then wait for more' },
     ...WHERE,
@@ -126,7 +126,11 @@ const count = {
     ['chronicle count agent.sage --type BUILD --tag nightly', 'nightly builds'],
   ],
   async run({ words, options }, output) {
-    const found = await countEvents(anyFile(String(words[0])), whereOf(options), shared(options));
+    const found = await countEvents(
+      anyFile(String(words[0])),
+      whereOf(options),
+      baseOptions(options),
+    );
     await output.line(options.json ? JSON.stringify({ count: found }) : String(found));
     return 0;
   },
@@ -144,7 +148,7 @@ async function printRange({ words, options }, output) {
     throw new UsageError('--cursor-file goes with neither --from nor --reverse', 'read');
   }
   const events = streamChronicle(anyFile(String(words[0])), {
-    ...shown(options),
+    ...printOptions(options),
     ...defined({
       from: cursors?.place() ?? from,
       to,
@@ -153,7 +157,7 @@ async function printRange({ words, options }, output) {
     }),
     where: whereOf(options),
   });
-  const show = shower(options, output);
+  const show = formatter(options, output);
   let left = skip;
   for await (const each of events) {
     if (left > 0) left -= 1;
@@ -169,13 +173,13 @@ async function printRange({ words, options }, output) {
  * @param {Output} output
  */
 async function printTail({ words, options }, output) {
-  const { follow, lines = TAIL_COUNT } = options;
+  const { follow, lines = DEFAULT_TAIL_RECORDS } = options;
   if (options['cursor-file'] && !follow) {
     throw new UsageError('--cursor-file goes with --follow', 'tail');
   }
   const path = anyFile(String(words[0]));
   if (follow) return printFollowed(path, options, output);
-  const show = shower(options, output);
+  const show = formatter(options, output);
   for (const each of await lastOf(path, lines, options)) await output.line(show(each));
   return 0;
 }
@@ -189,9 +193,9 @@ async function printTail({ words, options }, output) {
 async function lastOf(path, lines, options) {
   const where = whereOf(options);
   if (Object.keys(where).length === 0) {
-    return tailChronicle(path, lines, shown(options));
+    return tailChronicle(path, lines, printOptions(options));
   }
-  const reading = { ...shown(options), reverse: true, limit: lines };
+  const reading = { ...printOptions(options), reverse: true, limit: lines };
   return (await queryChronicle(path, where, reading)).reverse();
 }
 
@@ -201,7 +205,7 @@ async function lastOf(path, lines, options) {
  * @param {Output} output
  */
 async function printFollowed(path, options, output) {
-  const { lines = TAIL_COUNT } = options;
+  const { lines = DEFAULT_TAIL_RECORDS } = options;
   const given = options['cursor-file'];
   const cursors = given && new CursorFile(given, path, 'tail');
   const stopped = new AbortController();
@@ -210,17 +214,17 @@ async function printFollowed(path, options, output) {
   for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM'])) process.once(signal, stop);
   output.signal.addEventListener('abort', stop);
   const events = followChronicle(path, {
-    ...shown(options),
+    ...printOptions(options),
     from: cursors?.place() ?? (await firstOf(path, lines, options)),
     where: whereOf(options),
     signal: stopped.signal,
   });
-  const show = shower(options, output);
-  const unkept = cursors?.keep(events, output);
+  const show = formatter(options, output);
+  const stopSaving = cursors?.saveRegularly(events, output);
   try {
     for await (const each of events) await output.line(show(each));
   } finally {
-    unkept?.();
+    stopSaving?.();
   }
   await output.end();
   cursors?.save(events.cursor);
@@ -248,7 +252,7 @@ async function firstOf(path, lines, options) {
  * @param {Output} output
  * @returns {(each: any) => string}
  */
-function shower({ json, positions }, { terminal, stream }) {
+function formatter({ json, positions }, { terminal, stream }) {
   if (json || !terminal) return positions ? positionedText : ({ event }) => event;
   return ({ event, seq, offset, length }) =>
     eventLine(JSON.parse(event), stream, positions ? `#${seq} @${offset}+${length}` : '');
@@ -268,12 +272,12 @@ function positionedText({ event, ...place }) {
  *
  * @param {Record<string, any>} options
  */
-function shown(options) {
-  return { ...shared(options), positions: true, [TEXTS]: true };
+function printOptions(options) {
+  return { ...baseOptions(options), positions: true, [TEXTS]: true };
 }
 
 /** @param {Record<string, any>} options */
-function shared(options) {
+function baseOptions(options) {
   return defined({ anyExtension: true, onBadLine: options['on-bad-line'] });
 }
 

@@ -1,9 +1,24 @@
 'use strict';
 
+const { AsyncResource } = require('node:async_hooks');
 const { MessageChannel } = require('node:worker_threads');
-const { outsideOfCalls } = require('./context.js');
 
 /** @typedef {import('node:worker_threads').MessagePort} MessagePort */
+
+// What lives as long as the realm would else belong to the call that happened to need it first: its
+// `AsyncLocalStorage` store would be seen by all later ones, and could never be collected.
+const realm = new AsyncResource('ChronicleRealm', { requireManualDestroy: true });
+
+/**
+ * Makes something that outlives the call, in the asynchronous context in which the package was loaded.
+ *
+ * @template T
+ * @param {() => T} make
+ * @returns {T}
+ */
+function inRealmContext(make) {
+  return realm.runInAsyncScope(make);
+}
 
 /** @type {(() => void)[]} */
 let waiting = [];
@@ -18,7 +33,7 @@ let ports;
  *
  * @returns {Promise<void>}
  */
-function nextTurn() {
+function yieldToEventLoop() {
   return new Promise((resolve) => {
     waiting.push(resolve);
     if (waiting.length === 1) ring();
@@ -26,7 +41,7 @@ function nextTurn() {
 }
 
 function ring() {
-  ports ??= outsideOfCalls(open);
+  ports ??= inRealmContext(open);
   const [relay, bell] = ports;
   relay.ref();
   bell.postMessage(null);
@@ -57,4 +72,4 @@ function open() {
   return [relay, bell];
 }
 
-module.exports = { nextTurn };
+module.exports = { inRealmContext, yieldToEventLoop };

@@ -8,7 +8,7 @@
  * @param {T} object
  * @returns {T}
  */
-function own(object) {
+function ownCopy(object) {
   return /** @type {T} */ ({ __proto__: null, ...object });
 }
 
@@ -52,4 +52,4 @@ function jsonOf(value) {
   return `{${text}}`;
 }
 
-module.exports = { jsonOf, own, propertyOf };
+module.exports = { jsonOf, ownCopy, propertyOf };

@@ -2,14 +2,14 @@
 
 const { ChronicleError } = require('../binding/errors.js');
 const { cursorOf } = require('../binding/native.js');
-const { jsonOf, own } = require('../binding/own.js');
+const { jsonOf, ownCopy } = require('../binding/own-properties.js');
 const { openPort, throwIfAborted, unwrap } = require('../binding/port.js');
 const { positioned, recordsOf } = require('./read.js');
 
 /**
  * Some records in the order of an iteration, as the binding gave them.
  *
- * @typedef {object} Slice
+ * @typedef {object} Page
  * @property {string} text the records as one JSON array
  * @property {number[]} places seq, offset, length and line of each
  * @property {{ device: string, inode: string, born?: string, counted: boolean }} [file] that they
@@ -23,7 +23,7 @@ const { positioned, recordsOf } = require('./read.js');
  * Where the records of an iteration come from.
  *
  * @typedef {object} Source
- * @property {(begun: (id: number) => void) => Promise<Slice | undefined>} next some more,
+ * @property {(begun: (id: number) => void) => Promise<Page | undefined>} next some more,
  *   perhaps none; undefined at the end. `begun` gets the number of the request that is waited for
  * @property {() => Promise<void>} close
  * @property {string} [start] the cursor before anything was given, where it is known
@@ -34,7 +34,7 @@ const { positioned, recordsOf } = require('./read.js');
  *
  * @implements {AsyncIterableIterator<any>}
  */
-class Records {
+class RecordIterator {
   /** @type {Source | undefined} */
   #source;
   /** @type {() => Source} */
@@ -44,18 +44,18 @@ class Records {
   #signal;
   #endsOnAbort;
   /** @type {Promise<unknown>} the calls before */
-  #turn = Promise.resolve();
-  #waiting = 0;
+  #queue = Promise.resolve();
+  #pendingCalls = 0;
   #closed = false;
   /** @type {number | undefined} the request that is waited for */
   #request;
-  /** @type {Slice | undefined} */
-  #slice;
+  /** @type {Page | undefined} */
+  #page;
   /** @type {any[]} */
   #events = [];
   #next = 0;
-  // Where the record given last begins in the bytes of the slice.
-  #begin = 1;
+  // Where the record given last begins in the bytes of the page.
+  #recordStart = 1;
   /** @type {Buffer | undefined} */
   #bytes;
   /** @type {string | undefined} */
@@ -66,20 +66,20 @@ class Records {
   #onFile;
   /** @type {(() => void) | undefined} */
   #onCaughtUp;
-  /** @type {(slice: Slice) => any[]} */
+  /** @type {(page: Page) => any[]} */
   #recordsOf;
   /** It was called since something was left to read. */
-  #saidCaughtUp = false;
+  #hasNotifiedCaughtUp = false;
   /** @type {string | undefined} of a file of which no event was given yet */
   #state;
   /** The source was looked at. */
-  #begun = false;
+  #hasFetched = false;
   /** @type {unknown[]} why it ended before anybody asked for the next event */
   #failures = [];
   /** @type {Promise<void> | undefined} */
   #ready;
   /** @type {{ resolve: () => void, reject: (reason: unknown) => void } | undefined} */
-  #beginning;
+  #readyDeferred;
 
   /**
    * @param {() => Source} open throws what is wrong with the arguments
@@ -88,7 +88,7 @@ class Records {
    *   signal?: import('../../index.d.ts').AbortSignalLike }} given
    */
   constructor(open, given) {
-    const options = own(given);
+    const options = ownCopy(given);
     const { positions = false, reverse = false, endsOnAbort = false, signal, cursor } = options;
     this.#open = open;
     this.#positions = positions;
@@ -105,32 +105,32 @@ class Records {
   get ready() {
     if (this.#ready === undefined) {
       this.#ready = new Promise((resolve, reject) => {
-        this.#beginning = { resolve, reject };
+        this.#readyDeferred = { resolve, reject };
       });
       // Nobody need wait for it.
       this.#ready.catch(() => {});
-      if (this.#begun) this.#beginning?.resolve();
-      else if (this.#closed) this.#beginning?.reject(this.#closedError());
-      else if (this.#waiting === 0) this.#inTurn(() => this.#lookFirst()).catch(() => {});
+      if (this.#hasFetched) this.#readyDeferred?.resolve();
+      else if (this.#closed) this.#readyDeferred?.reject(this.#closedError());
+      else if (this.#pendingCalls === 0) this.#enqueue(() => this.#fetchFirst()).catch(() => {});
     }
     return this.#ready;
   }
 
   /** Whether every event that was there at the last look was given. */
   get live() {
-    return !this.#closed && this.#slice?.idle === true && this.#next >= this.#events.length;
+    return !this.#closed && this.#page?.idle === true && this.#next >= this.#events.length;
   }
 
   /** The position after the event given last, for another iteration to go on from. */
   get cursor() {
-    if (this.#last !== undefined && this.#slice?.file !== undefined) {
+    if (this.#last !== undefined && this.#page?.file !== undefined) {
       const { index, begin } = this.#last;
-      const { file, places, text } = this.#slice;
+      const { file, places, text } = this.#page;
       const place = places.slice(4 * index, 4 * index + 4);
       this.#bytes ??= Buffer.from(text);
       const line = this.#bytes.toString('utf8', begin, begin + place[2]);
-      const met = { ...file, place, reverse: this.#reverse };
-      this.#cursor = unwrap(cursorOf(line, jsonOf(met)), {});
+      const position = { ...file, place, reverse: this.#reverse };
+      this.#cursor = unwrap(cursorOf(line, jsonOf(position)), {});
       this.#last = undefined;
     }
     return this.#cursor ?? this.#source?.start;
@@ -138,9 +138,9 @@ class Records {
 
   next() {
     const isHere = this.#next < this.#events.length && !this.#closed && !this.#signal?.aborted;
-    if (isHere && this.#waiting === 0 && this.#state === undefined)
+    if (isHere && this.#pendingCalls === 0 && this.#state === undefined)
       return Promise.resolve(this.#take());
-    return this.#inTurn(() => this.#step());
+    return this.#enqueue(() => this.#step());
   }
 
   /** @param {any} [value] */
@@ -148,7 +148,7 @@ class Records {
     this.#closed = true;
     // Somebody may wait for the next event: he is told that there is none.
     if (this.#request !== undefined) openPort().cancel(this.#request);
-    return this.#inTurn(async () => {
+    return this.#enqueue(async () => {
       await this.#close();
       return { done: true, value };
     });
@@ -172,13 +172,13 @@ class Records {
    * @param {() => Promise<T>} act
    * @returns {Promise<T>}
    */
-  #inTurn(act) {
-    this.#waiting += 1;
-    const turn = this.#turn.then(act).finally(() => {
-      this.#waiting -= 1;
+  #enqueue(act) {
+    this.#pendingCalls += 1;
+    const call = this.#queue.then(act).finally(() => {
+      this.#pendingCalls -= 1;
     });
-    this.#turn = turn.catch(() => {});
-    return turn;
+    this.#queue = call.catch(() => {});
+    return call;
   }
 
   /** @returns {Promise<IteratorResult<any, any>>} */
@@ -187,10 +187,10 @@ class Records {
     try {
       while (!this.#closed) {
         throwIfAborted(this.#signal);
-        this.#announce();
+        this.#notify();
         if (this.#closed) break;
         if (this.#next < this.#events.length) return this.#take();
-        if (!(await this.#look())) break;
+        if (!(await this.#fetch())) break;
       }
     } catch (error) {
       const isEnd = this.#closed || (this.#endsOnAbort && this.#signal?.aborted);
@@ -202,11 +202,11 @@ class Records {
   }
 
   /** Makes the first look before anybody asks for an event. */
-  async #lookFirst() {
-    if (this.#begun || this.#closed) return;
+  async #fetchFirst() {
+    if (this.#hasFetched || this.#closed) return;
     try {
       throwIfAborted(this.#signal);
-      await this.#look();
+      await this.#fetch();
     } catch (error) {
       const isEnd = this.#closed || (this.#endsOnAbort && this.#signal?.aborted);
       await this.#close(error);
@@ -216,24 +216,24 @@ class Records {
   }
 
   /** Whether there may be more. */
-  async #look() {
+  async #fetch() {
     this.#source ??= this.#open();
-    const slice = await this.#source.next((id) => {
+    const page = await this.#source.next((id) => {
       this.#request = id;
     });
     this.#request = undefined;
-    if (slice === undefined) return false;
-    this.#fill(slice);
-    this.#begun = true;
-    this.#beginning?.resolve();
+    if (page === undefined) return false;
+    this.#fill(page);
+    this.#hasFetched = true;
+    this.#readyDeferred?.resolve();
     return true;
   }
 
   /** Calls what the caller gave for such moments. What that throws ends the iteration. */
-  #announce() {
-    if (this.#slice?.idle === false) this.#saidCaughtUp = false;
-    if (this.live && !this.#saidCaughtUp) {
-      this.#saidCaughtUp = true;
+  #notify() {
+    if (this.#page?.idle === false) this.#hasNotifiedCaughtUp = false;
+    if (this.live && !this.#hasNotifiedCaughtUp) {
+      this.#hasNotifiedCaughtUp = true;
       this.#onCaughtUp?.();
     }
     const state = this.#state;
@@ -246,26 +246,26 @@ class Records {
     return new ChronicleError('ECLOSED', 'the iteration ended before it had begun');
   }
 
-  /** @param {Slice} given */
+  /** @param {Page} given */
   #fill(given) {
-    const slice = own(given);
-    // The cursor is that of an event of the slice before, as long as none of this one was given.
+    const page = ownCopy(given);
+    // The cursor is that of an event of the page before, as long as none of this one was given.
     void this.cursor;
-    this.#slice = slice;
-    this.#state = slice.state ?? this.#state;
+    this.#page = page;
+    this.#state = page.state ?? this.#state;
     this.#bytes = undefined;
-    this.#events = slice.batch === undefined ? this.#recordsOf(slice) : [slice.batch];
+    this.#events = page.batch === undefined ? this.#recordsOf(page) : [page.batch];
     this.#next = 0;
-    this.#begin = 1;
+    this.#recordStart = 1;
   }
 
   /** @returns {IteratorResult<any, any>} */
   #take() {
     const index = this.#next;
-    const slice = /** @type {Slice} */ (this.#slice);
-    const { batch, places } = slice;
+    const page = /** @type {Page} */ (this.#page);
+    const { batch, places } = page;
     if (batch !== undefined) {
-      this.#slice = own({ ...slice, batch: undefined });
+      this.#page = ownCopy({ ...page, batch: undefined });
       this.#events = [];
       this.#cursor = batch.cursor;
       return { done: false, value: batch };
@@ -273,9 +273,9 @@ class Records {
     const event = this.#events[index];
     // What was given is the caller's: it is not kept in memory.
     this.#events[index] = undefined;
-    this.#last = { index, begin: this.#begin };
+    this.#last = { index, begin: this.#recordStart };
     this.#next += 1;
-    this.#begin += places[4 * index + 2] + 1;
+    this.#recordStart += places[4 * index + 2] + 1;
     return { done: false, value: this.#positions ? positioned(event, places, index) : event };
   }
 
@@ -283,7 +283,7 @@ class Records {
   async #close(error = this.#closedError()) {
     this.#closed = true;
     this.#request = undefined;
-    this.#beginning?.reject(error);
+    this.#readyDeferred?.reject(error);
     void this.cursor;
     this.#events = [];
     this.#next = 0;
@@ -297,14 +297,14 @@ class Records {
 
 // Not there in older versions of Node.js 20.
 if (Symbol.asyncDispose) {
-  Object.defineProperty(Records.prototype, Symbol.asyncDispose, {
+  Object.defineProperty(RecordIterator.prototype, Symbol.asyncDispose, {
     configurable: true,
     writable: true,
-    /** @this {Records} */
+    /** @this {RecordIterator} */
     async value() {
       await this.return();
     },
   });
 }
 
-module.exports = { Records };
+module.exports = { RecordIterator };
