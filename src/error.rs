@@ -113,7 +113,7 @@ pub struct Cause {
 impl Cause {
     /// The system's name for it, such as `ENOSPC`.
     pub fn code(&self) -> Option<&'static str> {
-        crate::platform::error_name(&self.error)
+        crate::os::error_name(&self.error)
     }
 }
 

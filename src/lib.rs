@@ -24,124 +24,75 @@
 //! ```
 
 #![cfg_attr(
+    not(feature = "internals"),
+    allow(dead_code, unreachable_pub, reason = "what only tests and fuzz targets reach")
+)]
+#![cfg_attr(
     test,
     allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
 )]
 
-#[cfg(unix)]
-mod unix;
-#[cfg(windows)]
-mod windows;
-mod platform;
+mod os;
 pub mod error;
+mod mutex;
 pub mod path;
-mod folder;
-mod lock;
-pub mod syncs;
-pub mod storage;
-
-mod excerpt;
-mod string;
-mod stops;
-pub mod json;
-pub mod instant;
-mod member_path;
-mod order;
-mod decimal;
-pub mod canonical;
-mod stencil;
-pub mod scan;
-mod envelope;
-pub mod event;
-pub mod filter;
-pub mod slice;
-pub mod cursor;
-
-mod pool;
-mod lines;
-mod backwards;
-mod index;
-mod stretch;
-mod sweep;
+mod json;
+mod storage;
+mod threads;
 mod record;
-mod frontier;
-mod part;
-mod side_index;
-mod history;
-mod indexing;
-mod proof;
-mod synced;
-
-mod pending;
-mod held;
-pub mod stats;
-#[cfg_attr(not(feature = "node"), allow(dead_code, reason = "only the binding bounds its readers"))]
-mod permit;
-pub mod request;
-mod batch;
-mod written;
-mod landing;
-mod shared;
-mod ledger;
-mod state;
-mod acquire;
-mod commit;
+pub mod event;
+mod dedup;
+mod append;
 mod writer;
-pub mod registry;
-pub mod memory;
-mod files;
 pub mod session;
-
-mod tail;
-pub mod range;
-pub mod selection;
-pub mod reader;
-mod lease;
-mod passed;
-mod followed;
-mod finding;
-mod following;
-pub mod follow;
-pub mod line_batch;
-mod seen;
-mod look;
-pub mod verify;
-
-#[cfg_attr(
-    not(feature = "node"),
-    allow(dead_code, reason = "without the binding nobody asks for the pool")
-)]
-mod turns;
-pub mod plan;
-mod replacement;
-mod rewrite;
+mod read;
+mod check;
 pub mod repair;
-pub mod analyze;
 
 #[cfg(feature = "node")]
 #[allow(missing_docs, unreachable_pub)]
 #[cfg_attr(test, allow(dead_code, reason = "the exports are registered outside of tests only"))]
 mod node;
 
-pub use analyze::{Analysis, analyze};
-pub use cursor::Cursor;
+/// The parts that tests and fuzz targets try one by one. No promise is made about them.
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod internals {
+    pub use crate::append::request;
+    pub use crate::json::canonical;
+    pub use crate::json::parser as json;
+    pub use crate::record::classify;
+    pub use crate::repair::plan;
+    /// Files and the lock.
+    pub mod storage {
+        pub use crate::os::Stat;
+        pub use crate::storage::disk::{Disk, Storage};
+        pub use crate::storage::file::{FileDisk, FileStorage};
+        pub use crate::storage::folder::Former;
+        pub use crate::storage::memory::MemoryDisk;
+        pub use crate::storage::syncs::Syncs;
+    }
+}
+
+pub use append::request::{AppendOptions, Durability, OnIdReuse, Outcome, Receipt};
+pub use append::stats::{self, Stats};
+pub use check::analyze::{self, Analysis, analyze};
+pub use check::verify::{self, Verifier};
 pub use error::{Code, Error, Position, Result, Written};
+pub use event::timestamp::Instant;
 pub use event::{Event, Id, Rules};
-pub use filter::{Filter, Wanted};
-pub use follow::{FileState, Follower, OnRewrite};
-pub use held::LockMode;
-pub use instant::Instant;
-pub use line_batch::{BatchFollower, BatchLimits, LineBatch};
 pub use path::ChroniclePath;
-pub use range::Place;
-pub use reader::Reader;
-pub use registry::Registry;
+pub use read::cursor::{self, Cursor};
+pub use read::filter::{self, Filter, Wanted};
+pub use read::follow::{self, FileState, Follower, OnRewrite};
+pub use read::line_batch::{BatchFollower, BatchLimits, LineBatch};
+pub use read::page;
+pub use read::place::Place;
+pub use read::reader::Reader;
+pub use read::selection::Selection;
 pub use repair::{RepairOptions, repair};
-pub use request::{AppendOptions, Durability, OnIdReuse, Outcome, Receipt};
-pub use selection::Selection;
-pub use session::Session;
-pub use stats::Stats;
-pub use verify::Verifier;
+pub use session::{LockMode, Session};
+pub use writer::registry::{self, Registry};
 
 /// Appends one event, given as JSON text, and waits until it is as durable as `options` ask.
 ///
@@ -204,6 +155,6 @@ pub fn append_lines(
         return Err(error.with_written(Written::No));
     }
     let rules = Rules { whole_line: true, ..Rules::default() };
-    let texts = request::Texts::of_lines(lines, 0);
+    let texts = append::request::Texts::of_lines(lines, 0);
     Ok(Registry::global().append(path, texts, false, AppendOptions { rules, ..options })?.0)
 }

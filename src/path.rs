@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf, is_separator};
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
-use crate::platform;
+use crate::os;
 
 /// The suffix every chronicle has unless the caller asks for any extension.
 pub const EXTENSION: &str = ".sage";
@@ -115,7 +115,7 @@ pub(crate) fn beside(of: &Path, before: &str, after: &str, room: usize) -> PathB
     let name = of.file_name().unwrap_or_default();
     let around = before.len() + after.len() + room;
     let mut made = OsString::from(before);
-    if fits(of, platform::name_length(name) + around) {
+    if fits(of, os::name_length(name) + around) {
         made.push(name);
     } else {
         made.push(shortened(name));
@@ -127,7 +127,7 @@ pub(crate) fn beside(of: &Path, before: &str, after: &str, room: usize) -> PathB
 /// Whether a name of this length can be made beside a file. The file system is asked only where they differ.
 fn fits(beside: &Path, length: usize) -> bool {
     length <= MAX_SURE_NAME_BYTES
-        || length <= beside.parent().map_or(platform::MAX_NAME, platform::longest_name)
+        || length <= beside.parent().map_or(os::MAX_NAME, os::longest_name)
 }
 
 /// The beginning of a name, `~`, and 32 hexadecimal digits of the SHA-256 of all of it.

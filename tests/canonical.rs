@@ -4,8 +4,8 @@
 
 use std::fmt::Write as _;
 
-use sage_chronicle::canonical::{Form, canonicalize};
 use sage_chronicle::event::{compute_id, same_canonical, verify_id};
+use sage_chronicle::internals::canonical::{Form, canonicalize};
 use serde_json::{Map, Number, Value};
 use sha2::{Digest, Sha256};
 

@@ -3,10 +3,11 @@
 #![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test")]
 
 use proptest::prelude::*;
-use sage_chronicle::canonical::Form;
 use sage_chronicle::error::Code;
-use sage_chronicle::event::{Event, Id, MAX_LINE, Rules, compute_id, same_canonical, verify_id};
-use sage_chronicle::json::unescape;
+use sage_chronicle::event::{Event, Id, Rules, compute_id, same_canonical, verify_id};
+use sage_chronicle::internals::canonical::Form;
+use sage_chronicle::internals::classify::MAX_LINE;
+use sage_chronicle::internals::json::unescape;
 use sha2::{Digest, Sha256};
 
 const SMALLEST: &str = r#"{"type":"X","timestamp":"t","actor":{"agent":"a","id":"b"}}"#;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use sage_chronicle::cursor::{Cursor, Step};
 use sage_chronicle::error::Result;
-use sage_chronicle::storage::{Disk, FileDisk, Stat, Storage};
+use sage_chronicle::internals::storage::{Disk, FileDisk, Stat, Storage};
 use sage_chronicle::{
     ChroniclePath, Code, FileState, Filter, Follower, OnRewrite, Place, RepairOptions, Selection,
     Wanted, repair,

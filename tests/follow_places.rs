@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use sage_chronicle::cursor::{Cursor, Step};
-use sage_chronicle::storage::FileDisk;
+use sage_chronicle::internals::storage::FileDisk;
 use sage_chronicle::{
     BatchFollower, BatchLimits, ChroniclePath, FileState, Follower, LineBatch, Place,
     RepairOptions, Selection, repair,

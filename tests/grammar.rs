@@ -3,7 +3,7 @@
 #![allow(clippy::indexing_slicing, reason = "a test")]
 
 use proptest::prelude::*;
-use sage_chronicle::json::{Fault, object};
+use sage_chronicle::internals::json::{Fault, object};
 
 fn check(text: &[u8]) -> Result<(), Fault> {
     object(text, |_, _| ())

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use sage_chronicle::storage::FileDisk;
+use sage_chronicle::internals::storage::FileDisk;
 use sage_chronicle::{
     BatchFollower, BatchLimits, ChroniclePath, Cursor, FileState, Filter, LineBatch, Place,
     Selection, Wanted,

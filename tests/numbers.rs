@@ -6,9 +6,9 @@ mod common;
 
 use common::{Machine, alone, options};
 use proptest::prelude::*;
-use sage_chronicle::canonical::{Form, canonicalize};
 use sage_chronicle::error::{Code, Written};
 use sage_chronicle::event::{Event, Rules, compute_id, same_content, verify_id};
+use sage_chronicle::internals::canonical::{Form, canonicalize};
 use sage_chronicle::{AppendOptions, Id, OnIdReuse};
 
 /// Numbers whose shortest text as a double has another value.

@@ -18,9 +18,9 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use common::{HANG, alone, event, line_of, named, options, seqs, within};
+use sage_chronicle::internals::request::Completion;
+use sage_chronicle::internals::storage::{Disk, FileDisk, Stat, Storage};
 use sage_chronicle::registry::Registry;
-use sage_chronicle::request::Completion;
-use sage_chronicle::storage::{Disk, FileDisk, Stat, Storage};
 use sage_chronicle::{
     AppendOptions, ChroniclePath, Code, LockMode, Outcome, Receipt, Result, Session, Written,
 };

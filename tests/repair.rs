@@ -7,7 +7,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sage_chronicle::plan::RemovedKind;
+use sage_chronicle::internals::plan::RemovedKind;
 use sage_chronicle::repair::Report;
 use sage_chronicle::verify::Verifier;
 use sage_chronicle::{AppendOptions, ChroniclePath, Code, RepairOptions, append, repair};

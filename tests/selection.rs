@@ -5,8 +5,8 @@ use std::fmt::Write;
 
 use proptest::prelude::*;
 use sage_chronicle::cursor::{Cursor, Step};
-use sage_chronicle::slice::RecordPlace;
-use sage_chronicle::storage::{FileDisk, Stat};
+use sage_chronicle::internals::storage::{FileDisk, Stat};
+use sage_chronicle::page::RecordPlace;
 use sage_chronicle::{ChroniclePath, Code, Filter, Instant, Place, Reader, Selection, Wanted};
 
 const HOURS: u64 = 20;

@@ -12,7 +12,7 @@ use std::time::Duration;
 use fs4::FileExt;
 use indexed::{EVENTS, Process, indexed_log, log_length, wait_for};
 use rustix::fs::{CWD, Mode, mkfifoat};
-use sage_chronicle::storage::{Disk, FileDisk};
+use sage_chronicle::internals::storage::{Disk, FileDisk};
 use sage_chronicle::{AppendOptions, ChroniclePath, Durability};
 use sha2::{Digest, Sha256};
 

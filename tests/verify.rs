@@ -5,8 +5,8 @@ use std::fs;
 use std::path::Path;
 
 use sage_chronicle::event::{compute_id, verify_id};
-use sage_chronicle::json;
-use sage_chronicle::storage::{Disk, FileDisk};
+use sage_chronicle::internals::json;
+use sage_chronicle::internals::storage::{Disk, FileDisk};
 use sage_chronicle::verify::{Finding, Progress, Verifier};
 use sage_chronicle::{AppendOptions, ChroniclePath, append};
 use tempfile::TempDir;

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sage_chronicle::canonical::{Form, canonicalize};
+use sage_chronicle::internals::canonical::{Form, canonicalize};
 use sage_chronicle::event::{compute_id, same_canonical, verify_id};
 use serde_json::Value;
 

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use sage_chronicle::memory::MemoryDisk;
-use sage_chronicle::scan::{Keys, Tail, Verdict, complete_lines, judge, judge_tail};
-use sage_chronicle::storage::Disk;
+use sage_chronicle::internals::storage::MemoryDisk;
+use sage_chronicle::internals::classify::{Keys, Tail, Verdict, complete_lines, judge, judge_tail};
+use sage_chronicle::internals::storage::Disk;
 use sage_chronicle::{AppendOptions, ChroniclePath, Receipt, Registry, Rules};
 
 const LOG: &str = "/log.sage";

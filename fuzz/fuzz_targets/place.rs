@@ -6,8 +6,8 @@ use std::path::Path;
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use sage_chronicle::memory::MemoryDisk;
-use sage_chronicle::scan::{Tail, Verdict, complete_lines, judge, judge_tail};
+use sage_chronicle::internals::storage::MemoryDisk;
+use sage_chronicle::internals::classify::{Tail, Verdict, complete_lines, judge, judge_tail};
 use sage_chronicle::{
     ChroniclePath, Code, Cursor, Filter, Instant, Place, Reader, Selection, Wanted,
 };

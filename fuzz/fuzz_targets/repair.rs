@@ -6,7 +6,7 @@ use std::fs;
 use std::sync::OnceLock;
 
 use libfuzzer_sys::fuzz_target;
-use sage_chronicle::scan::{Tail, Verdict, complete_lines, judge, judge_tail};
+use sage_chronicle::internals::classify::{Tail, Verdict, complete_lines, judge, judge_tail};
 use sage_chronicle::{ChroniclePath, RepairOptions, repair};
 use tempfile::TempDir;
 

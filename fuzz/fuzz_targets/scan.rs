@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sage_chronicle::scan::{Keys, Tail, Verdict, complete_lines, judge, judge_tail};
+use sage_chronicle::internals::classify::{Keys, Tail, Verdict, complete_lines, judge, judge_tail};
 use serde_json::Value;
 
 /// serde_json stops at 128 levels unless it is told otherwise; the library goes on to 1,000.

@@ -4,13 +4,8 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
-use crate::sync::{Mutex, MutexGuard, PoisonError};
 
 pub(crate) type Job = Box<dyn FnOnce() + Send>;
-
-pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 pub(crate) fn run(job: Job) -> io::Result<()> {
     shuttle::thread::spawn(move || {

@@ -16,7 +16,7 @@ use common::{
     EIO, ENOSPC, Kind, Machine, OTHER_NAME, PATH, Process, Verdict, When, count_of, event, options,
     os,
 };
-use sage_chronicle::request::Completion;
+use sage_chronicle::internals::request::Completion;
 use sage_chronicle::{AppendOptions, ChroniclePath, Outcome, Rules};
 use shuttle::sync::mpsc::{Receiver, channel};
 use shuttle::thread;

@@ -16,7 +16,8 @@ use super::outcome;
 use super::port::{Desk, Port, Slot, serve, start};
 use crate::ChroniclePath;
 use crate::error::{Code, Error, Result};
-use crate::pool::{self, locked};
+use crate::mutex::locked;
+use crate::threads::pool;
 
 /// The time between two looks at the path while the caller is busy with what it was given.
 const GLANCE: Duration = Duration::from_millis(200);

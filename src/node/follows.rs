@@ -6,10 +6,10 @@ use super::options::Selected;
 use super::outcome;
 use crate::ChroniclePath;
 use crate::error::Result;
-use crate::follow::Follower;
-use crate::line_batch::BatchFollower;
-use crate::pool::locked;
-use crate::selection::Selection;
+use crate::mutex::locked;
+use crate::read::follow::Follower;
+use crate::read::line_batch::BatchFollower;
+use crate::read::selection::Selection;
 use crate::storage::Disk;
 
 /// A follow of the core.

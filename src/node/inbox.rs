@@ -11,9 +11,9 @@ use napi::bindgen_prelude::Env;
 
 use super::outcome;
 use super::wake::Waker;
+use crate::append::request::Outcome;
 use crate::error::{Error, Written};
-use crate::pool::locked;
-use crate::request::Outcome;
+use crate::mutex::locked;
 
 /// A part of the appends is full once it has this many bytes.
 const PART_BYTES: usize = 16 << 20;

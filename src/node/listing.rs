@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use napi_derive::napi;
 
-use crate::pool::locked;
+use crate::mutex::locked;
 
 /// Entries in the text of a result, or in a part of a list, at most.
 pub(super) const MAX_ENTRIES: usize = 10_000;

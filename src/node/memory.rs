@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use napi_derive::napi;
 
-use crate::memory::MemoryDisk;
-use crate::registry::Registry;
+use crate::storage::memory::MemoryDisk;
 use crate::storage::{Disk, FileDisk};
+use crate::writer::registry::Registry;
 
 /// A tree of files in memory, and the writers on it.
 #[napi]

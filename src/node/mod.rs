@@ -1,51 +1,35 @@
 //! The binding: converts, delegates, converts back. It knows no rule about events.
 
-mod follower;
-mod follows;
-mod inbox;
-mod listing;
-mod memory;
-mod mending;
-mod options;
-mod outcome;
-mod port;
-mod reader;
-mod slices;
-mod session;
-mod text;
-mod verifier;
 mod wake;
+mod text;
+mod memory;
+mod options;
+mod listing;
+mod outcome;
+mod inbox;
+mod follows;
+mod port;
+mod paging;
+mod jobs;
+mod reader;
+mod session;
+mod follower;
+mod verifier;
 
 use std::time::Duration;
 
 use napi_derive::napi;
 
-use crate::canonical::{self, Form};
+use self::text::lines;
 use crate::error::{Error, Result};
-use crate::event::{self, Event, ROOM};
-use crate::registry::Registry;
-use crate::request::{AppendOptions, Observer, Outcome, Texts};
+use crate::event::{self, Event};
+use crate::json::canonical::{self, Form};
+use crate::writer::registry::Registry;
 
 /// Appends and waits.
 #[napi(catch_unwind)]
 pub fn append_sync(path: String, events: String, options: Option<String>) -> String {
-    append_now(&path, events, options.as_deref(), None)
-}
-
-fn append_now(
-    path: &str,
-    events: String,
-    options: Option<&str>,
-    observer: Option<Observer>,
-) -> String {
-    let appended = port::check(path, options, false).and_then(|(path, options)| {
-        let options = AppendOptions { observer, ..options };
-        Registry::global().append(&path, texts(events.into_bytes()), false, options)
-    });
-    outcome::append(&match appended {
-        Ok((receipts, warnings)) => Outcome::Done(receipts, warnings),
-        Err(error) => Outcome::Failed(error),
-    })
+    port::append_now(&path, events, options.as_deref(), None)
 }
 
 /// What the process did.
@@ -132,22 +116,6 @@ pub fn instants(values: String) -> String {
 #[napi(catch_unwind)]
 pub fn cursor_of(line: String, place: String) -> String {
     settle(options::Met::parse(&place).map(|met| met.cursor(line.as_bytes()).to_string()))
-}
-
-/// The texts of an append, with room for what an id adds.
-fn texts(events: Vec<u8>) -> Texts {
-    if memchr::memchr(b'\n', &events).is_none() {
-        return events.into();
-    }
-    lines(&events).collect::<Vec<_>>().into()
-}
-
-fn lines(events: &[u8]) -> impl Iterator<Item = Vec<u8>> {
-    events.split(|byte| *byte == b'\n').map(|text| {
-        let mut room = Vec::with_capacity(text.len() + ROOM);
-        room.extend_from_slice(text);
-        room
-    })
 }
 
 fn settle<T: serde::Serialize>(result: Result<T>) -> String {

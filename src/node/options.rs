@@ -4,21 +4,21 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::cursor::{Cursor, Step};
+use crate::append::request::{AppendOptions, Durability, OnIdReuse};
 use crate::error::{Error, Result};
+use crate::event::timestamp::Instant;
 use crate::event::{Id, Rules};
-use crate::excerpt::excerpt;
-use crate::filter::{Filter, Wanted};
-use crate::follow::OnRewrite;
-use crate::held::LockMode;
-use crate::instant::Instant;
-use crate::line_batch::BatchLimits;
+use crate::json::excerpt::excerpt;
 use crate::path::ChroniclePath;
-use crate::range::Place;
+use crate::read::cursor::{Cursor, Step};
+use crate::read::filter::{Filter, Wanted};
+use crate::read::follow::OnRewrite;
+use crate::read::line_batch::BatchLimits;
+use crate::read::page::RecordPlace;
+use crate::read::place::Place;
+use crate::read::selection::Selection;
 use crate::repair::RepairOptions;
-use crate::request::{AppendOptions, Durability, OnIdReuse};
-use crate::selection::Selection;
-use crate::slice::RecordPlace;
+use crate::session::LockMode;
 use crate::storage::Stat;
 
 #[derive(Deserialize, Default)]

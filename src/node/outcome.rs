@@ -6,19 +6,21 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::listing::{self, Entries};
-use super::port::CANCELLED;
-use crate::analyze::{Analysis, BrokenLink, Largest, Text, TimeRange};
+use crate::append::request::{BatchFacts, Outcome, Receipt, Warning};
+use crate::check::analyze::{Analysis, BrokenLink, Largest, Text, TimeRange};
+use crate::check::verify::{Finding, Progress};
 use crate::error::{Cause, Error, Written};
-use crate::follow::{FileState, Look};
 use crate::json::escape_into;
-use crate::line_batch::BatchLook;
-use crate::plan::RemovedLine;
-use crate::platform;
+use crate::os;
+use crate::read::follow::{FileState, Look};
+use crate::read::line_batch::BatchLook;
+use crate::read::page::{BadLine, RecordPlace, Slice};
 use crate::repair::Report;
-use crate::request::{BatchFacts, Outcome, Receipt, Warning};
-use crate::slice::{BadLine, RecordPlace, Slice};
+use crate::repair::plan::RemovedLine;
 use crate::storage::Stat;
-use crate::verify::{Finding, Progress};
+
+/// The outcome of what was cancelled.
+pub(super) const CANCELLED: &str = "{\"cancelled\":true}";
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -96,7 +98,7 @@ pub(super) const MAX_BYTES: usize = 256 << 20;
 /// The error in the place of an outcome that is too large.
 pub(super) fn too_large() -> Error {
     let message = format!("the result has more than {} MiB", MAX_BYTES >> 20);
-    Error::io(message, "settle", platform::too_large())
+    Error::io(message, "settle", os::too_large())
 }
 
 fn write_append(outcome: &Outcome, out: &mut Vec<u8>) {

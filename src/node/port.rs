@@ -16,16 +16,16 @@ use napi_derive::napi;
 use super::inbox::{HandedOver, Inbox, Settlement};
 use super::memory::{Memory, registry_of};
 use super::options::Append;
-use super::outcome;
-use super::text::Text;
+use super::outcome::{self, CANCELLED};
+use super::text::{Text, texts};
 use super::wake::{Hold, waker};
+use crate::append::in_flight::{Parity, Pending};
+use crate::append::request::{BatchFacts, Completion, Observer, Outcome, Settles, Texts};
 use crate::error::{Error, Result, Written};
 use crate::event::ROOM;
-use crate::pending::{Parity, Pending};
-use crate::pool;
-use crate::registry::Ticket;
-use crate::request::{BatchFacts, Completion, Observer, Outcome, Settles, Texts};
 use crate::session::Search;
+use crate::threads::pool;
+use crate::writer::registry::{Registry, Ticket};
 use crate::{AppendOptions, ChroniclePath};
 
 /// One request's right to settle, used at most once; dropped unused, it settles with an error.
@@ -102,9 +102,6 @@ struct Named {
     options: Option<String>,
 }
 
-/// The outcome of a request that was given up.
-pub(super) const CANCELLED: &str = "{\"cancelled\":true}";
-
 /// How long the end of a worker thread waits for the appends that it had accepted: nothing else keeps the process alive for them.
 const AT_END: Duration = Duration::from_secs(5);
 
@@ -169,7 +166,7 @@ impl Port {
         memory: Option<&Memory>,
     ) -> napi::Result<()> {
         let registry = registry_of(memory);
-        let texts = super::texts(events.to_vec(ROOM)?);
+        let texts = texts(events.to_vec(ROOM)?);
         let asked = Asked { path, options, any_extension: false };
         self.desk.borrow_mut().append(id, asked, |path, options, completion| {
             Ok(registry.submit(path, texts, false, options, completion))
@@ -198,7 +195,7 @@ impl Port {
     #[napi(catch_unwind)]
     pub fn append_sync(&self, path: String, events: String, options: Option<String>) -> String {
         let observer = self.desk.borrow().observer.clone();
-        super::append_now(&path, events, options.as_deref(), observer)
+        append_now(&path, events, options.as_deref(), observer)
     }
 
     /// Whether facts of batches with appends of this port are wanted. They are settlements with the number 0.
@@ -450,4 +447,21 @@ pub(super) fn check(
         Ok((path, options.into_core()?))
     };
     parse().map_err(|error: Error| error.with_written(Written::No))
+}
+
+/// Appends and waits, reporting the batch to `observer`.
+pub(super) fn append_now(
+    path: &str,
+    events: String,
+    options: Option<&str>,
+    observer: Option<Observer>,
+) -> String {
+    let appended = check(path, options, false).and_then(|(path, options)| {
+        let options = AppendOptions { observer, ..options };
+        Registry::global().append(&path, texts(events.into_bytes()), false, options)
+    });
+    outcome::append(&match appended {
+        Ok((receipts, warnings)) => Outcome::Done(receipts, warnings),
+        Err(error) => Outcome::Failed(error),
+    })
 }

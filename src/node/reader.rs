@@ -7,12 +7,12 @@ use napi_derive::napi;
 use super::memory::{Memory, disk_of};
 use super::options::{Read, Selected};
 use super::outcome;
+use super::paging::{Part, Slices, Work};
 use super::port::Port;
-use super::slices::{Part, Slices, Work};
 use crate::error::Result;
-use crate::reader::Reader as CoreReader;
+use crate::read::reader::Reader as CoreReader;
+use crate::read::tail::Counted;
 use crate::storage::Disk;
-use crate::tail::Counted;
 use crate::{ChroniclePath, Selection};
 
 /// One sequential read of a log as it was when the read began.

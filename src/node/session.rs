@@ -9,11 +9,11 @@ use napi_derive::napi;
 use super::options::{self, Lock};
 use super::outcome;
 use super::port::{Asked, Desk, Port};
-use super::text::Text;
+use super::text::{Text, texts};
 use crate::ChroniclePath;
 use crate::error::{Code, Error, Result, Written};
 use crate::event::ROOM;
-use crate::pool::locked;
+use crate::mutex::locked;
 use crate::session::{Session as CoreSession, Sought};
 
 /// Files locked together. When it is collected, or its environment ends, they are released.
@@ -77,7 +77,7 @@ impl Session {
         #[napi(ts_arg_type = "string | undefined | null")] options: Option<Text>,
     ) -> napi::Result<()> {
         let session = self.session();
-        let texts = super::texts(events.to_vec(ROOM)?);
+        let texts = texts(events.to_vec(ROOM)?);
         let asked = Asked { path, options, any_extension: true };
         self.desk.borrow_mut().append(id, asked, |path, options, completion| {
             session?.submit(path, texts, false, options, completion)

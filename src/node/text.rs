@@ -4,6 +4,8 @@
 
 use std::ptr;
 
+use crate::append::request::Texts;
+use crate::event::ROOM;
 use napi::bindgen_prelude::{Error, FromNapiValue, Result, Status, TypeName, ValidateNapiValue};
 use napi::{ValueType, sys};
 
@@ -83,4 +85,21 @@ fn check(status: sys::napi_status) -> Result<()> {
     } else {
         Err(Error::new(Status::from(status), "a string argument could not be read"))
     }
+}
+
+/// The texts of `events`, joined by newlines.
+pub(super) fn lines(events: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+    events.split(|byte| *byte == b'\n').map(|text| {
+        let mut room = Vec::with_capacity(text.len() + ROOM);
+        room.extend_from_slice(text);
+        room
+    })
+}
+
+/// The texts of an append, with room for what an id adds.
+pub(super) fn texts(events: Vec<u8>) -> Texts {
+    if memchr::memchr(b'\n', &events).is_none() {
+        return events.into();
+    }
+    lines(&events).collect::<Vec<_>>().into()
 }

@@ -7,12 +7,12 @@ use napi_derive::napi;
 use super::memory::{Memory, disk_of};
 use super::options::Read;
 use super::outcome;
+use super::paging::{Part, Slices, Work};
 use super::port::Port;
-use super::slices::{Part, Slices, Work};
 use crate::ChroniclePath;
+use crate::check::verify::Verifier as CoreVerifier;
 use crate::error::Result;
 use crate::storage::Disk;
-use crate::verify::Verifier as CoreVerifier;
 
 /// One check of a log as it was when the check began.
 #[napi]

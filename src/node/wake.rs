@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex};
 use napi::bindgen_prelude::{Env, Error, Result, Status};
 use napi::sys;
 
-use crate::pool::locked;
+use crate::mutex::locked;
 
 /// Wakes its JavaScript thread.
 pub(super) struct Waker(Arc<Mutex<Option<Function>>>);

@@ -6,9 +6,9 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
+use sage_chronicle::internals::storage::Syncs;
+use sage_chronicle::internals::storage::{Disk, Stat, Storage};
 use sage_chronicle::registry::Registry;
-use sage_chronicle::storage::{Disk, Stat, Storage};
-use sage_chronicle::syncs::Syncs;
 use sage_chronicle::{Error, Result, Written};
 
 use super::fault::{Gate, Kind, Operation, Rule, Verdict, When};

@@ -4,8 +4,8 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use sage_chronicle::internals::request::Completion;
 use sage_chronicle::registry::{Registry, Ticket};
-use sage_chronicle::request::Completion;
 use sage_chronicle::{
     AppendOptions, ChroniclePath, Durability, Error, Event, Outcome, Receipt, Result, Rules,
     Written,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use sage_chronicle::storage::{Disk, FileDisk, Stat, Storage};
+use sage_chronicle::internals::storage::{Disk, FileDisk, Stat, Storage};
 use sage_chronicle::{AppendOptions, ChroniclePath, Receipt, Registry, Result};
 
 pub const EVENTS: u64 = 6_000;

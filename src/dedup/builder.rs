@@ -1,0 +1,237 @@
+//! Loading and making side indexes.
+//!
+//! An index is made by a descriptor of its own, from bytes read from the disk: after a good sync each stretch is dropped from the page
+//! cache before it is scanned. So it holds proved bytes only, whoever wrote them.
+
+use std::io;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use crate::dedup::index_file::{self, Maker, SideIndex};
+use crate::dedup::log_view::History;
+use crate::dedup::sorted_run::Covered;
+use crate::dedup::table::Slot;
+use crate::path::ChroniclePath;
+use crate::storage::{self, Stat, Storage};
+
+/// No index is made for a shorter log.
+const SHORTEST_LOG: u64 = 1 << 20;
+/// All becomes one table again when the log has grown by one in so many parts of what the table covers. The ids behind it come to be in memory,
+/// 22 to 43 bytes each: 1,250,000 of them at 10,000,000. Each time 16 bytes for a record are written: with records of 230 bytes
+/// half as much as the log has grown. A sixteenth would be as much as that, for 30 MB less.
+const GROWTH: u64 = 8;
+/// A run is added when so many bytes came, which are scanned in 10 ms.
+const LEAST_GROWTH: u64 = 2 << 20;
+/// Bytes read from the disk at a time.
+const STRETCH: u64 = 16 << 20;
+/// Entries added at a time: bounds the memory of making an index, 16 bytes for each. What is left is added the next time.
+const MOST_ADDED: usize = 2_000_000;
+
+/// More than so many bytes are not scanned into memory where an index can be made instead: 90 MB for records of 230 bytes.
+const MOST_IN_MEMORY: u64 = 512 << 20;
+/// Few records are shorter.
+const SHORT_LINE: u64 = 64;
+
+/// One index is made at a time in a process: each takes four descriptors and `MOST_ADDED` entries.
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// What is known of the log at `path` by its side index.
+pub(crate) fn load(path: &ChroniclePath, log: &dyn Storage, stat: &Stat) -> Option<History> {
+    if stat.length < SHORTEST_LOG {
+        return None;
+    }
+    SideIndex::load(&path.index_path(), path.as_path(), log, stat).map(History::from_side)
+}
+
+/// Whether an index that covers `covered` bytes is to be extended for a log of which `proved` bytes are proved.
+pub(crate) fn is_due(covered: u64, proved: u64) -> bool {
+    let least = if covered == 0 { SHORTEST_LOG } else { LEAST_GROWTH };
+    proved.saturating_sub(covered) >= least
+}
+
+/// Makes or extends the index of the log at `path` up to `end` at the most, if `stat` is still the file there. `None`: it was not made.
+pub(crate) fn make(path: &ChroniclePath, stat: &Stat, end: u64) -> Option<SideIndex> {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    make_alone(path, stat, end)
+}
+
+/// Learns a log that is long beyond what `history` has of it, up to `end`, from its index. What that does not cover is left to be scanned
+/// into memory, and the index to be extended behind the appends: so the first of them is answered in a third of the time. But it is extended
+/// here if that is too much for the memory, or if a process before this one came to no index, as those do that end at once. Where none can
+/// be made nothing changes.
+pub(crate) fn learn(
+    path: &ChroniclePath,
+    log: &dyn Storage,
+    stat: &Stat,
+    history: &mut History,
+    end: u64,
+) {
+    take_over(history, load(path, log, &Stat { length: end, ..*stat }));
+    let mut covered = history.frontier().offset;
+    let is_much = end.saturating_sub(covered) > MOST_IN_MEMORY;
+    if !is_due(covered, end) || !(index_file::was_missed(&path.index_path()) || is_much) {
+        return;
+    }
+    let Ok(_alone) = ALONE.try_lock() else { return };
+    while is_due(covered, end) {
+        let Some(side) =
+            make_alone(path, stat, end).filter(|side| side.frontier().offset > covered)
+        else {
+            return;
+        };
+        covered = side.frontier().offset;
+        take_over(history, Some(History::from_side(side)));
+    }
+}
+
+/// The one of both that reaches further.
+fn take_over(history: &mut History, other: Option<History>) {
+    if let Some(other) = other.filter(|other| other.frontier().offset > history.frontier().offset) {
+        *history = other;
+    }
+}
+
+fn make_alone(path: &ChroniclePath, stat: &Stat, end: u64) -> Option<SideIndex> {
+    // An index is a cache: without it the log is scanned.
+    try_make(path, stat, end).ok().flatten()
+}
+
+fn try_make(path: &ChroniclePath, stat: &Stat, end: u64) -> io::Result<Option<SideIndex>> {
+    let log_path: &Path = path.as_path();
+    // For writing, too, because not every system syncs what is open for reading only.
+    let Ok(Some(log)) = storage::open_if_there(log_path) else {
+        return Ok(None);
+    };
+    // From here on nobody else changes the index.
+    let Some(maker) = Maker::begin(&path.index_path(), log_path)? else {
+        return Ok(None);
+    };
+    let here = log.stat()?;
+    if !here.is_same_file(stat) || here.length < end {
+        return Ok(None);
+    }
+    let mut history = load(path, &log, &here).unwrap_or_else(History::new);
+    let from = history.frontier().offset;
+    if from >= end {
+        return Ok(history.into_side());
+    }
+    log.sync()?;
+    let Some(mut added) = scan(&log, &mut history, end)? else {
+        return Ok(None);
+    };
+    if history.frontier().offset == from {
+        return Ok(history.into_side());
+    }
+    let written = write(maker, &here, &history, from, &mut added);
+    if let Err(error) = written {
+        if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) {
+            // What was there cannot be read: the next one begins anew.
+            std::fs::remove_file(path.index_path())?;
+        }
+        return Err(error);
+    }
+    Ok(SideIndex::load(&path.index_path(), log_path, &log, &here))
+}
+
+/// Reads the log from the disk up to `end`, or as far as can be proved, and gives the entries. `None`: it is another log.
+fn scan(log: &dyn Storage, history: &mut History, end: u64) -> io::Result<Option<Vec<Slot>>> {
+    // All at once: what a growing list leaves behind stays with the allocator, 30 MB of it. What is not used is no memory.
+    let most = usize::try_from((end - history.frontier().offset) / SHORT_LINE)
+        .unwrap_or(usize::MAX)
+        .min(MOST_ADDED);
+    let mut added = Vec::with_capacity(most + most / 8);
+    let mut length = STRETCH;
+    while history.frontier().offset < end && added.len() < MOST_ADDED {
+        let start = history.frontier().offset;
+        let stretch = start..(start + length).min(end);
+        if !log.drop_cached(stretch.clone())? {
+            break;
+        }
+        if history.catch_up(log, stretch.end)?.restarted {
+            return Ok(None);
+        }
+        if history.frontier().offset > start {
+            history.drain_into(&mut added);
+            length = STRETCH;
+        } else if stretch.end < end {
+            // A line longer than the stretch.
+            length *= 2;
+        } else {
+            // One that is not ended yet.
+            break;
+        }
+    }
+    Ok(Some(added))
+}
+
+/// Writes what `history` has from `from` on, whose entries are `added`, as a run or with all that was there as a table.
+fn write(
+    maker: Maker,
+    stat: &Stat,
+    history: &History,
+    from: u64,
+    added: &mut Vec<Slot>,
+) -> io::Result<()> {
+    let (before, keys, frontier, marks) = history.parts();
+    let (stat, new_marks) = (*stat, marks.partition_point(|mark| mark.offset < from));
+    let is_small =
+        |side: &SideIndex| (frontier.offset - side.table_end()) * GROWTH < side.table_end();
+    if let Some(side) = before.filter(|side| is_small(side)) {
+        let marks = marks.get(new_marks..).unwrap_or_default();
+        let run = Covered { stat, from, frontier, marks, keys };
+        if maker.extend(side, &run, added)? {
+            return Ok(());
+        }
+    }
+    let table = Covered { stat, from: 0, frontier, marks, keys };
+    maker.replace(before, &table, std::mem::take(added))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Id;
+
+    /// A log of `count` records of 100 bytes.
+    fn log(folder: &Path, count: u64) -> ChroniclePath {
+        let path = ChroniclePath::parse(folder.join("log.sage").to_str().unwrap()).unwrap();
+        let lines = (0..count).map(|n| format!("{:99}\n", format!("{{\"eventId\":\"{n}\"}}")));
+        std::fs::write(path.as_path(), lines.collect::<String>()).unwrap();
+        path
+    }
+
+    #[test]
+    fn an_index_that_reaches_less_far_than_the_one_before_is_not_taken_in_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = log(folder.path(), 40_000);
+        let storage = storage::open_if_there(path.as_path()).unwrap().unwrap();
+        let stat = storage.stat().unwrap();
+        let mut history = History::from_side(make(&path, &stat, stat.length).unwrap());
+        std::fs::remove_file(path.index_path()).unwrap();
+        let less = make(&path, &stat, stat.length / 2).unwrap();
+        assert!(less.frontier().offset < stat.length);
+        assert!(!history.adopt(&storage, less).unwrap());
+        let last = Id::new(b"39999").unwrap();
+        assert!(history.find(&storage, &last).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_line_longer_than_what_is_read_at_a_time_and_one_that_is_not_ended_stop_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = log(folder.path(), 20_000);
+        let mut text = std::fs::read(path.as_path()).unwrap();
+        text.extend(vec![b'x'; 3 * STRETCH as usize]);
+        text.extend(b"\n{\"eventId\":\"last\"}\n");
+        let whole = text.len() as u64;
+        text.extend(b"{\"eventId\":\"op");
+        std::fs::write(path.as_path(), &text).unwrap();
+        let storage = storage::open_if_there(path.as_path()).unwrap().unwrap();
+        let stat = storage.stat().unwrap();
+        let side = make(&path, &stat, stat.length).unwrap();
+        assert_eq!((side.frontier().offset, side.frontier().records), (whole, 20_001));
+        // Nothing new, nothing made.
+        let before = std::fs::read(path.index_path()).unwrap();
+        assert_eq!(make(&path, &stat, stat.length).unwrap().frontier().offset, whole);
+        assert_eq!(std::fs::read(path.index_path()).unwrap(), before);
+    }
+}

@@ -1,0 +1,523 @@
+//! The grammar of JSON as `JSON.parse` reads it: one pass, no values built, no recursion.
+
+pub use crate::json::escape::{escape_into, unescape};
+use crate::json::string_mask::Stops;
+
+/// How many arrays and objects may be open at once; the outermost one counts.
+pub const MAX_DEPTH: usize = 1000;
+
+/// U+FEFF in UTF-8.
+pub(crate) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Why a text is not one JSON object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// Nothing but whitespace.
+    #[error("is empty")]
+    Empty,
+    /// More than [`MAX_DEPTH`] arrays and objects are open at once.
+    #[error("nests deeper than {MAX_DEPTH}")]
+    TooDeep,
+    /// Valid JSON, but an array or a scalar.
+    #[error("is not a JSON object")]
+    NotAnObject,
+    /// Not JSON, or not UTF-8.
+    #[error("is not valid JSON at byte {at}")]
+    Invalid {
+        /// The first byte that does not fit, counted from 0.
+        at: usize,
+    },
+}
+
+/// Checks that `text` is one JSON object, whitespace around it allowed, and calls `member` with the
+/// raw key (inside its quotes, still escaped) and the raw value of each top-level member, in order.
+/// Members before a fault have been reported by the time the fault is returned.
+pub fn object<'a>(text: &'a [u8], member: impl FnMut(&'a [u8], &'a [u8])) -> Result<(), Fault> {
+    match walk(text, &mut Members { text, member, depth: 0, key: 0..0, value: 0 })? {
+        Shape::Object => Ok(()),
+        Shape::Array | Shape::Scalar => Err(Fault::NotAnObject),
+    }
+}
+
+/// What the outermost value is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// `{...}`
+    Object,
+    /// `[...]`
+    Array,
+    /// A string, number, `true`, `false` or `null`.
+    Scalar,
+}
+
+/// Sees the tokens of a text in order. Spans are byte offsets; strings include their quotes, and
+/// `plain` says that nothing in them is escaped.
+pub(crate) trait Visit {
+    /// Whitespace between tokens.
+    fn space(&mut self, _from: usize, _to: usize) {}
+    /// A value begins.
+    fn value(&mut self, _from: usize) {}
+    /// The value that began last is a string.
+    fn string(&mut self, _from: usize, _to: usize, _plain: bool) {}
+    /// The value that began last is a number; `integer` if it is digits and perhaps a minus sign.
+    fn number(&mut self, _from: usize, _to: usize, _integer: bool) {}
+    /// A container opens with the bracket at `at`.
+    fn open(&mut self, _at: usize, _shape: Shape) {}
+    /// The key of a member of the innermost object.
+    fn key(&mut self, _from: usize, _to: usize, _plain: bool) {}
+    /// A value of the innermost container ended before `to`.
+    fn done(&mut self, _to: usize, _container: Shape) {}
+    /// The innermost container closes with the bracket at `at`.
+    fn close(&mut self, _at: usize, _shape: Shape) {}
+}
+
+/// Walks one JSON text of any shape. What it accepts is exactly what `JSON.parse` accepts, but for
+/// nesting beyond [`MAX_DEPTH`].
+pub(crate) fn walk<V: Visit>(text: &[u8], visit: &mut V) -> Result<Shape, Fault> {
+    let mut cursor = Cursor::new(text);
+    let walked = cursor.whole(visit);
+    // What is in no string was looked at by the grammar, and is ASCII.
+    if (walked.is_err() || cursor.stops.saw_beyond_ascii)
+        && let Err(error) = std::str::from_utf8(text)
+    {
+        return Err(Fault::Invalid { at: error.valid_up_to() });
+    }
+    walked
+}
+
+/// Reports the top-level members of an object.
+struct Members<'a, F> {
+    text: &'a [u8],
+    member: F,
+    depth: usize,
+    key: std::ops::Range<usize>,
+    value: usize,
+}
+
+impl<'a, F: FnMut(&'a [u8], &'a [u8])> Visit for Members<'a, F> {
+    #[inline]
+    fn value(&mut self, from: usize) {
+        if self.depth == 1 {
+            self.value = from;
+        }
+    }
+
+    #[inline]
+    fn open(&mut self, _at: usize, _shape: Shape) {
+        self.depth += 1;
+    }
+
+    #[inline]
+    fn key(&mut self, from: usize, to: usize, _plain: bool) {
+        if self.depth == 1 {
+            self.key = from + 1..to - 1;
+        }
+    }
+
+    #[inline]
+    fn done(&mut self, to: usize, container: Shape) {
+        if self.depth == 1 && container == Shape::Object {
+            let key = self.text.get(self.key.clone()).unwrap_or_default();
+            let value = self.text.get(self.value..to).unwrap_or_default();
+            (self.member)(key, value);
+        }
+    }
+
+    #[inline]
+    fn close(&mut self, _at: usize, _shape: Shape) {
+        self.depth -= 1;
+    }
+}
+
+/// Which containers are open: one bit each, so that the deepest allowed nesting needs 125 bytes.
+#[derive(Default)]
+struct Nest {
+    objects: [u64; MAX_DEPTH.div_ceil(64)],
+    depth: usize,
+}
+
+impl Nest {
+    #[inline]
+    fn push(&mut self, shape: Shape) -> Result<(), Fault> {
+        if self.depth == MAX_DEPTH {
+            return Err(Fault::TooDeep);
+        }
+        if let Some(word) = self.objects.get_mut(self.depth / 64) {
+            let bit = 1 << (self.depth % 64);
+            *word = if shape == Shape::Object { *word | bit } else { *word & !bit };
+        }
+        self.depth += 1;
+        Ok(())
+    }
+
+    /// Closes the innermost one; what it is in.
+    #[inline]
+    fn pop(&mut self) -> Option<Shape> {
+        self.depth -= 1;
+        let last = self.depth.checked_sub(1)?;
+        let word = self.objects.get(last / 64)?;
+        Some(if word >> (last % 64) & 1 == 1 { Shape::Object } else { Shape::Array })
+    }
+}
+
+/// Walks lines that are one object each, one after the other: a line needs not be searched for its end first, and each byte of
+/// its strings is looked at once, wherever the line begins.
+pub(crate) struct Objects<'a> {
+    cursor: Cursor<'a>,
+    is_utf8: Option<bool>,
+}
+
+impl<'a> Objects<'a> {
+    pub(crate) fn new(lines: &'a [u8]) -> Self {
+        Objects { cursor: Cursor { within_lines: true, ..Cursor::new(lines) }, is_utf8: None }
+    }
+
+    /// Walks the line that begins at `from`. Where its newline is; `None` if it is no object, or has none, or if some line is no UTF-8.
+    #[inline]
+    pub(crate) fn line<V: Visit>(&mut self, from: usize, visit: &mut V) -> Option<usize> {
+        let cursor = &mut self.cursor;
+        cursor.at = from;
+        if cursor.token(visit) != Some(b'{') {
+            return None;
+        }
+        cursor.value(visit).ok()?;
+        if cursor.token(visit) != Some(b'\n') {
+            return None;
+        }
+        let newline = cursor.at;
+        self.is_good_so_far().then_some(newline)
+    }
+
+    pub(crate) fn text(&self) -> &'a [u8] {
+        self.cursor.text
+    }
+
+    /// Where the plain run ends that a string has from `at` on: at its closing quote, if nothing is escaped or wrong in it.
+    #[inline(always)]
+    pub(crate) fn end_of_plain(&mut self, at: usize) -> usize {
+        self.cursor.stops.find(self.cursor.text, at)
+    }
+
+    /// Whether the strings up to here are UTF-8; false also where others are not.
+    #[inline]
+    pub(crate) fn is_good_so_far(&mut self) -> bool {
+        !self.cursor.stops.saw_beyond_ascii || self.is_utf8()
+    }
+
+    fn is_utf8(&mut self) -> bool {
+        let text = self.cursor.text;
+        *self.is_utf8.get_or_insert_with(|| std::str::from_utf8(text).is_ok())
+    }
+}
+
+/// A place in a text.
+struct Cursor<'a> {
+    text: &'a [u8],
+    at: usize,
+    stops: Stops,
+    open: Nest,
+    /// A newline is no whitespace.
+    within_lines: bool,
+}
+
+impl<'a> Cursor<'a> {
+    fn new(text: &'a [u8]) -> Self {
+        Cursor { text, at: 0, stops: Stops::new(), open: Nest::default(), within_lines: false }
+    }
+
+    /// A value that is all of the text, but for whitespace around it.
+    #[inline(always)]
+    fn whole<V: Visit>(&mut self, visit: &mut V) -> Result<Shape, Fault> {
+        self.space(visit);
+        let outermost = match self.peek() {
+            None => return Err(Fault::Empty),
+            Some(b'{') => Shape::Object,
+            Some(b'[') => Shape::Array,
+            Some(_) => Shape::Scalar,
+        };
+        self.value(visit)?;
+        self.space(visit);
+        if self.at == self.text.len() { Ok(outermost) } else { self.fault() }
+    }
+
+    /// A value with all that is in it.
+    #[inline(always)]
+    fn value<V: Visit>(&mut self, visit: &mut V) -> Result<(), Fault> {
+        self.open.depth = 0;
+        let mut innermost = None;
+        loop {
+            let from = self.at;
+            visit.value(from);
+            match self.peek() {
+                Some(b'"') => {
+                    let plain = self.string()?;
+                    visit.string(from, self.at, plain);
+                }
+                Some(b'{') => {
+                    self.open.push(Shape::Object)?;
+                    visit.open(from, Shape::Object);
+                    self.at += 1;
+                    if self.token(visit) != Some(b'}') {
+                        innermost = Some(Shape::Object);
+                        self.key(visit)?;
+                        continue;
+                    }
+                    visit.close(self.at, Shape::Object);
+                    self.open.pop();
+                    self.at += 1;
+                }
+                Some(b'[') => {
+                    self.open.push(Shape::Array)?;
+                    visit.open(from, Shape::Array);
+                    self.at += 1;
+                    if self.token(visit) != Some(b']') {
+                        innermost = Some(Shape::Array);
+                        continue;
+                    }
+                    visit.close(self.at, Shape::Array);
+                    self.open.pop();
+                    self.at += 1;
+                }
+                Some(b'-' | b'0'..=b'9') => {
+                    let integer = self.number()?;
+                    visit.number(from, self.at, integer);
+                }
+                Some(b't') => self.word(b"true")?,
+                Some(b'f') => self.word(b"false")?,
+                Some(b'n') => self.word(b"null")?,
+                _ => return self.fault(),
+            }
+            loop {
+                let Some(container) = innermost else { return Ok(()) };
+                visit.done(self.at, container);
+                match (self.token(visit), container) {
+                    (Some(b','), Shape::Object) => {
+                        self.at += 1;
+                        self.token(visit);
+                        self.key(visit)?;
+                        break;
+                    }
+                    (Some(b','), _) => {
+                        self.at += 1;
+                        self.token(visit);
+                        break;
+                    }
+                    (Some(b'}'), Shape::Object) | (Some(b']'), Shape::Array) => {
+                        visit.close(self.at, container);
+                        innermost = self.open.pop();
+                        self.at += 1;
+                    }
+                    _ => return self.fault(),
+                }
+            }
+        }
+    }
+
+    /// The byte behind whitespace.
+    #[inline(always)]
+    fn token<V: Visit>(&mut self, visit: &mut V) -> Option<u8> {
+        let byte = self.peek()?;
+        if byte > b' ' {
+            return Some(byte);
+        }
+        self.space(visit);
+        self.peek()
+    }
+
+    #[inline]
+    fn peek(&self) -> Option<u8> {
+        self.text.get(self.at).copied()
+    }
+
+    fn fault<T>(&self) -> Result<T, Fault> {
+        Err(Fault::Invalid { at: self.at })
+    }
+
+    #[cold]
+    fn space<V: Visit>(&mut self, visit: &mut V) {
+        if self.peek().is_some_and(|byte| byte <= b' ') {
+            let from = self.at;
+            while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek()
+                && !(self.within_lines && self.peek() == Some(b'\n'))
+            {
+                self.at += 1;
+            }
+            visit.space(from, self.at);
+        }
+    }
+
+    /// A key and its colon, up to the value.
+    #[inline(always)]
+    fn key<V: Visit>(&mut self, visit: &mut V) -> Result<(), Fault> {
+        if self.peek() != Some(b'"') {
+            return self.fault();
+        }
+        let from = self.at;
+        let plain = self.string()?;
+        visit.key(from, self.at, plain);
+        if self.token(visit) != Some(b':') {
+            return self.fault();
+        }
+        self.at += 1;
+        self.token(visit);
+        Ok(())
+    }
+
+    /// A string from its opening quote to behind its closing one; whether nothing is escaped in it.
+    #[inline(always)]
+    fn string(&mut self) -> Result<bool, Fault> {
+        self.at = self.stops.find(self.text, self.at + 1);
+        if self.peek() == Some(b'"') {
+            self.at += 1;
+            return Ok(true);
+        }
+        self.string_with_escapes()?;
+        Ok(false)
+    }
+
+    /// A string from its first escape on.
+    #[inline(never)]
+    fn string_with_escapes(&mut self) -> Result<(), Fault> {
+        loop {
+            match self.peek() {
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(());
+                }
+                Some(b'\\') => {
+                    self.at += 1;
+                    match self.peek() {
+                        Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {
+                            self.at += 1;
+                        }
+                        Some(b'u') => {
+                            for _ in 0..4 {
+                                self.at += 1;
+                                if !self.peek().is_some_and(|byte| byte.is_ascii_hexdigit()) {
+                                    return self.fault();
+                                }
+                            }
+                            self.at += 1;
+                        }
+                        _ => return self.fault(),
+                    }
+                }
+                _ => return self.fault(),
+            }
+            self.at = self.stops.find(self.text, self.at);
+        }
+    }
+
+    /// A number by its grammar alone; whether it is an integer without fraction and exponent.
+    #[inline]
+    fn number(&mut self) -> Result<bool, Fault> {
+        if self.peek() == Some(b'-') {
+            self.at += 1;
+        }
+        if self.peek() == Some(b'0') {
+            self.at += 1;
+        } else {
+            self.digits()?;
+        }
+        let mut integer = true;
+        if self.peek() == Some(b'.') {
+            integer = false;
+            self.at += 1;
+            self.digits()?;
+        }
+        if let Some(b'e' | b'E') = self.peek() {
+            integer = false;
+            self.at += 1;
+            if let Some(b'+' | b'-') = self.peek() {
+                self.at += 1;
+            }
+            self.digits()?;
+        }
+        Ok(integer)
+    }
+
+    #[inline]
+    fn digits(&mut self) -> Result<(), Fault> {
+        let from = self.at;
+        while let Some(b'0'..=b'9') = self.peek() {
+            self.at += 1;
+        }
+        if self.at == from { self.fault() } else { Ok(()) }
+    }
+
+    #[inline]
+    fn word(&mut self, word: &[u8]) -> Result<(), Fault> {
+        for &byte in word {
+            if self.peek() != Some(byte) {
+                return self.fault();
+            }
+            self.at += 1;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &[u8]) -> Result<(), Fault> {
+        object(text, |_, _| ())
+    }
+
+    #[test]
+    fn tells_emptiness_and_other_values_from_what_is_invalid() {
+        for text in ["", " ", " \t\r\n"] {
+            assert_eq!(check(text.as_bytes()), Err(Fault::Empty));
+        }
+        for text in ["[]", "[{}]", "1", "\"{}\"", "null", " true"] {
+            assert_eq!(check(text.as_bytes()), Err(Fault::NotAnObject));
+        }
+    }
+
+    #[test]
+    fn a_thousand_arrays_and_objects_may_be_open_and_no_more() {
+        let nested = |depth: usize| {
+            let (open, close) =
+                if depth.is_multiple_of(2) { ("{\"a\":[", "]}") } else { ("[{\"a\":", "}]") };
+            format!("{}0{}", open.repeat(depth / 2), close.repeat(depth / 2))
+        };
+        assert_eq!(check(nested(1000).as_bytes()), Ok(()));
+        assert_eq!(check(format!("{{\"a\":[{}]}}", nested(998)).as_bytes()), Ok(()));
+        assert_eq!(check(format!("{{\"a\":{}}}", nested(1000)).as_bytes()), Err(Fault::TooDeep));
+        assert_eq!(check("[".repeat(1 << 20).as_bytes()), Err(Fault::TooDeep));
+        let wide = format!("{{\"a\":[{}0]}}", "[],{},".repeat(5000));
+        assert_eq!(check(wide.as_bytes()), Ok(()));
+    }
+
+    #[test]
+    fn reports_the_raw_members_of_the_outermost_object_alone() {
+        let text =
+            br#" { "a" : 1 , "b\n" : { "c" : [ 2 , { "d" : 3 } ] } , "" : "x\"" , "a" : [ ] } "#;
+        let mut members = Vec::new();
+        object(text, |key, value| members.push((key, value))).unwrap();
+        let expected: [(&[u8], &[u8]); 4] = [
+            (b"a", b"1"),
+            (br"b\n", br#"{ "c" : [ 2 , { "d" : 3 } ] }"#),
+            (b"", br#""x\"""#),
+            (b"a", b"[ ]"),
+        ];
+        assert_eq!(members, expected);
+        object(br#"[{"a":1}]"#, |_, _| panic!("a member of no object")).unwrap_err();
+    }
+
+    #[test]
+    fn the_end_of_a_string_is_found_at_every_distance() {
+        // Each neighbour is one away from a byte that is looked for, or has its highest bit set.
+        for filler in ["!", "#", "[", "]", " ", "\u{7f}", "\u{a2}", "\u{dc}", "\u{100}"] {
+            for length in 0..40 {
+                let inside = filler.repeat(length);
+                for (end, good) in [("\"", true), ("\\\"\"", true), ("\x1f\"", false), ("", false)]
+                {
+                    let text = format!("{{\"k\":\"{inside}{end}}}");
+                    assert_eq!(check(text.as_bytes()).is_ok(), good, "{text:?}");
+                }
+            }
+        }
+    }
+}

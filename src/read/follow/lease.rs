@@ -1,0 +1,81 @@
+//! A bound on the descriptors of all follows together: beyond it those that are idle for longest
+//! give theirs up, and open their files again at a look that finds a change.
+
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Instant;
+
+use crate::mutex::locked;
+use crate::storage::Storage;
+
+/// Follows of the process that keep their descriptors while they are idle, at most.
+const MAX_IDLE_DESCRIPTORS: usize = 64;
+
+static LEASES: Mutex<Vec<Weak<Lease>>> = Mutex::new(Vec::new());
+
+/// The descriptor of a followed file.
+pub(crate) struct Lease(Mutex<State>);
+
+struct State {
+    storage: Option<Arc<dyn Storage>>,
+    /// Since when nothing came, unless a look is under way.
+    idle_since: Option<Instant>,
+}
+
+impl Lease {
+    pub(crate) fn new(storage: Arc<dyn Storage>) -> Arc<Lease> {
+        let state = State { storage: Some(storage), idle_since: None };
+        let lease = Arc::new(Lease(Mutex::new(state)));
+        let mut leases = locked(&LEASES);
+        leases.retain(|other| other.upgrade().is_some_and(|other| other.is_open()));
+        leases.push(Arc::downgrade(&lease));
+        drop(leases);
+        lease
+    }
+
+    fn is_open(&self) -> bool {
+        locked(&self.0).storage.is_some()
+    }
+
+    fn idle_since(&self) -> Option<Instant> {
+        let state = locked(&self.0);
+        state.idle_since.filter(|_| state.storage.is_some())
+    }
+
+    /// For a look: nothing if it was given up.
+    pub(crate) fn take_up(&self) -> Option<Arc<dyn Storage>> {
+        let mut state = locked(&self.0);
+        state.idle_since = None;
+        state.storage.clone()
+    }
+
+    /// After a look that found nothing: it may be given up from now on.
+    pub(crate) fn lay_down(&self, since: Instant) {
+        locked(&self.0).idle_since = Some(since);
+        give_up_excess();
+    }
+
+    fn give_up(&self) {
+        let mut state = locked(&self.0);
+        if state.idle_since.is_some() {
+            state.storage = None;
+        }
+    }
+}
+
+fn give_up_excess() {
+    let mut leases = locked(&LEASES);
+    if leases.len() <= MAX_IDLE_DESCRIPTORS {
+        return;
+    }
+    let mut open: Vec<Arc<Lease>> = leases.iter().filter_map(Weak::upgrade).collect();
+    open.retain(|lease| lease.is_open());
+    *leases = open.iter().map(Arc::downgrade).collect();
+    drop(leases);
+    let excess = open.len().saturating_sub(MAX_IDLE_DESCRIPTORS);
+    let mut idle: Vec<(Instant, &Arc<Lease>)> =
+        open.iter().filter_map(|lease| Some((lease.idle_since()?, lease))).collect();
+    idle.sort_by_key(|(since, _)| *since);
+    for (_, lease) in idle.into_iter().take(excess) {
+        lease.give_up();
+    }
+}

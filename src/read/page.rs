@@ -1,0 +1,150 @@
+//! What a read hands over at a time.
+
+use crate::record::classify::Verdict;
+
+/// Bytes of records in a slice, about: JavaScript parses it in one piece.
+pub(crate) const SLICE: usize = 256 << 10;
+/// Bytes passed for one slice, about: other work waits for the thread.
+pub(crate) const PASSED: u64 = 16 << 20;
+
+/// Why a line is no record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BadKind {
+    /// It is no JSON object, or too long.
+    Malformed,
+    /// It has a 0x00 byte, as a crash leaves behind.
+    Nul,
+    /// A byte order mark stands before a JSON object.
+    ByteOrderMark,
+}
+
+impl BadKind {
+    /// The word callers see.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            BadKind::Malformed => "malformed",
+            BadKind::Nul => "nul",
+            BadKind::ByteOrderMark => "bom",
+        }
+    }
+
+    /// What a verdict finds wrong.
+    pub(crate) fn of(verdict: &Verdict<'_>) -> Option<BadKind> {
+        match verdict {
+            Verdict::Record(_) | Verdict::Blank => None,
+            Verdict::Malformed => Some(BadKind::Malformed),
+            Verdict::Nul => Some(BadKind::Nul),
+            Verdict::Marked(_) => Some(BadKind::ByteOrderMark),
+        }
+    }
+}
+
+/// A complete line that is no record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BadLine {
+    /// Why.
+    pub kind: BadKind,
+    /// Line number, from 1.
+    pub line: u64,
+    /// First byte, from 0.
+    pub offset: u64,
+    /// Bytes without the newline.
+    pub length: u64,
+}
+
+/// Where a record stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecordPlace {
+    /// Number of the record, from 1; as far as records were counted.
+    pub seq: u64,
+    /// Number of its line, from 1; as far as lines were counted.
+    pub line: u64,
+    /// First byte, from 0.
+    pub offset: u64,
+    /// Bytes without the newline.
+    pub length: u64,
+}
+
+/// How a slice holds its records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Form {
+    /// As one JSON array.
+    #[default]
+    Array,
+    /// As the lines that they are in the file.
+    Lines,
+}
+
+/// Some records in the order of the read.
+#[derive(Debug, Default)]
+pub struct Slice {
+    /// The records as one JSON array; of a read for lines, their lines.
+    pub json: Vec<u8>,
+    /// The place of each.
+    pub places: Vec<RecordPlace>,
+    /// How many they are, also where only that is asked.
+    pub count: u64,
+    /// Lines among them that are no records.
+    pub bad: Vec<BadLine>,
+    /// Nothing comes after.
+    pub done: bool,
+    form: Form,
+}
+
+impl Slice {
+    pub(crate) fn begin() -> Slice {
+        Slice::of(Form::Array)
+    }
+
+    pub(crate) fn of(form: Form) -> Slice {
+        let json = if form == Form::Array { vec![b'['] } else { Vec::new() };
+        Slice { json, form, ..Slice::default() }
+    }
+
+    pub(crate) fn push(&mut self, line: &[u8], place: RecordPlace) {
+        if self.form == Form::Array && self.json.len() > 1 {
+            self.json.push(b',');
+        }
+        self.json.extend_from_slice(line);
+        if self.form == Form::Lines {
+            self.json.push(b'\n');
+        }
+        self.places.push(place);
+        self.count += 1;
+    }
+
+    /// Whether there is nothing to hand over.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.count == 0 && self.bad.is_empty()
+    }
+
+    /// Takes back the record that was pushed last, which has `length` bytes.
+    pub(crate) fn take_back(&mut self, length: usize) {
+        if self.places.pop().is_some() {
+            let is_apart = self.form == Form::Lines || !self.places.is_empty();
+            self.json.truncate(self.json.len().saturating_sub(length + usize::from(is_apart)));
+            self.count -= 1;
+        }
+    }
+
+    /// How much there is to hand over, about, in bytes: each bad line is told with some words.
+    pub(crate) fn weight(&self) -> usize {
+        self.json.len() + self.bad.len() * 64
+    }
+
+    /// The line at `offset` is the last of its file and has no newline there.
+    pub(crate) fn leave_open(&mut self, offset: u64) {
+        let is_last = self.places.last().is_some_and(|place| place.offset == offset);
+        if self.form == Form::Lines && is_last {
+            self.json.pop();
+        }
+    }
+
+    pub(crate) fn end(mut self, done: bool) -> Slice {
+        if self.form == Form::Array {
+            self.json.push(b']');
+        }
+        self.done = done;
+        self
+    }
+}

@@ -1,0 +1,207 @@
+//! Where a read begins and ends: places as callers name them, and where in a file they are.
+
+use std::io;
+use std::path::Path;
+
+use memchr::memchr;
+
+use crate::error::{Code, Error, Result};
+use crate::event::timestamp::Instant;
+use crate::read::cursor::{self, Counted, Cursor, Of};
+use crate::read::filter::{Filter, Wanted};
+use crate::record::classify::MAX_LINE;
+use crate::storage::{Stat, Storage, read_exact_at};
+
+/// A place in a log.
+#[derive(Debug, Clone, Default)]
+pub enum Place {
+    /// Its first byte.
+    #[default]
+    Start,
+    /// Where it ended when the read began.
+    End,
+    /// Before the record of this number, from 1.
+    Seq(u64),
+    /// Before the first line that begins at this byte or later.
+    Offset(u64),
+    /// Before the first record with this `eventId`.
+    EventId(Vec<u8>),
+    /// Before the first record whose timestamp is this or later.
+    Time(Instant),
+    /// Where a read left off.
+    Cursor(Cursor),
+}
+
+/// A place as far as it is known without reading all that comes before it.
+pub(crate) enum Bound {
+    /// Here, with the numbers of records and lines before it where they are known.
+    At { offset: u64, counted: Option<Counted> },
+    /// Before the record that it is asked of.
+    Gate(Gate),
+}
+
+/// What a record is asked to know whether it stands behind a place.
+pub(crate) enum Gate {
+    Seq(u64),
+    /// Asked of lines, not of records.
+    Offset(u64),
+    First(Box<Filter>, Named),
+}
+
+/// What a gate looks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Named {
+    EventId,
+    Time,
+}
+
+impl Gate {
+    /// Whether this record, given with its number, is the first behind the place.
+    pub(crate) fn is_at(&self, line: &[u8], seq: u64) -> bool {
+        match self {
+            Gate::Seq(wanted) => seq >= *wanted,
+            Gate::Offset(_) => false,
+            Gate::First(filter, _) => filter.may_want(line) && filter.judge(line).1,
+        }
+    }
+
+    /// Whether the line may be that record.
+    pub(crate) fn may_be_at(&self, line: &[u8]) -> bool {
+        match self {
+            Gate::Seq(_) | Gate::Offset(_) => true,
+            Gate::First(filter, _) => filter.may_want(line),
+        }
+    }
+
+    /// Whether the line that begins at `offset` is behind the place, whatever it is.
+    pub(crate) fn is_before(&self, offset: u64) -> bool {
+        matches!(self, Gate::Offset(place) if *place <= offset)
+    }
+
+    /// Whether it waits for a certain id.
+    pub(crate) fn names_an_id(&self) -> bool {
+        matches!(self, Gate::First(_, Named::EventId))
+    }
+
+    /// Whether records have to be counted.
+    pub(crate) fn counts(&self) -> bool {
+        matches!(self, Gate::Seq(_) | Gate::Offset(_))
+    }
+}
+
+impl Place {
+    /// Where the place is in an open file that ends at `stat.length`.
+    ///
+    /// # Errors
+    /// `ECONFLICT` for a cursor whose file this is not, `EIO`.
+    pub(crate) fn resolve(&self, storage: &dyn Storage, stat: &Stat, path: &Path) -> Result<Bound> {
+        let cannot_read = |error| {
+            Error::io(format!("cannot read {}", path.display()), "pread", error).with_path(path)
+        };
+        let at = |offset| Bound::At { offset, counted: None };
+        Ok(match self {
+            Place::Start | Place::Offset(0) => {
+                Bound::At { offset: 0, counted: Some(Counted::default()) }
+            }
+            Place::End => at(stat.length),
+            Place::Offset(offset) => {
+                at(line_start(storage, *offset, stat.length).map_err(cannot_read)?)
+            }
+            Place::Seq(seq) => Bound::Gate(Gate::Seq(*seq)),
+            Place::EventId(id) => {
+                let wanted = Wanted { event_id: Some(id.clone()), ..Wanted::default() };
+                Bound::Gate(Gate::First(Box::new(Filter::new(wanted)), Named::EventId))
+            }
+            Place::Time(time) => {
+                let wanted = Wanted { since: Some(*time), ..Wanted::default() };
+                Bound::Gate(Gate::First(Box::new(Filter::new(wanted)), Named::Time))
+            }
+            Place::Cursor(cursor) => match place_of(cursor, storage, stat).map_err(cannot_read)? {
+                Some(bound) => bound,
+                None => return Err(gone(path)),
+            },
+        })
+    }
+
+    /// What a log that does not exist says to the place.
+    ///
+    /// # Errors
+    /// `ECONFLICT` for a cursor.
+    pub(crate) fn resolve_nowhere(&self, path: &Path) -> Result<()> {
+        match self {
+            Place::Cursor(cursor) if *cursor != Cursor::NOWHERE => Err(gone(path)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// That no record has the id a read should begin at.
+pub(crate) fn unknown_id(path: &Path) -> Error {
+    Error::validation(format!(
+        "no event that is read has the eventId to begin at: {}",
+        path.display()
+    ))
+    .with_path(path)
+}
+
+fn gone(path: &Path) -> Error {
+    let message = format!("the file that the cursor belongs to is no longer {}", path.display());
+    Error::new(Code::Conflict, message).with_path(path)
+}
+
+/// Where a cursor is in this file; nothing if it is another file, or what the cursor knows is not in it.
+pub(crate) fn place_of(
+    cursor: &Cursor,
+    storage: &dyn Storage,
+    stat: &Stat,
+) -> io::Result<Option<Bound>> {
+    let Cursor { offset, length, hash, of, counted, .. } = *cursor;
+    if *cursor == Cursor::NOWHERE {
+        return Ok(Some(Bound::At { offset: 0, counted }));
+    }
+    let end = offset.saturating_add(length);
+    if !cursor.may_be_in(stat) || end > stat.length || length > MAX_LINE as u64 {
+        return Ok(None);
+    }
+    let mut bytes = vec![0; usize::try_from(length).unwrap_or_default()];
+    match read_exact_at(storage, &mut bytes, offset) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        Err(error) => return Err(error),
+    }
+    if cursor::hash(&bytes) != hash {
+        return Ok(None);
+    }
+    let counted = match of {
+        Of::RecordBehind => {
+            let before = |Counted { records, lines }| {
+                Some(Counted { records: records.checked_sub(1)?, lines: lines.checked_sub(1)? })
+            };
+            return Ok(Some(Bound::At { offset, counted: counted.and_then(before) }));
+        }
+        Of::Bytes => return Ok(Some(Bound::At { offset: end, counted })),
+        Of::RecordBefore => counted,
+    };
+    // The record may have been the last line, without its newline then.
+    let mut next = [0];
+    match storage.read_at(&mut next, end)? {
+        0 => Ok(Some(Bound::At { offset: end, counted })),
+        _ if next == [b'\n'] => Ok(Some(Bound::At { offset: end + 1, counted })),
+        _ => Ok(None),
+    }
+}
+
+/// The first byte at or behind `offset` where a line begins, or `end`.
+fn line_start(storage: &dyn Storage, offset: u64, end: u64) -> io::Result<u64> {
+    let mut at = offset - 1;
+    let mut buffer = vec![0; 64 * 1024];
+    while at < end {
+        let count = storage.read_at(&mut buffer, at)?;
+        let Some(bytes) = buffer.get(..count).filter(|bytes| !bytes.is_empty()) else { break };
+        if let Some(newline) = memchr(b'\n', bytes) {
+            return Ok((at + newline as u64 + 1).min(end));
+        }
+        at += count as u64;
+    }
+    Ok(end)
+}

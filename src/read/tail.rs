@@ -1,0 +1,84 @@
+//! Finding where the last n records begin, by reading backwards from the end.
+
+use std::io;
+
+use crate::read::page::BadKind;
+use crate::record::classify::{self, Tail, Verdict};
+use crate::record::lines::{Lines, Piece};
+use crate::record::reverse_lines::Backwards;
+use crate::storage::Storage;
+
+/// Where a read begins, and how many lines and records come before.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Start {
+    pub(crate) offset: u64,
+    pub(crate) lines: u64,
+    pub(crate) records: u64,
+}
+
+/// What is to be counted from the beginning of the file, which reads all of it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Counted {
+    /// Records and lines, whatever is found.
+    pub(crate) always: bool,
+    /// Lines, when a bad one is among the last.
+    pub(crate) for_bad_lines: bool,
+}
+
+/// Where the last `count` records before `end` begin.
+pub(crate) fn last_records(
+    storage: &dyn Storage,
+    end: u64,
+    count: u64,
+    counted: Counted,
+) -> io::Result<Start> {
+    let mut backwards = Backwards::new(0, end);
+    let mut offset = end;
+    let mut records = 0;
+    let mut any_bad = false;
+    let mut is_tail = true;
+    while records < count {
+        let Some(line) = backwards.previous_line(storage)? else {
+            break;
+        };
+        let is_record = match &line.bytes {
+            Some(bytes) if is_tail => matches!(classify::judge_tail(bytes), Tail::Record(_)),
+            None if is_tail => false,
+            Some(bytes) => {
+                let verdict = classify::judge(bytes);
+                any_bad |= BadKind::of(&verdict).is_some();
+                matches!(verdict, Verdict::Record(_))
+            }
+            None => {
+                any_bad = true;
+                false
+            }
+        };
+        is_tail = false;
+        records += u64::from(is_record);
+        offset = line.offset;
+    }
+    if counted.always || (counted.for_bad_lines && any_bad) {
+        count_before(storage, offset)
+    } else {
+        Ok(Start { offset, ..Start::default() })
+    }
+}
+
+/// Lines and records before `offset`, where a line begins.
+fn count_before(storage: &dyn Storage, offset: u64) -> io::Result<Start> {
+    let mut start = Start { offset, ..Start::default() };
+    let mut lines = Lines::new(0, offset);
+    loop {
+        match lines.next(storage)? {
+            Piece::Whole { bytes, .. } => {
+                classify::complete_lines(bytes, |_, line| {
+                    start.lines += 1;
+                    start.records += u64::from(matches!(classify::judge(line), Verdict::Record(_)));
+                });
+            }
+            Piece::TooLong { .. } => start.lines += 1,
+            Piece::Tail { .. } => return Ok(start),
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! A walk from the end of a stretch of a log to its beginning, line by line, in bounded memory.
+
+use std::io;
+
+use memchr::memrchr;
+
+use crate::record::classify::MAX_LINE;
+use crate::storage::{Storage, read_exact_at};
+
+/// Bytes read at a time, at first.
+const BLOCK: u64 = 16 * 1024;
+/// Bytes read at a time, at most.
+const LARGEST_BLOCK: u64 = 1 << 20;
+
+/// Bytes behind those that are read next that are looked at again, at most.
+const MAX_OVERLAP: usize = 512;
+
+/// A walk back from a fixed end to a fixed beginning, where a line begins.
+pub(crate) struct Backwards {
+    floor: u64,
+    /// Everything from here on was handed out, or is held.
+    start: u64,
+    block: u64,
+    /// What is left of the block that was read last.
+    held: Vec<u8>,
+    /// The blocks behind it that belong to the same line, the next one last: they are joined once.
+    behind: Vec<Vec<u8>>,
+    behind_length: usize,
+    is_at_end: bool,
+}
+
+/// The line before.
+pub(crate) struct PreviousLine {
+    pub(crate) offset: u64,
+    pub(crate) length: u64,
+    /// Nothing for a line too long to be a record.
+    pub(crate) bytes: Option<Vec<u8>>,
+}
+
+impl Backwards {
+    /// From `end` back to `floor`.
+    pub(crate) fn new(floor: u64, end: u64) -> Backwards {
+        Backwards {
+            floor,
+            start: end,
+            block: BLOCK,
+            held: Vec::new(),
+            behind: Vec::new(),
+            behind_length: 0,
+            is_at_end: true,
+        }
+    }
+
+    /// Whether what comes next stands behind the last newline.
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.is_at_end
+    }
+
+    fn left(&self) -> u64 {
+        self.start.saturating_sub(self.floor)
+    }
+
+    /// The line before; first of all what stands behind the last newline, which may be nothing.
+    pub(crate) fn previous_line(
+        &mut self,
+        storage: &dyn Storage,
+    ) -> io::Result<Option<PreviousLine>> {
+        self.is_at_end = false;
+        // Of a line too long, only its length is kept.
+        let mut passed = 0;
+        loop {
+            let newline = memrchr(b'\n', &self.held);
+            if newline.is_some() || self.left() == 0 {
+                if newline.is_none() && self.held_length() == 0 && passed == 0 {
+                    return Ok(None);
+                }
+                let begin = newline.map_or(0, |newline| newline + 1);
+                let offset = self.start + begin as u64;
+                let bytes = self.take_line(begin);
+                let length = bytes.len() as u64 + passed;
+                let bytes = (passed == 0).then_some(bytes);
+                return Ok(Some(PreviousLine { offset, length, bytes }));
+            }
+            let end = self.start + self.held_length() as u64 + passed;
+            if passed > 0 || self.held_length() > MAX_LINE {
+                passed += self.drop_held();
+                if self.pass_hole(storage, &mut passed)? {
+                    continue;
+                }
+            }
+            if !self.read_on(storage)? {
+                // The rest of the line is another one by now: an append that failed was taken back. Both halves are read again.
+                self.drop_held();
+                (self.start, passed) = (end, 0);
+            }
+        }
+    }
+
+    fn held_length(&self) -> usize {
+        self.held.len() + self.behind_length
+    }
+
+    /// What is held from `begin` on in the block that was read last; the newline before it goes too.
+    fn take_line(&mut self, begin: usize) -> Vec<u8> {
+        let mut bytes = self.held.split_off(begin);
+        self.held.pop();
+        bytes.reserve_exact(self.behind_length);
+        self.behind.drain(..).rev().for_each(|block| bytes.extend(block));
+        self.behind_length = 0;
+        bytes
+    }
+
+    /// Forgets what is held, but for its length.
+    fn drop_held(&mut self) -> u64 {
+        let length = self.held_length();
+        self.held.clear();
+        self.behind.clear();
+        self.behind_length = 0;
+        length as u64
+    }
+
+    /// Passes a block that was never written: it reads as zeros, so no newline is in it.
+    fn pass_hole(&mut self, storage: &dyn Storage, passed: &mut u64) -> io::Result<bool> {
+        let size = self.block.min(self.left());
+        let block = self.start - size..self.start;
+        if size == 0 || size == self.left() || storage.data_from(block.clone()) < block.end {
+            return Ok(false);
+        }
+        // The file may be shorter by now.
+        read_exact_at(storage, &mut [0], block.end - 1)?;
+        self.start = block.start;
+        *passed += size;
+        Ok(true)
+    }
+
+    /// Reads the block before, and the first bytes of what is held once more. False, and nothing is read, if those are other ones.
+    fn read_on(&mut self, storage: &dyn Storage) -> io::Result<bool> {
+        let size = self.block.min(self.left());
+        self.block = (self.block * 2).min(LARGEST_BLOCK);
+        let next = if self.held.is_empty() { self.behind.last() } else { Some(&self.held) };
+        let known = next.map_or(&[][..], |bytes| bytes.get(..MAX_OVERLAP).unwrap_or(bytes));
+        let length = usize::try_from(size).unwrap_or_default();
+        let mut bytes = vec![0; length + known.len()];
+        read_exact_at(storage, &mut bytes, self.start - size)?;
+        if bytes.get(length..) != Some(known) {
+            return Ok(false);
+        }
+        bytes.truncate(length);
+        if !self.held.is_empty() {
+            self.behind_length += self.held.len();
+            self.behind.push(std::mem::take(&mut self.held));
+        }
+        self.held = bytes;
+        self.start -= size;
+        Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::ops::Range;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+    use crate::os;
+    use crate::record::lines::{Lines, Piece};
+    use crate::storage::Stat;
+
+    /// A real file, and how much of it was read.
+    struct Sparse(File, AtomicU64);
+
+    impl Storage for Sparse {
+        fn stat(&self) -> io::Result<Stat> {
+            os::stat(&self.0)
+        }
+        fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+            self.1.fetch_add(buffer.len() as u64, Ordering::Relaxed);
+            os::read_at(&self.0, buffer, offset)
+        }
+        fn append(&self, _bytes: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+        fn set_len(&self, length: u64) -> io::Result<()> {
+            self.0.set_len(length)
+        }
+        fn sync(&self) -> io::Result<()> {
+            Ok(())
+        }
+        fn drop_cached(&self, _range: Range<u64>) -> io::Result<bool> {
+            Ok(true)
+        }
+        fn data_from(&self, range: Range<u64>) -> u64 {
+            os::data_from(&self.0, range)
+        }
+        fn try_lock(&self) -> io::Result<bool> {
+            Ok(true)
+        }
+        fn try_lock_shared(&self) -> io::Result<bool> {
+            Ok(true)
+        }
+        fn unlock(&self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn of_a_hole_of_many_gibibytes_little_is_read_in_both_directions() {
+        const HOLE: u64 = 32 << 30;
+        let file = tempfile::tempfile().unwrap();
+        os::write_all_at(&file, b"{\"a\":1}\n", 0).unwrap();
+        os::write_all_at(&file, b"x\n{\"a\":2}\n", HOLE).unwrap();
+        let end = HOLE + 10;
+        let storage = Sparse(file, AtomicU64::new(0));
+
+        let mut lines = Lines::new(0, end);
+        let mut found = Vec::new();
+        loop {
+            found.push(match lines.next(&storage).unwrap() {
+                Piece::Whole { offset, bytes } => (offset, bytes.len() as u64),
+                Piece::TooLong { offset, length } => (offset, length),
+                Piece::Tail { offset, length, .. } => {
+                    assert_eq!((offset, length), (end, 0));
+                    break;
+                }
+            });
+        }
+        assert_eq!(found, [(0, 8), (8, HOLE - 7), (HOLE + 2, 8)]);
+
+        let mut backwards = Backwards::new(0, end);
+        let mut found = Vec::new();
+        while let Some(line) = backwards.previous_line(&storage).unwrap() {
+            found.push((line.offset, line.length, line.bytes.is_some()));
+        }
+        let wanted = [(end, 0, true), (HOLE + 2, 7, true), (8, HOLE - 7, false), (0, 7, true)];
+        assert_eq!(found, wanted);
+        assert!(storage.1.load(Ordering::Relaxed) < 400 << 20);
+
+        // What ends in a hole is too long; a file that was cut in it is seen to be cut.
+        let mut lines = Lines::new(8, HOLE);
+        assert!(
+            matches!(lines.next(&storage).unwrap(), Piece::Tail { length, .. } if length == HOLE - 8)
+        );
+        storage.set_len(HOLE / 2).unwrap();
+        assert!(crate::storage::is_cut(&Lines::new(8, HOLE).next(&storage).unwrap_err()));
+    }
+}

@@ -1,0 +1,455 @@
+//! Rewriting a log without what does not belong in it, and without losing anything: what is moved out and the file as it was
+//! both stay on the disk.
+//!
+//! look (no lock) -> lock -> copy what stays into a new file -> sync -> give the old file a second name -> rename -> unlock. Nothing
+//! that was learnt before the lock was taken is trusted after it.
+
+pub mod plan;
+mod replacement;
+mod copy;
+
+use std::fmt::Write;
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::error::{Code, Error, Result, Written};
+use crate::os;
+use crate::path::{ChroniclePath, side_file};
+use crate::record::lines::Lines;
+use crate::repair::copy::{Copying, Held, look_on};
+use crate::repair::plan::{Order, Plan, RemovedKind, RemovedLine, Task};
+use crate::repair::replacement::{Failure, Outcome};
+use crate::storage::{self, Disk, FileDisk, FileStorage, Stat, Storage};
+use crate::threads::resumable::{Step, Turns};
+
+/// Times the file at the path may be another one than was opened before this is taken for a file system without stable
+/// inode numbers.
+const MOST_REOPENS: u32 = 100;
+
+/// What is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RepairOptions {
+    /// Only say what would be done: no lock is taken and nothing is written.
+    pub dry_run: bool,
+    /// Move out records that an earlier one has by id or key.
+    pub remove_duplicates: bool,
+    /// Sort the records by their timestamps.
+    pub fix_timestamp_order: bool,
+    /// Do nothing else than to move out records whose id is that of the line before.
+    pub only_consecutive: bool,
+    /// Keep the old file under its second name.
+    pub create_backup: bool,
+    /// How long to wait for the lock.
+    pub lock_timeout: Duration,
+}
+
+impl Default for RepairOptions {
+    fn default() -> Self {
+        RepairOptions {
+            dry_run: false,
+            remove_duplicates: false,
+            fix_timestamp_order: false,
+            only_consecutive: false,
+            create_backup: true,
+            lock_timeout: Duration::from_secs(2),
+        }
+    }
+}
+
+/// What was done, or would be.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Report {
+    /// The log was rewritten.
+    pub repaired: bool,
+    /// The old file.
+    pub backup: Option<PathBuf>,
+    /// The file of the lines that were moved out.
+    pub removed_file: Option<PathBuf>,
+    /// Records that stay.
+    pub kept: u64,
+    /// Lines that are moved out, in file order.
+    pub removed: Vec<RemovedLine>,
+    /// Records that stand elsewhere among the records than before.
+    pub reordered: u64,
+    /// What was done, in words.
+    pub changes: Vec<String>,
+    /// What the caller should know, in words.
+    pub warnings: Vec<String>,
+}
+
+/// Rewrites the log without its torn tail and bad lines, and whatever else the options ask for. A log that needs none of that is left
+/// alone, and no lock is taken for it.
+///
+/// # Errors
+/// `EVALIDATION` for what is no regular file, and for one with several names. `ELOCK_TIMEOUT`: the lock was not free in time. `ECONFLICT`:
+/// the file was replaced meanwhile. `EIO`: the system failed; [`Error::written`] says `Unknown` if the new file is at the path and only
+/// the folder could not be synced, else the log is as it was. `EUNSUPPORTED`: the file system does not honour the lock.
+pub fn repair(path: &ChroniclePath, options: RepairOptions) -> Result<Report> {
+    let mut repair = Repair::new(path.clone(), options);
+    loop {
+        match repair.turn()? {
+            Step::More => {}
+            Step::Wait(at) => std::thread::sleep(at.saturating_duration_since(Instant::now())),
+            Step::Done(report) => return Ok(report),
+        }
+    }
+}
+
+/// A rewrite under way. Dropped before its last turn, it leaves the log as it was.
+pub(crate) struct Repair {
+    path: ChroniclePath,
+    options: RepairOptions,
+    phase: Phase,
+}
+
+enum Phase {
+    Begun,
+    Looking(Look),
+    Locking(Wait),
+    Ordering(Held, Look),
+    Copying(Box<Copying>),
+    Placing(Box<Copying>),
+    Over,
+}
+
+/// A walk that only decides.
+struct Look {
+    storage: Option<Arc<dyn Storage>>,
+    file: PathBuf,
+    lines: Lines,
+    plan: Plan,
+    order: Option<Order>,
+}
+
+struct Wait {
+    file: PathBuf,
+    storage: Option<FileStorage>,
+    since: Instant,
+    tries: u32,
+    reopens: u32,
+}
+
+impl Turns for Repair {
+    type Output = Report;
+
+    fn turn(&mut self) -> Result<Step<Report>> {
+        let phase = std::mem::replace(&mut self.phase, Phase::Over);
+        let (next, step) = self.advance(phase).map_err(|error| {
+            let written = error.written().unwrap_or(Written::No);
+            error.with_path(self.path.as_path()).with_written(written)
+        })?;
+        self.phase = next;
+        Ok(step)
+    }
+}
+
+type Advance = Result<(Phase, Step<Report>)>;
+
+impl Repair {
+    pub(crate) fn new(path: ChroniclePath, options: RepairOptions) -> Repair {
+        Repair { path, options, phase: Phase::Begun }
+    }
+
+    fn advance(&self, phase: Phase) -> Advance {
+        match phase {
+            Phase::Begun => self.begin(),
+            Phase::Looking(look) => self.look(look),
+            Phase::Locking(wait) => self.lock(wait),
+            Phase::Ordering(held, look) => self.order(held, look),
+            Phase::Copying(copy) => self.copy(copy),
+            Phase::Placing(copy) => self.place(*copy),
+            Phase::Over => Err(Error::new(Code::Closed, "the repair is over")),
+        }
+    }
+
+    fn begin(&self) -> Advance {
+        let resolved = storage::real_path(self.path.as_path())
+            .map_err(|error| self.cannot(("realpath", error)))?;
+        let Some(file) = resolved else { return Ok(nothing()) };
+        let Some(storage) = FileDisk.open_for_reading(&file)? else { return Ok(nothing()) };
+        let stat = self.stat(&*storage)?;
+        self.other_names(&stat, &file)?;
+        let look = self.new_look(stat.length, file);
+        Ok(more(Phase::Looking(Look { storage: Some(storage), ..look })))
+    }
+
+    fn stat(&self, storage: &dyn Storage) -> Result<Stat> {
+        storage.stat().map_err(|error| self.cannot(("fstat", error)))
+    }
+
+    fn new_look(&self, end: u64, file: PathBuf) -> Look {
+        let order = self.options.fix_timestamp_order.then(Order::default);
+        Look { storage: None, file, lines: Lines::new(0, end), plan: self.plan(), order }
+    }
+
+    fn plan(&self) -> Plan {
+        let RepairOptions { only_consecutive, remove_duplicates: duplicates, .. } = self.options;
+        Plan::new(if only_consecutive { Task::Consecutive } else { Task::Mend { duplicates } })
+    }
+
+    fn look(&self, mut look: Look) -> Advance {
+        let Some(storage) = &look.storage else { return Ok(nothing()) };
+        let done = look_on(&**storage, &mut look.lines, &mut look.plan, &mut look.order)
+            .map_err(|error| self.cannot(("pread", error)))?;
+        if !done {
+            return Ok(more(Phase::Looking(look)));
+        }
+        let reordered = look.order.map_or(0, |order| order.sorted().1);
+        if self.options.dry_run || (look.plan.removed.is_empty() && reordered == 0) {
+            return Ok(over(Report::planned(look.plan, reordered)));
+        }
+        let since = Instant::now();
+        let wait = Wait { file: look.file, storage: None, since, tries: 0, reopens: 0 };
+        Ok(more(Phase::Locking(wait)))
+    }
+
+    fn lock(&self, mut wait: Wait) -> Advance {
+        let storage = match wait.storage.take() {
+            Some(storage) => storage,
+            None => match storage::open_if_there(&wait.file)? {
+                Some(storage) => storage,
+                None => return Ok(nothing()),
+            },
+        };
+        if !storage.try_lock().map_err(|error| self.cannot_lock(error))? {
+            return self.try_later(wait, storage);
+        }
+        let held = Held { storage, file: wait.file.clone() };
+        if !self.is_at_path(&held)? {
+            wait.reopens += 1;
+            if wait.reopens > MOST_REOPENS {
+                let message = "the file system has no stable inode numbers";
+                return Err(Error::new(Code::Unsupported, message));
+            }
+            return Ok(more(Phase::Locking(wait)));
+        }
+        let honoured = FileDisk.honours_lock(&held.file);
+        if !honoured.map_err(|error| self.cannot(("flock", error)))? && self.is_at_path(&held)? {
+            let message =
+                "the file system does not honour the lock: a second descriptor got it too";
+            return Err(Error::new(Code::Unsupported, message));
+        }
+        let stat = self.stat(&held.storage)?;
+        for name in self.other_names(&stat, &held.file)? {
+            replacement::remove_name(&name).map_err(|failure| self.cannot(failure))?;
+        }
+        if self.options.fix_timestamp_order {
+            let look = self.new_look(stat.length, held.file.clone());
+            return Ok(more(Phase::Ordering(held, look)));
+        }
+        self.begin_copy(held, Vec::new(), 0)
+    }
+
+    fn try_later(&self, mut wait: Wait, storage: FileStorage) -> Advance {
+        let waited = wait.since.elapsed();
+        let timeout = self.options.lock_timeout;
+        if waited >= timeout {
+            let holder = storage.stat().ok().and_then(|stat| FileDisk.lock_holder(&stat));
+            let by = holder.map_or(String::new(), |pid| format!(" (held by process {pid})"));
+            let message = format!(
+                "lock of {} was not free within {} ms{by}",
+                self.path.as_path().display(),
+                waited.as_millis()
+            );
+            return Err(Error::new(Code::LockTimeout, message).with_wait(waited, holder));
+        }
+        let pause = Duration::from_micros((200 << wait.tries.min(10)).min(2000));
+        wait.tries += 1;
+        wait.storage = Some(storage);
+        let at = Instant::now() + pause.min(timeout.saturating_sub(waited));
+        Ok((Phase::Locking(wait), Step::Wait(at)))
+    }
+
+    fn order(&self, held: Held, mut look: Look) -> Advance {
+        let done = look_on(&held.storage, &mut look.lines, &mut look.plan, &mut look.order)
+            .map_err(|error| self.cannot(("pread", error)))?;
+        if !done {
+            return Ok(more(Phase::Ordering(held, look)));
+        }
+        match look.order.map(Order::sorted) {
+            Some((ranges, reordered)) if reordered > 0 => self.begin_copy(held, ranges, reordered),
+            _ => self.begin_copy(held, Vec::new(), 0),
+        }
+    }
+
+    fn begin_copy(&self, held: Held, order: Vec<Range<u64>>, reordered: u64) -> Advance {
+        let copy = Copying::begin(held, self.plan(), order, reordered)
+            .map_err(|failure| self.cannot(failure))?;
+        Ok(more(Phase::Copying(Box::new(copy))))
+    }
+
+    fn copy(&self, mut copy: Box<Copying>) -> Advance {
+        let done = copy.go_on().map_err(|failure| self.cannot(failure))?;
+        Ok(more(if done { Phase::Placing(copy) } else { Phase::Copying(copy) }))
+    }
+
+    fn place(&self, mut copy: Copying) -> Advance {
+        if copy.plan.removed.is_empty() && copy.reordered == 0 {
+            // What was torn is whole by now: its writer has come to its end.
+            return Ok(over(Report::planned(copy.plan, 0)));
+        }
+        self.ready(&mut copy).map_err(|failure| self.cannot(failure))?;
+        let old = self.stat(&copy.held.storage)?;
+        let is_placed = self.is_at_path(&copy.held)?
+            && copy.replacement.take_place(&old).map_err(|failure| self.cannot(failure))?;
+        if !is_placed {
+            let path = self.path.as_path().display();
+            let message = format!("{path} was replaced while it was repaired");
+            return Err(Error::new(Code::Conflict, message));
+        }
+        let late = self.settle(&mut copy).map_err(|(operation, error)| {
+            let path = self.path.as_path().display();
+            let message = format!("{path} was repaired, but perhaps not durably");
+            Error::io(message, operation, error).with_written(Written::Unknown)
+        })?;
+        let Copying { plan, reordered, replacement, end, .. } = copy;
+        let mut report = Report::planned(plan, reordered);
+        report.repaired = true;
+        report.changes = changes(&report);
+        report.backup = replacement.backup().map(Path::to_owned);
+        report.removed_file = replacement.removed().map(Path::to_owned);
+        report.warnings = warnings(&report, late, end);
+        Ok(over(report))
+    }
+
+    /// Everything up to the rename.
+    fn ready(&self, copy: &mut Copying) -> Outcome<()> {
+        let metadata = copy.held.storage.metadata().map_err(|error| ("fstat", error))?;
+        copy.replacement.finish(&metadata)?;
+        if self.options.create_backup {
+            copy.replacement.back_up()?;
+        }
+        // It is about the old file, whose inode number may come back if it is given up.
+        replacement::remove_name(&self.path.index_path())?;
+        replacement::remove_name(&side_file(&copy.held.file, "index"))
+    }
+
+    /// Everything after the rename. Says how many bytes came into the old file too late to be in the new one.
+    fn settle(&self, copy: &mut Copying) -> Outcome<u64> {
+        copy.replacement.drop_second_name()?;
+        copy.replacement.sync_folder()?;
+        let length = copy.held.storage.stat().map_err(|error| ("fstat", error))?.length;
+        let late = length.saturating_sub(copy.end);
+        if !self.options.create_backup {
+            if late > 0 {
+                copy.replacement.keep_old()?;
+            } else {
+                copy.replacement.drop_old()?;
+            }
+            copy.replacement.sync_folder()?;
+        }
+        Ok(late)
+    }
+
+    fn is_at_path(&self, held: &Held) -> Result<bool> {
+        let here = self.stat(&held.storage)?;
+        let there = FileDisk.stat(&held.file).map_err(|error| self.cannot(("stat", error)))?;
+        Ok(there.is_some_and(|there| there.is_same_file(&here)))
+    }
+
+    /// The names of the file besides its own: those that a killed repair left. A file with others is refused, because a rename
+    /// would leave them to the old file.
+    fn other_names(&self, stat: &Stat, file: &Path) -> Result<Vec<PathBuf>> {
+        if stat.links < 2 {
+            return Ok(Vec::new());
+        }
+        let names = replacement::leftover_names(file, stat)
+            .map_err(|error| self.cannot(("readdir", error)))?;
+        if stat.links > 1 + names.len() as u64 {
+            let path = file.display();
+            return Err(Error::validation(format!(
+                "chronicle to repair must not have several hard links: {path}"
+            )));
+        }
+        Ok(names)
+    }
+
+    fn cannot(&self, (operation, error): Failure) -> Error {
+        let mut message = format!("cannot repair {}", self.path.as_path().display());
+        let is_bound =
+            matches!(error.kind(), io::ErrorKind::CrossesDevices | io::ErrorKind::ResourceBusy);
+        let real = storage::real_path(self.path.as_path()).ok().flatten();
+        if let Some(real) = real.filter(|real| is_bound && os::is_mount_point(real)) {
+            let _ = write!(
+                message,
+                ": the file {} is a mount point, which no other file can replace; repair the file that is mounted there by its own path",
+                real.display()
+            );
+        }
+        Error::io(message, operation, error)
+    }
+
+    fn cannot_lock(&self, error: io::Error) -> Error {
+        let has_none = error.kind() == io::ErrorKind::Unsupported;
+        let failed = self.cannot(("flock", error));
+        if has_none { failed.with_code(Code::Unsupported) } else { failed }
+    }
+}
+
+impl Report {
+    fn planned(plan: Plan, reordered: u64) -> Report {
+        Report { kept: plan.kept, removed: plan.removed, reordered, ..Report::default() }
+    }
+}
+
+fn changes(report: &Report) -> Vec<String> {
+    let kinds = [
+        (RemovedKind::Torn, "torn tail"),
+        (RemovedKind::Malformed, "malformed line"),
+        (RemovedKind::Nul, "line with NUL bytes"),
+        (RemovedKind::Duplicate, "duplicate record"),
+        (RemovedKind::ByteOrderMark, "byte order mark"),
+    ];
+    let mut changes = Vec::new();
+    for (kind, name) in kinds {
+        match report.removed.iter().filter(|line| line.kind == kind).count() {
+            0 => {}
+            1 if kind == RemovedKind::ByteOrderMark => changes.push(format!("removed 1 {name}")),
+            1 => changes.push(format!("moved out 1 {name}")),
+            count if kind == RemovedKind::ByteOrderMark => {
+                changes.push(format!("removed {count} {name}s"));
+            }
+            count => {
+                let name = name.replacen("line", "lines", 1).replacen("record", "records", 1);
+                changes.push(format!("moved out {count} {name}"));
+            }
+        }
+    }
+    if report.reordered > 0 {
+        changes.push(format!("moved {} records into the order of time", report.reordered));
+    }
+    changes
+}
+
+fn warnings(report: &Report, late: u64, end: u64) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if report.reordered > 0 {
+        warnings.push("records have other numbers now, and links may lead to later ones".into());
+    }
+    if late > 0 {
+        let came =
+            format!("{late} bytes came without the lock while the log was replaced: they are");
+        warnings.push(match &report.backup {
+            Some(backup) => {
+                format!("{came} in {} from byte {end} on, and not in the log", backup.display())
+            }
+            None => format!("{came} lost, because the file system has no second names of files"),
+        });
+    }
+    warnings
+}
+
+fn nothing() -> (Phase, Step<Report>) {
+    over(Report::default())
+}
+
+fn over(report: Report) -> (Phase, Step<Report>) {
+    (Phase::Over, Step::Done(report))
+}
+
+fn more(next: Phase) -> (Phase, Step<Report>) {
+    (next, Step::More)
+}

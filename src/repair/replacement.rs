@@ -1,0 +1,351 @@
+//! A file that takes the place of a log: written aside, synced, and renamed over it, while the old one keeps a name of its own.
+
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::os;
+use crate::path::{beside, side_file};
+use crate::storage::lock;
+use crate::storage::{Stat, sync_parent};
+
+/// Names tried before this is taken for a folder that somebody fills faster than we look.
+const MOST_ATTEMPTS: u64 = 1000;
+const BUFFER: usize = 1 << 18;
+
+/// What failed, and how.
+pub(crate) type Failure = (&'static str, io::Error);
+pub(crate) type Outcome<T> = Result<T, Failure>;
+
+/// The new file and what it leaves behind. Dropped before it took its place, it removes all that it made.
+pub(crate) struct Replacement {
+    log: PathBuf,
+    path: PathBuf,
+    /// Locked as long as this lives: a writer that opens the log by its name right after the rename waits.
+    out: BufWriter<File>,
+    removed: Option<(PathBuf, BufWriter<File>)>,
+    backup: Option<PathBuf>,
+    stamp: u64,
+    /// Which file `path` names.
+    aside: Aside,
+}
+
+/// Which file the name of the new one stands for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Aside {
+    New,
+    /// The new file is the log now.
+    Old,
+    /// That of somebody else, or none.
+    Other,
+}
+
+impl Replacement {
+    /// Begins a new file for the log at `log`, in whose path no symlink may be left.
+    pub(crate) fn begin(log: &Path) -> Outcome<Self> {
+        let path = side_file(log, "repair");
+        let file = create(&path)?;
+        let out = BufWriter::with_capacity(BUFFER, file);
+        let stamp = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        Ok(Replacement {
+            log: log.to_owned(),
+            path,
+            out,
+            removed: None,
+            backup: None,
+            stamp: u64::try_from(stamp).unwrap_or_default(),
+            aside: Aside::New,
+        })
+    }
+
+    /// Adds bytes to the new file.
+    pub(crate) fn keep(&mut self, bytes: &[u8]) -> Outcome<()> {
+        self.out.write_all(bytes).map_err(|error| ("write", error))
+    }
+
+    /// Adds bytes to what is moved out.
+    pub(crate) fn put_aside(&mut self, bytes: &[u8]) -> Outcome<()> {
+        if self.removed.is_none() {
+            let made = self.make_name("removed", |path| {
+                os::keep_private(OpenOptions::new().write(true).create_new(true)).open(path)
+            });
+            let (path, file) = made.map_err(|error| ("open", error))?;
+            self.removed = Some((path, BufWriter::with_capacity(BUFFER, file)));
+        }
+        match &mut self.removed {
+            Some((_, out)) => out.write_all(bytes).map_err(|error| ("write", error)),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes to the disk what the new file has so far.
+    pub(crate) fn sync(&mut self) -> Outcome<()> {
+        self.out.flush().map_err(|error| ("write", error))?;
+        self.out.get_ref().sync_all().map_err(|error| ("fsync", error))
+    }
+
+    /// Gives both files the mode and the owner of the log and writes them to the disk.
+    pub(crate) fn finish(&mut self, log: &Metadata) -> Outcome<()> {
+        if let Some((_, out)) = &mut self.removed {
+            out.flush().map_err(|error| ("write", error))?;
+            os::become_like(out.get_ref(), log)?;
+            out.get_ref().sync_all().map_err(|error| ("fsync", error))?;
+        }
+        self.out.flush().map_err(|error| ("write", error))?;
+        os::become_like(self.out.get_ref(), log)?;
+        self.sync()
+    }
+
+    /// Gives the log a second name, durably, under which it lives on.
+    pub(crate) fn back_up(&mut self) -> Outcome<()> {
+        let log = self.log.clone();
+        let linked = self.make_name("backup", |path| fs::hard_link(&log, path));
+        let (path, ()) = linked.map_err(|error| ("link", error))?;
+        self.backup = Some(path);
+        // On the disk before the rename is, so that no crash leaves the old file without a name.
+        self.sync_folder()
+    }
+
+    /// Gives the new file the log's name. False, and that name is what it was: another file than `old` has it by now.
+    pub(crate) fn take_place(&mut self, old: &Stat) -> Outcome<bool> {
+        match os::exchange(&self.path, &self.log) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+                return self.rename_over(old);
+            }
+            Err(error) => return Err(("renameat2", error)),
+        }
+        if is_still(&self.path, old)? {
+            self.aside = Aside::Old;
+            return Ok(true);
+        }
+        // Somebody replaced the log since it was looked at last: it gets its name back.
+        let exchanged = os::exchange(&self.path, &self.log);
+        if exchanged.is_ok() && is_at(self.out.get_ref(), &self.path)? {
+            return Ok(false);
+        }
+        self.aside = Aside::Other;
+        let message = format!("a file that took the log's place is now {}", self.path.display());
+        Err(("renameat2", exchanged.err().unwrap_or_else(|| io::Error::other(message))))
+    }
+
+    /// The same where names cannot be exchanged. The old file keeps a name if the file system has second ones.
+    fn rename_over(&mut self, old: &Stat) -> Outcome<bool> {
+        if self.backup.is_none() {
+            match self.back_up() {
+                // Nothing of it was asked for.
+                Err(("link", _)) => {}
+                other => other?,
+            }
+        }
+        if !is_still(&self.log, old)? {
+            return Ok(false);
+        }
+        fs::rename(&self.path, &self.log).map_err(|error| ("rename", error))?;
+        self.aside = Aside::Other;
+        Ok(true)
+    }
+
+    /// Makes durable which names the folder has.
+    pub(crate) fn sync_folder(&self) -> Outcome<()> {
+        sync_parent(&self.log).map_err(|error| ("fsync", error))
+    }
+
+    /// Takes the old file's name aside away if it has that of a backup, too.
+    pub(crate) fn drop_second_name(&mut self) -> Outcome<()> {
+        if self.backup.is_some() { self.drop_aside() } else { Ok(()) }
+    }
+
+    /// Takes the old file's last name away.
+    pub(crate) fn drop_old(&mut self) -> Outcome<()> {
+        self.drop_aside()?;
+        match self.backup.take() {
+            Some(path) => fs::remove_file(path).map_err(|error| ("unlink", error)),
+            None => Ok(()),
+        }
+    }
+
+    /// Gives the old file the name of a backup, if it has any.
+    pub(crate) fn keep_old(&mut self) -> Outcome<()> {
+        if self.aside == Aside::Old {
+            let create = |path: &Path| File::create_new(path);
+            let (path, _) = self.make_name("backup", create).map_err(|error| ("open", error))?;
+            fs::rename(&self.path, &path).map_err(|error| ("rename", error))?;
+            self.aside = Aside::Other;
+            self.backup = Some(path);
+        }
+        Ok(())
+    }
+
+    fn drop_aside(&mut self) -> Outcome<()> {
+        if self.aside == Aside::Old {
+            fs::remove_file(&self.path).map_err(|error| ("unlink", error))?;
+            self.aside = Aside::Other;
+        }
+        Ok(())
+    }
+
+    /// The name of the old file.
+    pub(crate) fn backup(&self) -> Option<&Path> {
+        self.backup.as_deref()
+    }
+
+    /// The file of what was moved out.
+    pub(crate) fn removed(&self) -> Option<&Path> {
+        self.removed.as_ref().map(|(path, _)| path.as_path())
+    }
+
+    /// Makes something at the first free name of this kind beside the log.
+    fn make_name<T>(
+        &self,
+        kind: &str,
+        make: impl Fn(&Path) -> io::Result<T>,
+    ) -> io::Result<(PathBuf, T)> {
+        let mut stamp = self.stamp;
+        loop {
+            let path = named(&self.log, kind, stamp);
+            match make(&path) {
+                Ok(made) => return Ok((path, made)),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    stamp += 1;
+                    if stamp > self.stamp + MOST_ATTEMPTS {
+                        return Err(error);
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+impl Drop for Replacement {
+    fn drop(&mut self) {
+        if self.aside == Aside::New {
+            // Whatever cannot be removed is a file that nobody takes for a log; the next one takes its name over.
+            let _ = fs::remove_file(&self.path);
+            for path in [self.removed(), self.backup()].into_iter().flatten() {
+                let _ = fs::remove_file(path);
+            }
+        }
+        let _ = lock::release_successor(self.out.get_ref());
+    }
+}
+
+/// The other names of the log that a rewrite left which was killed between giving the log its second name and the rename.
+pub(crate) fn leftover_names(log: &Path, of: &Stat) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    let backup = named(log, "backup", 0);
+    let (Some(folder), Some(name)) = (log.parent(), backup.file_name()) else { return Ok(found) };
+    let prefix = name.as_encoded_bytes().strip_suffix(STAMP.as_bytes()).unwrap_or_default();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let Some(stamp) = name.as_encoded_bytes().strip_prefix(prefix) else { continue };
+        let is_ours = !stamp.is_empty() && stamp.iter().all(u8::is_ascii_digit);
+        if is_ours && os::stat_of_name(&entry.path())?.is_same_file(of) {
+            found.push(entry.path());
+        }
+    }
+    Ok(found)
+}
+
+/// Removes a name, if it is there.
+pub(crate) fn remove_name(path: &Path) -> Outcome<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(("unlink", error)),
+        _ => Ok(()),
+    }
+}
+
+/// The time 0 in the name of a file.
+const STAMP: &str = "0000000000000";
+
+/// `<name>.<kind>.<ms>` beside the log.
+fn named(log: &Path, kind: &str, stamp: u64) -> PathBuf {
+    beside(log, "", &format!(".{kind}.{stamp:013}"), 0)
+}
+
+/// A new, locked file at `path`. What a killed process left there is removed; that of a living one is locked.
+fn create(path: &Path) -> Outcome<File> {
+    for _ in 0..MOST_ATTEMPTS {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create_new(true);
+        let file = match os::keep_private(&mut options).open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                remove_left(path)?;
+                continue;
+            }
+            Err(error) => return Err(("open", error)),
+        };
+        if lock::try_successor(&file).map_err(|error| ("flock", error))? && is_at(&file, path)? {
+            return Ok(file);
+        }
+    }
+    Err(("open", io::ErrorKind::AlreadyExists.into()))
+}
+
+fn remove_left(path: &Path) -> Outcome<()> {
+    match fs::symlink_metadata(path) {
+        // Nobody's work: ours is a regular file.
+        Ok(metadata) if !metadata.is_file() => return remove_name(path),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        _ => {}
+    }
+    // With the right to write: NFS has no exclusive lock for a descriptor that only reads.
+    let file = match os::beside().read(true).write(true).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(("open", error)),
+    };
+    if !lock::try_successor(&file).map_err(|error| ("flock", error))? {
+        let message = format!("another process is at {}", path.display());
+        return Err(("flock", io::Error::new(io::ErrorKind::WouldBlock, message)));
+    }
+    if is_at(&file, path)? { remove_name(path) } else { Ok(()) }
+}
+
+fn is_at(file: &File, path: &Path) -> Outcome<bool> {
+    is_still(path, &os::stat(file).map_err(|error| ("fstat", error))?)
+}
+
+fn is_still(path: &Path, here: &Stat) -> Outcome<bool> {
+    match os::stat_of_name(path) {
+        Ok(there) => Ok(there.is_same_file(here)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(("stat", error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_took_the_logs_place_at_the_last_moment_keeps_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("log.sage");
+        fs::write(&log, "old\n").unwrap();
+        let old = os::stat_at(&log).unwrap();
+        let mut new = Replacement::begin(&log).unwrap();
+        new.keep(b"new\n").unwrap();
+        new.finish(&fs::metadata(&log).unwrap()).unwrap();
+        let saved = folder.path().join("saved");
+        fs::write(&saved, "an editor's\n").unwrap();
+        fs::rename(&saved, &log).unwrap();
+        assert!(!new.take_place(&old).unwrap());
+        drop(new);
+        assert_eq!(fs::read_to_string(&log).unwrap(), "an editor's\n");
+        let names: Vec<_> = fs::read_dir(folder.path()).unwrap().collect();
+        assert_eq!(names.len(), 1);
+
+        // A log that was removed is not made again.
+        fs::remove_file(&log).unwrap();
+        let mut new = Replacement::begin(&log).unwrap();
+        assert!(!new.take_place(&old).unwrap());
+        drop(new);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+}

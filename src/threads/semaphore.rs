@@ -1,0 +1,129 @@
+//! Bounds on what is under way at a time: those who come later wait in a queue, not in a thread.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+
+use crate::mutex::locked;
+
+/// Readers with an open file. With the writers' descriptors this stays below 256.
+pub(crate) static READING: Permits = Permits::new(40);
+/// Logs being rewritten, with three descriptors each.
+pub(crate) static MENDING: Permits = Permits::new(6);
+
+type Waiter = Box<dyn FnOnce(Permit) + Send>;
+
+/// A bound on how many are under way.
+pub(crate) struct Permits {
+    most: usize,
+    state: Mutex<State>,
+}
+
+struct State {
+    used: usize,
+    waiting: VecDeque<Waiter>,
+    /// A thread hands free permits to those that wait. A waiter may drop its permit at once, on that
+    /// thread: then the loop goes on, instead of one call inside the other for each of thousands.
+    is_handing_out: bool,
+}
+
+/// The right to be one of them; dropping it lets the next one in.
+pub(crate) struct Permit(&'static Permits);
+
+impl Permits {
+    const fn new(most: usize) -> Self {
+        let state = State { used: 0, waiting: VecDeque::new(), is_handing_out: false };
+        Permits { most, state: Mutex::new(state) }
+    }
+
+    /// Calls `then` with a permit, at once or when one is free.
+    pub(crate) fn acquire(&'static self, then: Waiter) {
+        let mut state = locked(&self.state);
+        if state.used < self.most && state.waiting.is_empty() {
+            state.used += 1;
+            drop(state);
+            then(Permit(self));
+        } else {
+            state.waiting.push_back(then);
+        }
+    }
+
+    fn give_back(&'static self) {
+        let mut state = locked(&self.state);
+        state.used -= 1;
+        if state.is_handing_out {
+            return;
+        }
+        state.is_handing_out = true;
+        while state.used < self.most
+            && let Some(next) = state.waiting.pop_front()
+        {
+            state.used += 1;
+            drop(state);
+            // A panic drops its permit, and keeps nobody else waiting.
+            let _ = catch_unwind(AssertUnwindSafe(|| next(Permit(self))));
+            state = locked(&self.state);
+        }
+        state.is_handing_out = false;
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.0.give_back();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use super::*;
+    use std::sync::{Arc, mpsc};
+
+    #[test]
+    fn a_hundred_thousand_waiters_that_give_their_permit_back_at_once_take_little_stack() {
+        static FEW: Permits = Permits::new(2);
+        let (sender, served) = mpsc::channel();
+        let held: Arc<Mutex<Vec<Permit>>> = Arc::default();
+        for _ in 0..2 {
+            let held = held.clone();
+            FEW.acquire(Box::new(move |permit| held.lock().unwrap().push(permit)));
+        }
+        for number in 0..100_000 {
+            let sender = sender.clone();
+            FEW.acquire(Box::new(move |permit| {
+                drop(permit);
+                assert!(number != 7, "a panic on purpose");
+                sender.send(()).unwrap();
+            }));
+        }
+        drop(sender);
+        let first = held.clone();
+        assert!(served.try_recv().is_err());
+        std::thread::Builder::new()
+            .stack_size(256 << 10)
+            .spawn(move || drop(first.lock().unwrap().pop().unwrap()))
+            .unwrap()
+            .join()
+            .unwrap();
+        assert_eq!(served.iter().count(), 100_000 - 1);
+        assert_eq!(locked(&FEW.state).used, 1);
+    }
+
+    #[test]
+    fn no_more_than_the_bound_are_under_way() {
+        static THREE: Permits = Permits::new(3);
+        let (sender, given) = mpsc::channel();
+        for _ in 0..5 {
+            let sender = sender.clone();
+            THREE.acquire(Box::new(move |permit| sender.send(permit).unwrap()));
+        }
+        let mut held: Vec<Permit> = given.try_iter().collect();
+        assert_eq!(held.len(), 3);
+        held.pop();
+        let mut more: Vec<Permit> = given.try_iter().collect();
+        assert_eq!(more.len(), 1);
+        more.pop();
+        assert_eq!(given.try_iter().count(), 1, "the last one");
+    }
+}
