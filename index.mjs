@@ -1,31 +1,31 @@
-// One native instance: the names are those of the CommonJS module.
-import chronicle from './index.js';
+// Written by `npm run exports`. One native instance: the names are those of index.js.
+import index from './index.js';
 
 export const {
+  ChronicleError,
+  ErrorCodes,
   acquireLock,
   analyzeChronicle,
   append,
   appendEvent,
-  appendEvents,
   appendEventSync,
   appendEventWithId,
+  appendEvents,
   appendLines,
   appendWithCausalChain,
   atomicAppendEvent,
   batchCheckDuplicates,
   buildCausalChain,
   canonicalizeEvent,
-  ChronicleError,
   chronicleStats,
   cleanStaleLocks,
   computeChronicleHash,
   computeEventId,
   computeEventIds,
   countEvents,
-  deduplicateConsecutiveEvents,
   createAdapter,
+  deduplicateConsecutiveEvents,
   ensureChronicleDirectory,
-  ErrorCodes,
   eventsAreIdentical,
   fileExists,
   filterEventsByType,
@@ -62,8 +62,8 @@ export const {
   openChronicle,
   queryChronicle,
   readChronicle,
-  repairChronicle,
   readChronicleFile,
+  repairChronicle,
   serializeEvent,
   streamChronicle,
   tailChronicle,
@@ -72,4 +72,4 @@ export const {
   validateChroniclePath,
   verifyChronicle,
   verifyEventId,
-} = chronicle;
+} = index;

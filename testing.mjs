@@ -1,4 +1,4 @@
-// One instance: the names are those of the CommonJS module.
+// Written by `npm run exports`. One native instance: the names are those of testing.js.
 import testing from './testing.js';
 
 export const {

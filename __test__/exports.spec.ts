@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import ts from 'typescript';
@@ -35,6 +36,13 @@ describe('the exports', () => {
     expect(valueNames('index.d.mts')).toEqual(declared);
     expect(Object.keys(cjs).sort()).toEqual(declared);
     expect(Object.keys(esm).sort()).toEqual(declared);
+  });
+
+  it('of the ECMAScript modules are what npm run exports writes', async () => {
+    const { entries, moduleText } = await import('../scripts/test/exports.mjs' as string);
+    for (const entry of entries) {
+      expect(readFileSync(`${root}${entry}.mjs`, 'utf8')).toBe(await moduleText(entry));
+    }
   });
 
   it('are the same values by require and by import', () => {

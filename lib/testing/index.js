@@ -9,14 +9,7 @@ const { ADAPTER, MEMORY, readOptions } = require('../binding/options.js');
 const { absolute } = require('../binding/working-folder.js');
 const { fileStore, lenientLog } = require('../handle/adapter.js');
 const { readChronicle, tailChronicle } = require('../read/read.js');
-const {
-  matchers,
-  toContainEvent,
-  toHaltOnContradiction,
-  toMaintainCausalChain,
-  toReconcileChanges,
-  toStampUnsafe,
-} = require('./matchers.js');
+const matchers = require('./matchers.js');
 
 /**
  * A store that can be emptied.
@@ -126,14 +119,6 @@ function folderStore(folder) {
 }
 
 /** @type {typeof import('../../testing.d.ts')} */
-const testing = {
-  makeChronicle,
-  matchers,
-  toContainEvent,
-  toHaltOnContradiction,
-  toMaintainCausalChain,
-  toReconcileChanges,
-  toStampUnsafe,
-};
+const testing = { makeChronicle, matchers, ...matchers };
 
 module.exports = testing;

@@ -167,13 +167,6 @@ function reconciles(events, filePath) {
 }
 
 module.exports = {
-  matchers: {
-    toContainEvent,
-    toHaltOnContradiction,
-    toMaintainCausalChain,
-    toReconcileChanges,
-    toStampUnsafe,
-  },
   toContainEvent,
   toHaltOnContradiction,
   toMaintainCausalChain,
