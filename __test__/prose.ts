@@ -103,7 +103,8 @@ function paragraphs(lines: Line[]): Line[] {
   for (const { line, text, isApart } of lines) {
     if (line > last + 1 || isApart) [open, fence] = [null, false];
     last = line;
-    const isFence = /^\s*(```|~~~)/.test(text);
+    // Code, and hidden code of an example.
+    const isFence = /^\s*(```|~~~|<!--(?!.*-->)|-->)/.test(text);
     if (isFence) fence = !fence;
     const bare = text.trim();
     if (fence || isFence || bare === '' || /^(@\w+$|<!--|[-=|: ]+$)/.test(bare)) {
