@@ -28,12 +28,12 @@ const { eventCount, eventText, lineBytes, textAt } = require('../event/text.js')
  * @typedef {Pick<InstanceType<typeof native.Port>, 'append'>} Appender
  */
 
-// What may wait in the process at once. The binding counts it in bytes; here it only keeps the
-// text of a batch below the length that V8 can join, and no text has fewer bytes than code units.
+// Pending events of the process, as the binding limits them in bytes. Here the limit keeps the text
+// of a batch below V8's maximum string length: a text has at least as many bytes as code units.
 const MAX_PENDING_BYTES = 256 * 1024 * 1024;
 
-/** @type {Record<string | symbol, any>} no options */
-const NONE = Object.freeze({ __proto__: null });
+/** @type {Record<string | symbol, any>} */
+const NO_OPTIONS = Object.freeze({ __proto__: null });
 
 /**
  * @param {string} path
@@ -79,7 +79,7 @@ function appendEvents(path, events, options) {
  * @param {string} path
  * @param {readonly unknown[]} events
  * @param {unknown} options
- * @param {Options} [more] what the binding alone is told
+ * @param {Options} [more] options that only the binding has
  * @returns {Promise<Receipt[]>}
  */
 function appendAll(path, events, options, more) {
@@ -127,8 +127,8 @@ function appendLines(path, lines, options) {
 }
 
 /**
- * Appends events given as JSON texts, one a line, whose digits and escapes are kept. A key that an
- * object has twice is refused.
+ * Appends events given as JSON texts, one a line. Their digits and escapes are kept. An object with
+ * a duplicate key is refused.
  *
  * @param {string} path
  * @param {Uint8Array[]} lines none of them blank
@@ -154,7 +154,7 @@ async function appendTexts(path, lines, options) {
  * @param {unknown} lines
  * @param {unknown} options
  * @param {typeof APPEND} kinds
- * @param {Options} more what the binding alone gets
+ * @param {Options} more options that only the binding has
  * @returns {Promise<Receipt[]>}
  */
 async function submitBytes(path, lines, options, kinds, more) {
@@ -196,7 +196,7 @@ function appendEventSync(path, event, options) {
 function submitSync(path, event, options) {
   const { name, known } = readArguments(path, options, APPEND_SYNC);
   const text = asNotWritten(path, () => eventText(event));
-  // Only for whom it is to tell of batches: a port costs more than one such append.
+  // Only a port publishes batches, and opening one costs more than a synchronous append.
   const by = hasBatchSubscribers() ? openPort() : native;
   const outcome = by.appendSync(name, text, toNative(known));
   return unwrap(outcome, { path: name, single: true })[0];
@@ -208,7 +208,7 @@ function flushSync(options) {
   try {
     timeoutMs = readOptions(options, FLUSH).timeoutMs ?? timeoutMs;
   } catch {
-    // It runs in exit handlers, where an error would hide what the process ended for.
+    // An error thrown in an exit handler would hide the reason why the process ends.
   }
   return native.flushSync(timeoutMs);
 }
@@ -217,8 +217,8 @@ function flushSync(options) {
  * @param {unknown} path
  * @param {unknown} event
  * @param {unknown} options
- * @param {Options} [more] what the binding alone is told
- * @param {Appender} [by] takes the append instead of the port
+ * @param {Options} [more] options that only the binding has
+ * @param {Appender} [by] receives the append instead of the port
  * @returns {Promise<Receipt>}
  */
 function appendOne(path, event, options, more, by) {
@@ -257,18 +257,19 @@ async function submitAppend(path, event, options, more, by) {
  */
 function readArguments(path, options, kinds) {
   return asNotWritten(path, () => {
-    if (options === undefined) return { name: pathText(path), signal: undefined, known: NONE };
+    if (options === undefined)
+      return { name: pathText(path), signal: undefined, known: NO_OPTIONS };
     const known = readOptions(options, kinds);
     const { signal } = known;
-    // One object for a call: with a copy of it for each step, a thousand appends in flight took a fifth
-    // longer.
+    // One object for the whole call: a copy for each step made a thousand appends in flight 20 %
+    // slower.
     delete known.signal;
     return { name: pathText(path), signal, known };
   });
 }
 
 /**
- * Runs a check before an append is handed over: what it throws says that nothing was written.
+ * Runs a check before an append is submitted. An error of the check reports `written: 'no'`.
  *
  * @template T
  * @param {unknown} path
@@ -285,7 +286,7 @@ function asNotWritten(path, check) {
 }
 
 /**
- * The texts of a batch, one a line. Nothing that `JSON.stringify` writes has a raw newline.
+ * The texts of a batch, one a line: `JSON.stringify` writes no raw newline.
  *
  * @param {unknown} events
  * @param {number} count
@@ -309,7 +310,7 @@ function batchTooLarge() {
 }
 
 /**
- * Of a batch of more than one event.
+ * Refuses an idempotency key for a batch of more than one event.
  *
  * @param {string} path
  * @param {Options} options

@@ -24,11 +24,11 @@ const sessions = new WeakMap();
  * @returns {Promise<ChronicleLock>}
  */
 async function lockChronicles(paths, options) {
-  // Any file can be locked, so this option changes nothing.
+  // Any file can be locked, whatever its extension.
   const { signal, anyExtension: _, ...rest } = readOptions(options, LOCK);
   const names = pathTexts(paths);
   throwIfAborted(signal);
-  // The current directory may change while the lock is held.
+  // Absolute paths: the working directory may change while the lock is held.
   const files = names.map((name) => absolute(validateChroniclePath(name, { anyExtension: true })));
   const session = new Session(openPort(), jsonOf(files), toNative(rest));
   const begun = performance.now();
@@ -44,8 +44,8 @@ async function lockChronicles(paths, options) {
 }
 
 /**
- * The numbers of the locked descriptors, of the files and of their lock files: a program that
- * inherits them keeps the locks. None after the release.
+ * The locked descriptors: those of the files and of their lock files. A process that inherits the
+ * descriptors keeps the locks. The list is empty after the release.
  *
  * @param {ChronicleLock} lock
  * @returns {number[]}

@@ -8,19 +8,19 @@ const { channel } = require('node:diagnostics_channel');
  * @typedef {import('../../index.d.ts').Receipt} Receipt
  */
 
-// Held here: Node.js forgets a channel that nobody holds.
+// Node.js forgets a channel that no variable references.
 const appends = channel('sage:chronicle:append');
 const batches = channel('sage:chronicle:batch');
 const locks = channel('sage:chronicle:lock');
 const badLines = channel('sage:chronicle:badline');
 
-/** Whether the binding has to tell of batches. */
+/** Whether the binding must report batches. */
 function hasBatchSubscribers() {
   return batches.hasSubscribers || locks.hasSubscribers;
 }
 
 /**
- * Runs an append, and publishes how it settled if anybody listens.
+ * Runs an append and publishes its outcome to the subscribers.
  *
  * @template {Receipt | Receipt[]} R
  * @param {unknown} path
@@ -40,7 +40,7 @@ async function publishing(path, run) {
 }
 
 /**
- * As {@link publishing}, for the synchronous one.
+ * {@link publishing} for a synchronous append.
  *
  * @param {unknown} path
  * @param {() => Receipt} run
@@ -70,7 +70,7 @@ function publishAppend(path, begun, end) {
 }
 
 /**
- * A lock that was not free in time.
+ * Publishes a lock timeout.
  *
  * @param {any} error
  */
@@ -81,7 +81,7 @@ function publishTimeout(error) {
 }
 
 /**
- * What the binding tells of a batch.
+ * Publishes a batch that the binding reported.
  *
  * @param {BatchMessage} facts
  */
@@ -109,7 +109,7 @@ function publishBadLine(path, line) {
   if (badLines.hasSubscribers) badLines.publish({ path, ...line });
 }
 
-/** Whether anybody listens to what appends do. */
+/** Whether a channel of appends has subscribers. */
 function hasSubscribers() {
   return appends.hasSubscribers || locks.hasSubscribers;
 }

@@ -30,7 +30,7 @@ class ChronicleError extends Error {
     const details = ownCopy(given ?? {});
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
     this.code = code;
-    // Only what applies becomes a property, so that a printed error shows nothing else.
+    // Absent details are no properties, so a printed error does not show them.
     if (details.path !== undefined) this.path = details.path;
     if (details.written !== undefined) this.written = details.written;
     if (details.waitedMs !== undefined) this.waitedMs = details.waitedMs;
@@ -41,7 +41,7 @@ class ChronicleError extends Error {
   }
 }
 
-// On the prototype and not enumerable, as with the built-in errors.
+// On the prototype and not enumerable, like the names of built-in errors.
 Object.defineProperty(ChronicleError.prototype, 'name', {
   value: 'ChronicleError',
   configurable: true,
@@ -75,7 +75,7 @@ function invalid(message, details) {
 }
 
 /**
- * What a caller's own code threw, as a cause: always an object whose message can be read.
+ * A value thrown by the caller's code, as a cause: always an object with a readable message.
  *
  * @param {unknown} thrown
  * @returns {import('../../index.d.ts').ChronicleErrorCause}
@@ -84,7 +84,7 @@ function causeOf(thrown) {
   try {
     if (typeof thrown !== 'object' || thrown === null) return new Error(String(thrown));
     const cause = /** @type {import('../../index.d.ts').ChronicleErrorCause} */ (thrown);
-    // A proxy or a getter may refuse, and so may what is no text.
+    // Proxies, getters and conversions to text may throw.
     void `${cause.message}`;
     return cause;
   } catch {
@@ -93,7 +93,7 @@ function causeOf(thrown) {
 }
 
 /**
- * Reads what a caller gave, whose getters and proxies may throw.
+ * Reads a value of the caller. Its getters and proxies may throw.
  *
  * @template T
  * @param {string} name
@@ -110,7 +110,7 @@ function reading(name, read) {
 }
 
 /**
- * A failure as the binding tells it, made into an error of this realm.
+ * Makes an error of this realm from a failure that the binding reported.
  *
  * @param {Omit<Details, 'cause'> & {
  *   code: ErrorCode,
@@ -129,7 +129,7 @@ function fromFailure(failure) {
 }
 
 module.exports = {
-  // `cause` is unknown in every error of ECMAScript; ours says more.
+  // ECMAScript types `cause` as unknown; the declaration of this class is narrower.
   ChronicleError: /** @type {typeof import('../../index.d.ts').ChronicleError} */ (ChronicleError),
   ErrorCodes,
   causeOf,

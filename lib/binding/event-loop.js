@@ -5,12 +5,13 @@ const { MessageChannel } = require('node:worker_threads');
 
 /** @typedef {import('node:worker_threads').MessagePort} MessagePort */
 
-// What lives as long as the realm would else belong to the call that happened to need it first: its
-// `AsyncLocalStorage` store would be seen by all later ones, and could never be collected.
+// The asynchronous context in which the package was loaded. An object that outlives its call must
+// not capture the context of that call: the call's `AsyncLocalStorage` store would be visible to
+// all later calls and would never be collected.
 const realm = new AsyncResource('ChronicleRealm', { requireManualDestroy: true });
 
 /**
- * Makes something that outlives the call, in the asynchronous context in which the package was loaded.
+ * Makes an object that outlives the call, in the context in which the package was loaded.
  *
  * @template T
  * @param {() => T} make
@@ -27,9 +28,9 @@ let waiting = [];
 let ports;
 
 /**
- * A later turn of the event loop. Node.js delivers settlements in one turn for as long as more of
- * them come meanwhile: on a busy machine that is a whole file, slice by slice. No timer is used:
- * those of a test runner may be fakes that never go off.
+ * Resolves in a later turn of the event loop. Node.js delivers settlements in one turn as long as
+ * more arrive: on a busy machine, all pages of a file. A timer cannot end the turn: a test runner
+ * may have replaced timers by fakes that never fire.
  *
  * @returns {Promise<void>}
  */
@@ -48,8 +49,8 @@ function ring() {
 }
 
 /**
- * A port delivers in one turn also what is sent to it meanwhile. So a message goes to one port and
- * back to the other: only one of the two ways can end in the turn in which it began.
+ * A port also delivers messages that arrive during its turn. A message therefore makes a round
+ * trip: at most one of its two ways ends in the turn in which it began.
  *
  * @returns {[relay: MessagePort, bell: MessagePort]}
  */

@@ -5,8 +5,8 @@ const { join } = require('node:path');
 const { version } = require('../../package.json');
 
 /**
- * The name of this platform as the packages with the addon have it: operating system, processor
- * and, where there are several, the C library.
+ * The platform in the names of addon packages: operating system, processor and, where several
+ * exist, the C library.
  */
 function triple() {
   const { arch, platform } = process;
@@ -14,7 +14,7 @@ function triple() {
   return platform === 'linux' ? `${platform}-${arch}-${libc()}` : `${platform}-${arch}`;
 }
 
-/** Node.js names its glibc in the report; with musl there is none to name. */
+/** The C library: the report of Node.js has a version of glibc, and none with musl. */
 function libc() {
   const { header } = /** @type {{ header: { glibcVersionRuntime?: string } }} */ (
     process.report.getReport()
@@ -23,14 +23,14 @@ function libc() {
 }
 
 /**
- * What forbids addons, where something does: then the right package is of no use.
+ * The setting that forbids addons. Where there is one, installing the right package does not help.
  *
- * @param {any} cause what the generated loader threw, with what it threw before as its causes
+ * @param {any} cause the error of the generated loader; its causes are the errors before
  * @returns {string | undefined}
  */
 function prohibition(cause) {
   for (let error = cause, depth = 0; error && depth < 100; error = error.cause, depth += 1) {
-    // The loader keeps the messages alone.
+    // Of some errors the loader keeps only the message.
     const { code, name } = error;
     const message = String(error.message);
     if (code === 'ERR_DLOPEN_DISABLED' || message.includes('loading addons is disabled')) {
@@ -48,7 +48,7 @@ function prohibition(cause) {
   return undefined;
 }
 
-/** @param {unknown} cause what the generated loader threw */
+/** @param {unknown} cause the error of the generated loader */
 function bindingError(cause) {
   const forbidden = prohibition(cause);
   if (forbidden !== undefined) {
@@ -66,7 +66,7 @@ function bindingError(cause) {
   return Object.assign(new Error(message, { cause }), { code: 'ERR_CHRONICLE_BINDING' });
 }
 
-/** The names that this platform's addon may have; asking for the C library would cost each start some milliseconds. */
+/** The possible names of this platform. Asking for the C library would cost some milliseconds. */
 function triples() {
   const { arch, platform } = process;
   if (platform === 'linux') return ['gnu', 'musl'].map((name) => `${platform}-${arch}-${name}`);
@@ -74,8 +74,9 @@ function triples() {
 }
 
 /**
- * Refuses an addon that was made for another version of this package: the two speak to each other, and to the file, as
- * one. Where the addon lies beside binding.js, or is named by the environment, the loader does not ask for a package.
+ * Refuses an addon of another version of this package: both must agree on the binding and on the
+ * file format. The loader uses no package if the addon lies beside binding.js or the environment
+ * names it.
  */
 function checkVersion() {
   if (process.env.NAPI_RS_NATIVE_LIBRARY_PATH) return;
@@ -96,7 +97,7 @@ function checkVersion() {
 
 /**
  * @param {string} name of a package
- * @returns {string | undefined} undefined where it is not installed
+ * @returns {string | undefined} undefined if the package is not installed
  */
 function versionOf(name) {
   try {

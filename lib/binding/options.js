@@ -5,7 +5,7 @@ const { jsonOf, propertyOf } = require('./own-properties.js');
 const { excerpt } = require('./printable.js');
 
 /**
- * A kind of option: what it must be, in words, and the test.
+ * A kind of option: its rule in words, and the test of a value.
  *
  * @typedef {{ must: string, test: (value: any) => boolean }} Kind
  * @typedef {import('../../index.d.ts').AbortSignalLike} Signal
@@ -40,14 +40,14 @@ const signal = {
 };
 
 /**
- * Under this key of its options a function of the package is told to work in memory; only the
- * package's own code has the key.
+ * The option that makes a function of the package work in memory. Only the package's own code has
+ * the key.
  */
 const MEMORY = Symbol('memory');
 
 /**
- * Under this key of its options a reader gives the text of each record in place of the event; only
- * the package's own code has the key.
+ * The option that makes a reader return the text of each record instead of the event. Only the
+ * package's own code has the key.
  */
 const TEXTS = Symbol('texts');
 
@@ -64,7 +64,7 @@ const badLinePolicy = {
   test: (/** @type {unknown} */ v) => v === 'skip' || v === 'throw' || typeof v === 'function',
 };
 
-// `Date` itself is one, so it may be a function.
+// `Date` itself is a clock, so a function is accepted.
 const clock = {
   must: 'an object with a function now',
   test: (/** @type {any} */ v) => typeof v?.now === 'function',
@@ -116,7 +116,7 @@ const amount = {
   test: (/** @type {unknown} */ v) => Number.isSafeInteger(v) && Number(v) >= 1,
 };
 
-// What is wrong with these is said where they are read.
+// These options are checked where they are read.
 const any = { must: 'anything', test: () => true };
 
 /** @type {Record<string, Kind>} */
@@ -216,12 +216,12 @@ const REPAIR = {
 /** @type {Record<string, Kind>} */
 const FLUSH = { timeoutMs: milliseconds };
 
-// 49 days: more than any wait, and it fits 32 bits.
+// 49 days, the largest value that fits 32 bits.
 const MAX_TIMEOUT_MS = 2 ** 32 - 1;
 
 /**
- * Reads the options a function knows out of what its caller gave. What is undefined is absent, and
- * so is what every object has.
+ * Reads the known options of a function from the caller's object. An option is absent if it is
+ * undefined or inherited from `Object.prototype`.
  *
  * @param {unknown} given
  * @param {Record<string, Kind>} known
@@ -246,7 +246,7 @@ function readOptions(given, known) {
     if (texts !== undefined) options[TEXTS] = texts;
     const prototype = Object.getPrototypeOf(given);
     const isPlain = prototype === Object.prototype || prototype === null;
-    // A plain object has few of them; each that is asked for in vain costs time in every append.
+    // A plain object has few options; asking for each known one costs time in every append.
     const names = isPlain ? Object.getOwnPropertyNames(given) : Object.keys(known);
     for (const key of names) {
       if (!Object.hasOwn(known, key)) continue;
@@ -275,7 +275,7 @@ function withoutThose(kinds, ...names) {
 }
 
 /**
- * The kinds of a function's options, for a handle that knows the path.
+ * The options of a handle, which knows the path already.
  *
  * @param {Record<string, Kind>} kinds
  */
@@ -284,14 +284,14 @@ function withoutPath({ anyExtension: _, ...kinds }) {
 }
 
 /**
- * Options as the binding takes them; null stands for all defaults.
+ * Options as JSON text for the binding; null means all defaults.
  *
  * @param {Record<string, unknown>} options
  */
 function toNative(options) {
   let text = '';
   for (const key in options) {
-    // An object that has a prototype may show what others put there.
+    // A program may have put enumerable properties on a prototype.
     if (!Object.hasOwn(options, key)) continue;
     const value = options[key];
     if (value === undefined || typeof value === 'function') continue;

@@ -1,8 +1,8 @@
 'use strict';
 
 /**
- * A copy with the object's own properties and no others: what a program puts on `Object.prototype`
- * is no option and no part of a result.
+ * A copy with only the object's own properties: a property that a program puts on
+ * `Object.prototype` is no option and no part of a result.
  *
  * @template {object} T
  * @param {T} object
@@ -13,8 +13,8 @@ function ownCopy(object) {
 }
 
 /**
- * A property of an object that a caller gave; one that every object has counts as absent. A class
- * may inherit its own.
+ * A property of the caller's object. A property of `Object.prototype` counts as absent; one that is
+ * inherited from a class counts.
  *
  * @param {any} object
  * @param {string} key
@@ -25,14 +25,14 @@ function propertyOf(object, key) {
   if (value === undefined || Object.hasOwn(object, key)) return value;
   let holder = Object.getPrototypeOf(object);
   while (holder !== null && !Object.hasOwn(holder, key)) holder = Object.getPrototypeOf(holder);
-  // None has it where a proxy makes it up.
+  // No holder: a proxy made the property up.
   const isOfAll = holder !== null && Object.getPrototypeOf(holder) === null;
   return isOfAll ? undefined : value;
 }
 
 /**
- * The JSON text of plain data. `JSON.stringify` would ask every array and object for a `toJSON`,
- * also for one that some library put on their prototypes.
+ * The JSON text of plain data. `JSON.stringify` would call a `toJSON` that a library put on the
+ * prototype of arrays or objects.
  *
  * @param {unknown} value
  * @returns {string}

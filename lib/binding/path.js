@@ -6,7 +6,7 @@ const { PATH, readOptions } = require('./options.js');
 const { unwrap } = require('./port.js');
 
 /**
- * A path as the binding takes it. A lone surrogate would cross as U+FFFD and name another file.
+ * A path for the binding. A lone surrogate would become U+FFFD there and name another file.
  *
  * @param {unknown} path
  * @returns {string}

@@ -18,7 +18,7 @@ const { absolute } = require('./working-folder.js');
 const waiting = new Map();
 
 /**
- * The requests that each signal gives up, and the one listener for all of them: many appends may
+ * The requests that each signal aborts, and the one listener for all of them. Many appends may
  * share a signal, and Node.js warns of more than ten listeners.
  *
  * @type {WeakMap<Signal, { ids: Set<number>, cancel: () => void }>}
@@ -30,7 +30,7 @@ let port;
 
 let lastId = 0;
 
-/** Whether the port tells of batches. */
+/** Whether the port reports batches. */
 let reportsBatches = false;
 
 /** The one port of this realm, opened by the first request. */
@@ -44,9 +44,9 @@ function openPort() {
 }
 
 /**
- * Called by the binding when settlements wait. Order: facts of batches, then the appends, then
- * requests that waited for appends (a lock release). The binding handed these settlements over and
- * does not have them any more: whatever throws here, all of them settle.
+ * Called by the binding when settlements wait. Order: batch events, then the appends, then requests
+ * that waited for appends (a lock release). The binding keeps no copy of a drained settlement, so
+ * each one must settle even if a callback throws.
  */
 function deliver() {
   const opened = openPort();
@@ -68,7 +68,7 @@ function publishFacts(text) {
 }
 
 /**
- * Numbers and outcomes of appends in turn. What cannot be read is a failure of each of them.
+ * Ids and outcomes of appends, alternating. If the text cannot be parsed, every append fails.
  *
  * @param {Port} opened
  * @param {string} text
@@ -85,7 +85,8 @@ function settlementsOf(opened, text) {
 }
 
 /**
- * Calls a function that may be a caller's. What it throws is a process warning: nothing waits for it.
+ * Calls a function that may be the caller's. Nothing waits for its result, so its error becomes a
+ * process warning.
  *
  * @template T
  * @param {(value: T) => void} call
@@ -114,13 +115,13 @@ function textOf(error) {
  */
 function settle(id, settlement) {
   const resolve = waiting.get(id);
-  // Nothing waits for the facts of a batch.
+  // No request waits for the event of a batch.
   if (resolve === undefined) return;
   waiting.delete(id);
   attempt(resolve, settlement);
 }
 
-/** An id that no request under way has; it fits a 32-bit integer. */
+/** An id that no pending request has, as a 32-bit integer. */
 function nextId() {
   do lastId = (lastId % 0x7fffffff) + 1;
   while (waiting.has(lastId));
@@ -156,8 +157,8 @@ function stopListening(signal, id) {
 
 /**
  * Starts a request and waits for its settlement. The listener on the signal lives as long as the
- * requests that share it. The signal is looked at last of all: the caller's own code, run until
- * now to serialise an event, may have aborted it.
+ * requests that share it. The signal is checked last: the caller's code, which ran to serialise an
+ * event, may have aborted it.
  *
  * @param {(port: Port, id: number) => void} start
  * @param {Signal} [signal]
@@ -193,7 +194,7 @@ function throwIfAborted(signal) {
 }
 
 /**
- * A signal of an old browser or a hand-made one may have no reason.
+ * The reason of a signal; a signal of an old browser may have none.
  *
  * @param {Signal} [signal]
  */
@@ -205,17 +206,18 @@ function reasonOf(signal) {
 }
 
 /**
- * What an outcome holds. To be called after the await, in the function whose caller is to be seen
- * in the error's stack.
+ * The result of an outcome, or its error, which is thrown. Call it after the `await`, in the
+ * function whose caller the error's stack shall show.
  *
- * @param {string | object} outcome its JSON text, or what that says
- * @param {{ signal?: Signal, path?: string, first?: number, single?: boolean }} [of] `path`: of an
- *   error that names none; `first`: the place of the request's first event in the caller's batch;
- *   `single`: of one event, which has no place
+ * @param {string | object} outcome as JSON text, or parsed
+ * @param {{ signal?: Signal, path?: string, first?: number, single?: boolean }} [of]
+ *   - `path`: for an error without a path.
+ *   - `first`: the index of the request's first event in the caller's batch.
+ *   - `single`: the request had one event, so an error has no index.
  */
 function unwrap(outcome, of = {}) {
   const said = typeof outcome === 'string' ? JSON.parse(outcome) : outcome;
-  // Most outcomes are no more than this, and a copy of each would take longer than all else here.
+  // The common outcome. Copying it would take longer than the rest of this function.
   if (Object.hasOwn(said, 'ok') && !Object.hasOwn(said, 'warnings')) return said.ok;
   const { signal, path, first = 0, single = false } = ownCopy(of);
   const { ok, error, cancelled, warnings } = ownCopy(said);
@@ -230,7 +232,7 @@ function unwrap(outcome, of = {}) {
 }
 
 /**
- * Emits a warning that came with an outcome. The warning of a reused id comes once for each log.
+ * Emits a warning of an outcome. The warning of a reused id is emitted once for each log.
  *
  * @param {{ code: string, message: string }} warning
  * @param {string} [path]

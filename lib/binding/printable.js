@@ -1,14 +1,14 @@
 'use strict';
 
-// What a terminal would obey or hide: control characters, and those that turn the direction of text.
+// Characters that a terminal obeys or hides: controls, and marks of the direction of text.
 const UNPRINTABLE =
   /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
 
-// Of a text in a message.
+// The longest excerpt in a message.
 const MAX_EXCERPT_CHARACTERS = 80;
 
 /**
- * Text of others, harmless on a terminal.
+ * Foreign text, made harmless for a terminal.
  *
  * @param {string} text
  */
@@ -20,13 +20,13 @@ function printable(text) {
 }
 
 /**
- * The beginning of a text of others, for a message: it may be as long as an event.
+ * The beginning of a foreign text, for a message. The text may be as long as an event.
  *
  * @param {unknown} text
  */
 function excerpt(text) {
   const whole = String(text);
-  // By characters: half of one would be no text. None has more than two code units.
+  // Cut between characters; a character has at most two code units.
   const characters = [...whole.slice(0, 2 * MAX_EXCERPT_CHARACTERS + 2)];
   const start = characters.slice(0, MAX_EXCERPT_CHARACTERS).join('');
   const shown = printable(start).replaceAll('\n', '\\u000a');

@@ -1,13 +1,13 @@
 'use strict';
 
-/** What was warned of once. */
+/** The latest warnings that are emitted once. */
 const warned = new Set();
 
-// What is forgotten may be warned of once more.
+// A forgotten warning may be emitted a second time.
 const MAX_REMEMBERED = 1000;
 
 /**
- * One process warning. Its code is for programs that listen to `process.on('warning')`.
+ * Emits a process warning. Programs recognise it by its code in `process.on('warning')`.
  *
  * @param {string} code
  * @param {string} message
@@ -16,12 +16,12 @@ function warn(code, message) {
   try {
     process.emitWarning(message, { type: 'ChronicleWarning', code });
   } catch {
-    // A program may have put a function of its own there. What is warned of has happened all the same.
+    // A program may have replaced `emitWarning` by a function that throws.
   }
 }
 
 /**
- * A process warning that comes once for each subject.
+ * Emits a process warning once for each subject.
  *
  * @param {string} code
  * @param {string} subject

@@ -4,8 +4,8 @@ const { isAbsolute, join, resolve } = require('node:path');
 const { ChronicleError, causeOf } = require('./errors.js');
 
 /**
- * The absolute name of a path, as it is now: the working folder may change. That folder is asked for
- * only where the path is relative; it may be gone.
+ * The absolute form of a path at the time of the call. Only a relative path needs the working
+ * folder, which may have been removed.
  *
  * @param {string} path
  * @returns {string}
@@ -15,7 +15,7 @@ function absolute(path) {
 }
 
 /**
- * {@link absolute}, of a path that keeps a slash at its end.
+ * {@link absolute} for a path that keeps its trailing slash.
  *
  * @param {string} path relative
  * @returns {string}

@@ -22,7 +22,7 @@ function analyzeChronicle(path, options) {
 }
 
 /**
- * {@link analyzeChronicle}. `links` gets all broken links, of which the result has the first.
+ * {@link analyzeChronicle}. `links` receives all broken links; the result has only the first.
  *
  * @param {string} path
  * @param {unknown} [options]
@@ -69,8 +69,8 @@ async function analyzeListed(path, options, links) {
 }
 
 /**
- * A copy with other values. The names are those of a parsed text, so that each, `__proto__` too, is
- * a property of the object's own; assigning it would not make one.
+ * A copy with converted values. An assignment would lose a key `__proto__`, which parsed JSON may
+ * have.
  *
  * @template V, W
  * @param {Record<string, V>} of
@@ -139,7 +139,7 @@ function reportOf(analysis) {
   );
   section('Warnings', [...analysis.warnings]);
   section('Errors', [...analysis.errors]);
-  // Events of other writers are text of theirs.
+  // Events may have foreign text.
   return lines.map((line) => printable(line.replaceAll('\n', '\\n'))).join('\n');
 }
 

@@ -17,7 +17,7 @@ const { readAll, readPages, tailChronicle } = require('../read/read.js');
  */
 
 /**
- * A field that links records: a string that is not empty. Other types are other writers' affair.
+ * A field that links records: a non-empty string. Values of other types are ignored.
  *
  * @param {any} event
  * @param {'eventId' | 'prevEventId'} field
@@ -53,7 +53,7 @@ async function buildCausalChain(path, options) {
  * @returns {Promise<import('../../index.d.ts').ChainValidationResult>}
  */
 async function validateCausalChain(path, options) {
-  /** @type {Map<string, number>} the first place of each id */
+  /** @type {Map<string, number>} the first index of each id */
   const places = new Map();
   /** @type {{ eventIndex: number, eventId: string, previous: string }[]} */
   const links = [];
@@ -71,7 +71,7 @@ async function validateCausalChain(path, options) {
   });
   /** @type {BrokenLink[]} */
   const brokenLinks = [];
-  /** @type {Map<string, string>} the first event behind each id */
+  /** @type {Map<string, string>} the first event that links to each id */
   const followers = new Map();
   for (const { eventIndex, eventId, previous } of links) {
     const fault =
@@ -90,12 +90,12 @@ async function validateCausalChain(path, options) {
 }
 
 /**
- * What is wrong with a link, if anything is.
+ * The fault of a link, if it has one.
  *
  * @param {string} eventId
  * @param {string} previous
- * @param {number} place of the event
- * @param {number | undefined} target place of the event that it points to
+ * @param {number} place the index of the event
+ * @param {number | undefined} target the index of the event that the link names
  * @returns {Pick<BrokenLink, 'issue' | 'details'> | undefined}
  */
 function faultOf(eventId, previous, place, target) {
@@ -113,7 +113,7 @@ function faultOf(eventId, previous, place, target) {
 }
 
 /**
- * Whether another event has the same `prevEventId`. The same event once more has not.
+ * The fault that another event has the same `prevEventId`. A duplicate of the event is no fault.
  *
  * @param {string} eventId
  * @param {string} previous
@@ -148,7 +148,7 @@ async function getCompleteChain(path, eventId, options) {
   if (!byId.has(eventId)) throw invalid(`no event has the eventId ${excerpt(eventId)}`, { path });
   /** @type {Set<string>} */
   const chain = new Set();
-  // A chain that runs in a circle ends where it began.
+  // `chain.has` ends a circular chain.
   for (let id = /** @type {string | undefined} */ (eventId); id !== undefined;) {
     if (chain.has(id) || !byId.has(id)) break;
     chain.add(id);
@@ -182,7 +182,7 @@ async function getChainTail(path, options) {
 async function appendWithCausalChain(path, event, options) {
   const { forcePrevEventId, known, file, stored } = asNotWritten(path, () => {
     const { forcePrevEventId, ...known } = readOptions(options, CHAIN_APPEND);
-    // The current directory may change before the record is read back.
+    // Absolute: the working folder may change before the record is read back.
     const file = absolute(pathText(path));
     const stored = JSON.parse(eventText(event));
     if (!Object.isExtensible(event)) {
@@ -209,7 +209,7 @@ async function appendWithCausalChain(path, event, options) {
  * @param {object} event
  */
 function copyLinks(record, event) {
-  // The key too: without it the event would not be the record, and its id not its hash.
+  // The key too: the id is a hash of the record with its key.
   for (const field of ['prevEventId', 'eventId', 'idempotencyKey']) {
     if (Object.hasOwn(record, field) && typeof record[field] === 'string')
       Object.assign(event, { [field]: record[field] });
@@ -253,7 +253,7 @@ async function recordAt(path, receipt) {
 
 /**
  * @param {string} text
- * @returns {Record<string, unknown> | undefined} nothing for what is no object
+ * @returns {Record<string, unknown> | undefined} undefined if the text is no JSON object
  */
 function parsed(text) {
   try {

@@ -17,7 +17,7 @@ function repairChronicle(path, options) {
 }
 
 /**
- * {@link repairChronicle}. `removed` gets all lines that are moved out, of which the result has the
+ * {@link repairChronicle}. `removed` receives all lines that are moved out; the result has only the
  * first.
  *
  * @param {string} path

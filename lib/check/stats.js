@@ -6,7 +6,7 @@ const { unwrap } = require('../binding/port.js');
 /** @returns {import('../../types/stats.d.ts').ChronicleStats} */
 function chronicleStats() {
   const { lockWait, ...counts } = unwrap(stats());
-  // The last bucket has no bound, which JSON has no number for.
+  // The last bucket has no bound, and JSON has no infinity.
   for (const bucket of lockWait.buckets) {
     if (!Object.hasOwn(bucket, 'leMs') || bucket.leMs === null) bucket.leMs = Infinity;
   }

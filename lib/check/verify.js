@@ -8,7 +8,7 @@ const { openPort, request, throwIfAborted, unwrap } = require('../binding/port.j
 
 /** @typedef {import('../../index.d.ts').Finding} Finding */
 
-/** Findings in a result, at most. */
+/** The most findings in a result. */
 const MAX_FINDINGS = 10_000;
 
 /**
@@ -29,7 +29,7 @@ async function verifyChronicle(path, options) {
 }
 
 /**
- * {@link verifyChronicle}, which gives `take` the findings as they are found; it is awaited.
+ * {@link verifyChronicle} that passes the findings of each page to `take` and awaits it.
  *
  * @param {string} path
  * @param {unknown} options

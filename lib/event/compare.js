@@ -8,11 +8,11 @@ const { jsonOf } = require('../binding/own-properties.js');
 const { unwrap } = require('../binding/port.js');
 const { eventText } = require('./text.js');
 
-// How much crosses into the binding at a time, in code units: some milliseconds' worth.
+// The size of one call of the binding, in code units: some milliseconds of work.
 const CHUNK_CODE_UNITS = 1024 * 1024;
 
 /**
- * The JSON texts of events, taken during the call.
+ * The JSON texts of events, made during the call.
  *
  * @param {readonly object[]} events
  */
@@ -22,7 +22,7 @@ function textsOf(events) {
 }
 
 /**
- * The canonical forms of events without their ids, a slice of them at a time.
+ * The canonical forms of events without their ids, chunk by chunk.
  *
  * @param {string[]} texts
  * @returns {Generator<string[], void, void>}
@@ -36,7 +36,7 @@ function* canonicalChunks(texts) {
 }
 
 /**
- * What an event is ordered by; a record of another writer may have a number there, or nothing.
+ * The timestamp as text. A record of a foreign writer may have a number or no timestamp.
  *
  * @param {any} event
  */
@@ -44,7 +44,7 @@ function timeText({ timestamp }) {
   return typeof timestamp === 'string' || typeof timestamp === 'number' ? String(timestamp) : '';
 }
 
-// One order for all, whatever the language of the process is: a hash rests on it.
+// A fixed locale: the order decides a hash, which must not depend on the locale of the process.
 const collator = new Intl.Collator('en');
 
 /**
@@ -56,8 +56,8 @@ function byTimeText(a, b) {
 }
 
 /**
- * Events in the order of their times as points in time; those without a readable one first, equal
- * ones as they were.
+ * Events in the order of their points in time. Events without a readable time come first; events of
+ * one time keep their order.
  *
  * @param {readonly any[]} events
  * @returns {any[]}
@@ -71,8 +71,8 @@ function sortedByTime(events) {
 }
 
 /**
- * Of each time its place among the different points in time, and null of what is none. The core
- * reads times; nothing else here does.
+ * The rank of each time among the different points in time; null for a value that is no time. Only
+ * the core parses times.
  *
  * @param {readonly unknown[]} times
  * @returns {(number | null)[]}

@@ -5,8 +5,8 @@ const { invalid, reading } = require('../binding/errors.js');
 /** @typedef {import('../../index.d.ts').ChronicleEventMap} ChronicleEventMap */
 
 /**
- * A guard for one known type: the type is equal and every required payload field is there. The
- * values are not looked at.
+ * A guard for one known type: the type is equal and every required payload field is present. The
+ * values of the fields are not checked.
  *
  * @template {keyof ChronicleEventMap} T
  * @param {T} type

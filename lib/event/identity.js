@@ -6,7 +6,7 @@ const { computeIds, verifyId } = require('../binding/native.js');
 const { unwrap } = require('../binding/port.js');
 const { eventText, eventTexts } = require('./text.js');
 
-// How much is hashed in one turn of the event loop, in code units: some milliseconds' worth.
+// The size hashed in one turn of the event loop, in code units: some milliseconds of work.
 const CHUNK_CODE_UNITS = 1024 * 1024;
 
 /** @param {object} event */
@@ -28,7 +28,7 @@ async function computeEventIds(events) {
     for (let size = 0; end < texts.length && size < CHUNK_CODE_UNITS; end += 1)
       size += texts[end].length + 1;
     if (first > 0) await yieldToEventLoop();
-    // One by one: as arguments of one call so many may overflow the stack.
+    // Not `push(...ids)`: that number of arguments may overflow the stack.
     for (const id of unwrap(computeIds(texts.slice(first, end).join('\n')), { first }))
       ids.push(id);
   }

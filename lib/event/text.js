@@ -5,11 +5,11 @@ const { causeOf, invalid } = require('../binding/errors.js');
 const { excerpt } = require('../binding/printable.js');
 
 /**
- * The JSON text of an event, taken at the call: later changes by the caller are not seen. An event
- * is whatever `JSON.stringify` writes as an object.
+ * The JSON text of an event, made during the call: later changes by the caller have no effect. An
+ * event is any value that `JSON.stringify` writes as an object.
  *
  * @param {unknown} event
- * @param {number} [index] its place in a batch
+ * @param {number} [index] of the event in a batch
  * @returns {string}
  */
 function eventText(event, index) {
@@ -31,7 +31,7 @@ function eventText(event, index) {
 }
 
 /**
- * How many events a batch has. A proxy may refuse any look at it.
+ * The number of events of a batch. A proxy may refuse every access.
  *
  * @param {any} events
  * @returns {number}
@@ -75,7 +75,7 @@ function textAt(events, index) {
 }
 
 /**
- * The bytes of whole lines. Those of a string are its UTF-8.
+ * The bytes of whole lines; the UTF-8 of a string.
  *
  * @param {unknown} lines
  * @returns {Uint8Array}
@@ -88,21 +88,21 @@ function lineBytes(lines) {
     throw invalid('line has a lone surrogate, which UTF-8 cannot hold', { index });
   }
   if (!isUint8Array(lines)) throw invalid('lines must be a string or a Uint8Array');
-  // Another thread may write what is shared while the binding copies it.
+  // Another thread may write shared memory while the binding copies it.
   return isSharedArrayBuffer(lines.buffer) ? Uint8Array.from(lines) : lines;
 }
 
 /**
- * The texts of the records of a slice, which are one JSON array there.
+ * The texts of the records of a page.
  *
- * @param {string} text
+ * @param {string} text of the page, one JSON array
  * @param {number[]} places seq, offset, length and line of each
  * @returns {string[]}
  */
 function recordTexts(text, places) {
   const lengths = places.filter((_, index) => index % 4 === 2);
   const size = lengths.reduce((sum, length) => sum + length + 1, 1);
-  // Lengths are in bytes; of ASCII alone, in code units, too.
+  // Lengths are in bytes. If all characters are ASCII, they are also in code units.
   const bytes = text.length === size ? undefined : Buffer.from(text);
   let end = 0;
   return lengths.map((length) => {
@@ -113,7 +113,7 @@ function recordTexts(text, places) {
 }
 
 /**
- * Whether there is more in it than spaces, tabs and `\r`.
+ * Whether a line has more than spaces, tabs and `\r`.
  *
  * @param {string} line
  */

@@ -15,7 +15,7 @@ const NAMES = {
   bom: 'line with a byte order mark, which a repair removes',
 };
 
-/** What a read does about the lines that are no records, as its `onBadLine` says. */
+/** The lines of a read that are no records, handled as the option `onBadLine` says. */
 class BadLines {
   /**
    * @param {string} path
@@ -23,7 +23,7 @@ class BadLines {
    */
   constructor(path, policy = 'skip') {
     this.path = path;
-    // Now: the current directory may change while the file is read.
+    // Resolved here: the working folder may change while the file is read.
     this.file = absolute(path);
     this.policy = policy;
     this.skipped = 0;
@@ -32,7 +32,7 @@ class BadLines {
   }
 
   /**
-   * Takes the bad lines of one slice, in file order.
+   * Handles the bad lines of one page, in file order.
    *
    * @param {BadLine[]} lines
    */
@@ -50,14 +50,14 @@ class BadLines {
     }
   }
 
-  /** Warns of what was skipped. */
+  /** Warns of the skipped lines. */
   end() {
     if (this.skipped === 0) return;
     const lines = this.skipped === 1 ? '1 bad line' : `${this.skipped} bad lines`;
     const marks =
       this.marks === 0 ? '' : `; ${this.marks} with a byte order mark, which a repair removes`;
     const message = `skipped ${lines} from byte ${this.firstOffset} on in ${printable(this.file)}${marks}`;
-    // One for each number of bad lines of a file.
+    // One warning for each file and number of bad lines.
     warnOnce('CHRONICLE_BAD_LINES', `${this.skipped} ${this.file}`, message);
   }
 

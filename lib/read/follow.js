@@ -12,12 +12,12 @@ const { absolute } = require('../binding/working-folder.js');
 const { BadLines } = require('./bad-lines.js');
 const { iterate } = require('./stream.js');
 
-/** Milliseconds between two looks when nothing happens: the first, and the longest. */
+/** The delay between two looks at an idle file: the first and the longest. */
 const MIN_POLL_MS = 4;
 const MAX_POLL_MS = 200;
 
 /**
- * The watchers of follows that were dropped: the system would keep them.
+ * Closes the watchers of abandoned follows, which the system would keep.
  *
  * @type {FinalizationRegistry<import('node:fs').FSWatcher>}
  */
@@ -82,7 +82,7 @@ function followerOf(path, options) {
       badLines.visit(page.bad);
       if (page.idle) badLines.end();
       delay = page.idle ? Math.min(MAX_POLL_MS, Math.max(MIN_POLL_MS, delay * 2)) : 0;
-      // The next look may find other lines.
+      // Taken here: the next look replaces the lines.
       const bytes = page.batch && follower.takeLines();
       const batch = page.batch && { bytes, ...page.batch };
       if (page.count > 0 || batch) delay = Math.min(delay, MIN_POLL_MS);
@@ -100,9 +100,9 @@ function followerOf(path, options) {
 }
 
 /**
- * Nudges the follower when the system reports a change. It is a hint that saves time: where there are
- * no such events, or too many watchers, the looks come by the clock alone. The system holds the
- * watcher and its callback, so the callback does not hold the follower.
+ * Wakes the follower when the system reports a change. The report is only a hint: without events,
+ * or with too many watchers, the follower polls. The system holds the watcher and its callback, so
+ * the callback must not hold the follower.
  *
  * @param {string} file
  * @param {WeakRef<Follower>} follower
@@ -110,7 +110,7 @@ function followerOf(path, options) {
 function watchFile(file, follower) {
   try {
     const name = basename(file);
-    // The directory: what watches a file does not see another one take its place.
+    // The directory is watched: a watcher of the file would miss its replacement.
     const watcher = watch(dirname(file), { persistent: false }, (_event, changedName) => {
       if (changedName === null || changedName === name) follower.deref()?.nudge();
     });

@@ -21,7 +21,7 @@ const { whereOf } = require('./select.js');
 
 const DEFAULT_TAIL_RECORDS = 10;
 
-// A count beyond any file; it fits 32 bits.
+// More records than any file has; the largest value that fits 32 bits.
 const MAX_TAIL_RECORDS = 2 ** 32 - 1;
 
 /**
@@ -87,8 +87,8 @@ async function countEvents(path, where, options) {
 }
 
 /**
- * Whether somebody sees the numbers of bad lines: for them every line has to be looked at, and
- * those before counted.
+ * Whether the caller sees the line numbers of bad lines. If so, the reader must check every line
+ * and count the lines before.
  *
  * @param {unknown} policy
  */
@@ -113,8 +113,8 @@ async function readAll(path, options) {
 }
 
 /**
- * What the binding tells of a page besides its records: how many they are, and if that was asked
- * seq, offset, length and line of each.
+ * Facts about a page: the number of its records and, on request, seq, offset, length and line of
+ * each.
  *
  * @typedef {{ count: number, places: number[] }} PageFacts
  */
@@ -134,7 +134,7 @@ async function readPages(path, options, visit) {
   const reader = new Reader(openPort(), name, toNative(rest), rest[MEMORY]);
   try {
     for (;;) {
-      // Each page is a turn of the event loop of its own.
+      // One turn of the event loop for each page.
       const { outcome, text } = await request((_port, id) => reader.next(id), signal);
       const page = unwrap(outcome, { signal, path: name });
       badLines.visit(page.bad);
@@ -149,7 +149,8 @@ async function readPages(path, options, visit) {
 }
 
 /**
- * How the records of a page are made of it: parsed, or as texts where the options say so.
+ * The function that makes the records of a page: parsed, or as texts where the options ask for
+ * texts.
  *
  * @param {Record<string | symbol, any>} options
  * @returns {(page: { text: string, places: number[] }) => any[]}

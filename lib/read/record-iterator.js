@@ -7,30 +7,30 @@ const { openPort, throwIfAborted, unwrap } = require('../binding/port.js');
 const { positioned, recordsOf } = require('./read.js');
 
 /**
- * Some records in the order of an iteration, as the binding gave them.
+ * Records in the order of an iteration, as the binding returned them.
  *
  * @typedef {object} Page
  * @property {string} text the records as one JSON array
- * @property {number[]} places seq, offset, length and line of each
- * @property {{ device: string, inode: string, born?: string, counted: boolean }} [file] that they
- *   are in
- * @property {boolean} [idle] nothing more is there for now
- * @property {'next' | 'rewritten' | 'unknown'} [state] what the file is to the one before
- * @property {{ cursor: string }} [batch] the lines of records in place of the records
+ * @property {number[]} places seq, offset, length and line of each record
+ * @property {{ device: string, inode: string, born?: string, counted: boolean }} [file] of the
+ *   records
+ * @property {boolean} [idle] the file has no more records for now
+ * @property {'next' | 'rewritten' | 'unknown'} [state] the relation of a new file to the one before
+ * @property {{ cursor: string }} [batch] the lines of the records, instead of the records
  */
 
 /**
- * Where the records of an iteration come from.
+ * The source of the records of an iteration.
  *
  * @typedef {object} Source
- * @property {(begun: (id: number) => void) => Promise<Page | undefined>} next some more,
- *   perhaps none; undefined at the end. `begun` gets the number of the request that is waited for
+ * @property {(started: (id: number) => void) => Promise<Page | undefined>} next the next page,
+ *   which may be empty; undefined at the end. `started` receives the id of the pending request
  * @property {() => Promise<void>} close
- * @property {string} [start] the cursor before anything was given, where it is known
+ * @property {string} [start] the cursor before the first record, once it is known
  */
 
 /**
- * The iterator of streams and follows. A call of `next` waits for the one before it.
+ * The iterator of streams and follows. Each call of `next` waits for the call before.
  *
  * @implements {AsyncIterableIterator<any>}
  */
@@ -43,24 +43,24 @@ class RecordIterator {
   #reverse;
   #signal;
   #endsOnAbort;
-  /** @type {Promise<unknown>} the calls before */
+  /** @type {Promise<unknown>} settles when all calls so far have settled */
   #queue = Promise.resolve();
   #pendingCalls = 0;
   #closed = false;
-  /** @type {number | undefined} the request that is waited for */
+  /** @type {number | undefined} the id of the pending request */
   #request;
   /** @type {Page | undefined} */
   #page;
   /** @type {any[]} */
   #events = [];
   #next = 0;
-  // Where the record given last begins in the bytes of the page.
+  // The offset of the next record in the bytes of the page's text.
   #recordStart = 1;
   /** @type {Buffer | undefined} */
   #bytes;
   /** @type {string | undefined} */
   #cursor;
-  /** @type {{ index: number, begin: number } | undefined} the record given last */
+  /** @type {{ index: number, begin: number } | undefined} the last returned record */
   #last;
   /** @type {((state: string) => void) | undefined} */
   #onFile;
@@ -68,13 +68,13 @@ class RecordIterator {
   #onCaughtUp;
   /** @type {(page: Page) => any[]} */
   #recordsOf;
-  /** It was called since something was left to read. */
+  /** `onCaughtUp` was called since the last page that was not idle. */
   #hasNotifiedCaughtUp = false;
-  /** @type {string | undefined} of a file of which no event was given yet */
+  /** @type {string | undefined} the state of a file of which no event was returned yet */
   #state;
-  /** The source was looked at. */
+  /** The source has returned a page. */
   #hasFetched = false;
-  /** @type {unknown[]} why it ended before anybody asked for the next event */
+  /** @type {unknown[]} the error of the first fetch, for the next call of `next` */
   #failures = [];
   /** @type {Promise<void> | undefined} */
   #ready;
@@ -82,7 +82,7 @@ class RecordIterator {
   #readyDeferred;
 
   /**
-   * @param {() => Source} open throws what is wrong with the arguments
+   * @param {() => Source} open throws the error of bad arguments
    * @param {{ positions?: boolean, reverse?: boolean, endsOnAbort?: boolean, cursor?: string,
    *   onFile?: (state: string) => void, onCaughtUp?: () => void,
    *   signal?: import('../../index.d.ts').AbortSignalLike }} given
@@ -101,13 +101,13 @@ class RecordIterator {
     this.#recordsOf = recordsOf(options);
   }
 
-  /** Fulfilled when the first look has found the place to begin at. Asking for it makes that look. */
+  /** Fulfilled when the first fetch has found the start. The first access starts that fetch. */
   get ready() {
     if (this.#ready === undefined) {
       this.#ready = new Promise((resolve, reject) => {
         this.#readyDeferred = { resolve, reject };
       });
-      // Nobody need wait for it.
+      // Not an unhandled rejection: the caller may ignore the promise.
       this.#ready.catch(() => {});
       if (this.#hasFetched) this.#readyDeferred?.resolve();
       else if (this.#closed) this.#readyDeferred?.reject(this.#closedError());
@@ -116,12 +116,12 @@ class RecordIterator {
     return this.#ready;
   }
 
-  /** Whether every event that was there at the last look was given. */
+  /** Whether all events of the last fetch were returned and the file had no more. */
   get live() {
     return !this.#closed && this.#page?.idle === true && this.#next >= this.#events.length;
   }
 
-  /** The position after the event given last, for another iteration to go on from. */
+  /** The position after the last returned event. Another iteration can start there. */
   get cursor() {
     if (this.#last !== undefined && this.#page?.file !== undefined) {
       const { index, begin } = this.#last;
@@ -146,7 +146,7 @@ class RecordIterator {
   /** @param {any} [value] */
   async return(value) {
     this.#closed = true;
-    // Somebody may wait for the next event: he is told that there is none.
+    // A pending `next` then resolves as done.
     if (this.#request !== undefined) openPort().cancel(this.#request);
     return this.#enqueue(async () => {
       await this.#close();
@@ -201,7 +201,7 @@ class RecordIterator {
     return { done: true, value: undefined };
   }
 
-  /** Makes the first look before anybody asks for an event. */
+  /** Fetches the first page before the first call of `next`. */
   async #fetchFirst() {
     if (this.#hasFetched || this.#closed) return;
     try {
@@ -210,12 +210,12 @@ class RecordIterator {
     } catch (error) {
       const isEnd = this.#closed || (this.#endsOnAbort && this.#signal?.aborted);
       await this.#close(error);
-      // The next step rejects with it.
+      // The next call of `next` rejects with the error.
       if (!isEnd) this.#failures.push(error);
     }
   }
 
-  /** Whether there may be more. */
+  /** Fetches a page. Returns false at the end of the source. */
   async #fetch() {
     this.#source ??= this.#open();
     const page = await this.#source.next((id) => {
@@ -229,7 +229,7 @@ class RecordIterator {
     return true;
   }
 
-  /** Calls what the caller gave for such moments. What that throws ends the iteration. */
+  /** Calls the caller's `onCaughtUp` and `onFile`. An error of theirs ends the iteration. */
   #notify() {
     if (this.#page?.idle === false) this.#hasNotifiedCaughtUp = false;
     if (this.live && !this.#hasNotifiedCaughtUp) {
@@ -249,7 +249,7 @@ class RecordIterator {
   /** @param {Page} given */
   #fill(given) {
     const page = ownCopy(given);
-    // The cursor is that of an event of the page before, as long as none of this one was given.
+    // Computed now: the cursor of an event needs its page, which is replaced here.
     void this.cursor;
     this.#page = page;
     this.#state = page.state ?? this.#state;
@@ -271,7 +271,7 @@ class RecordIterator {
       return { done: false, value: batch };
     }
     const event = this.#events[index];
-    // What was given is the caller's: it is not kept in memory.
+    // A returned event is not kept in memory.
     this.#events[index] = undefined;
     this.#last = { index, begin: this.#recordStart };
     this.#next += 1;
@@ -295,7 +295,7 @@ class RecordIterator {
   }
 }
 
-// Not there in older versions of Node.js 20.
+// Older versions of Node.js 20 lack the symbol.
 if (Symbol.asyncDispose) {
   Object.defineProperty(RecordIterator.prototype, Symbol.asyncDispose, {
     configurable: true,

@@ -41,7 +41,7 @@ function text(value, name) {
 }
 
 /**
- * A point in time as the binding takes it. What kind of string it is, the binding knows.
+ * A point in time for the binding, which checks the format of a string.
  *
  * @param {unknown} value
  * @param {string} name
@@ -68,7 +68,7 @@ function dateValue(value) {
 }
 
 /**
- * A whole number, not negative.
+ * An integer that is not less than `least`.
  *
  * @param {unknown} value
  * @param {string} name
@@ -108,7 +108,7 @@ const WHERE = {
 };
 
 /**
- * The known fields of an object that a caller gave; what is undefined is absent.
+ * The known fields of the caller's object. A field is absent if it is undefined.
  *
  * @param {any} given
  * @param {string} name
@@ -131,7 +131,7 @@ function fields(given, name, known) {
 }
 
 /**
- * A place as the binding takes it.
+ * A place for the binding.
  *
  * @param {unknown} given
  * @param {string} name
@@ -149,7 +149,7 @@ function placeOf(given, name) {
 }
 
 /**
- * What is wanted as the binding takes it.
+ * A filter for the binding.
  *
  * @param {unknown} given
  * @returns {Record<string, unknown> | undefined}

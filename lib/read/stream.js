@@ -21,12 +21,13 @@ function streamChronicle(path, options) {
 }
 
 /**
- * An iterator over what `open` gives. What is wrong with the arguments, its first step tells.
+ * An iterator over the source that `open` returns. Its first step rejects if an argument is bad.
  *
  * @param {string} path
  * @param {unknown} options
  * @param {typeof STREAM} kinds
- * @param {(path: string, options: Record<string, any>) => import('./record-iterator.js').Source} open
+ * @param {(path: string, options: Record<string, any>) => import('./record-iterator.js').Source}
+ *   open
  * @param {{ endsOnAbort?: boolean }} [more]
  */
 function iterate(path, options, kinds, open, more) {
@@ -39,11 +40,11 @@ function iterate(path, options, kinds, open, more) {
     const rest = ownCopy(others);
     const places = { from: placeOf(from, 'from'), to: placeOf(to, 'to'), where: whereOf(where) };
     const name = pathText(path);
-    // A reverse stream goes on at its end.
+    // A reverse stream starts at `to`.
     const begins = /** @type {any} */ (rest.reverse ? places.to : places.from);
     const { onFile, onCaughtUp, ...selected } = rest;
     known = { ...rest, cursor: typeof begins === 'object' ? begins.cursor : undefined };
-    // The path is resolved during the call: the current directory may change before the first step.
+    // Opened here, which resolves the path: the working folder may change before the first step.
     const source = open(name, { ...selected, ...places, lines: needsLineNumbers(rest.onBadLine) });
     opening = () => source;
   } catch (error) {
