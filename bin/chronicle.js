@@ -3,7 +3,7 @@
 
 const { main } = require('../lib/cli/main.js');
 
-// Until the command says otherwise: what ends the process before that is no success.
+// Until the command returns its exit code, an exit is a failure.
 process.exitCode = 1;
 
 let hasEnded = false;
@@ -11,7 +11,7 @@ process.once('beforeExit', () => {
   if (!hasEnded) process.stderr.write('chronicle: ended before its work was done\n');
 });
 
-// Not `process.exit`: what is still being written to a pipe would be cut.
+// Not `process.exit`, which would cut pending writes to a pipe.
 main(process.argv.slice(2)).then((code) => {
   hasEnded = true;
   process.exitCode = code;

@@ -1,7 +1,7 @@
 'use strict';
 
-// The names of the TypeScript predecessor that have a better replacement here. Each does what it
-// says; none has a rule of its own.
+// The functions of the TypeScript predecessor that have a better replacement here. Each is a thin
+// wrapper.
 
 const { access, mkdir } = require('node:fs/promises');
 const { dirname, isAbsolute, normalize } = require('node:path');
@@ -24,7 +24,8 @@ const { readChronicle, readPages, tailChronicle } = require('./read/read.js');
 const ANY_PATH = { anyExtension: true };
 
 /**
- * Any path of a file, `..` and all. A slash at its end stays, so that it still names no file.
+ * Any path of a file, also with `..`. A trailing slash is kept, so that the path still names no
+ * file.
  *
  * @param {unknown} path
  */
@@ -92,7 +93,7 @@ async function isDuplicateUsingIndex(path, eventId) {
 }
 
 /**
- * An id counts wherever an append would meet it: as id or key of any record.
+ * Whether a file has each id, as the id or the key of any record: so an append decides, too.
  *
  * @param {string} path
  * @param {readonly string[]} eventIds
@@ -117,7 +118,7 @@ async function batchCheckDuplicates(path, eventIds, options) {
       }
     });
   } catch (error) {
-    // What cannot be read is told by the append that follows.
+    // The append that follows reports why the file cannot be read.
     if (!isChronicleError(error)) throw error;
     for (const id of answers.keys()) answers.set(id, false);
   }
@@ -141,7 +142,7 @@ async function acquireLock(path, timeoutMs) {
 
 /** @param {string} _path */
 async function cleanStaleLocks(_path) {
-  // The kernel ends a lock with its holder: none is stale.
+  // The kernel releases the locks of a process that ended, so no lock is stale.
 }
 
 module.exports = {

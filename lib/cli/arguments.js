@@ -5,19 +5,19 @@ const { placesInTime } = require('../event/compare.js');
 const { isChronicleError, validateChroniclePath } = require('../index.js');
 
 /**
- * An option as the table of commands has it.
+ * An option in the table of commands.
  *
  * @typedef {object} Option
  * @property {string} name
  * @property {string} help
- * @property {string} [value] what the value is called in the help; without it the option is a flag
+ * @property {string} [value] the name of the value in the help; an option without it is a flag
  * @property {string} [short]
  * @property {boolean} [many] may be given more than once
- * @property {(text: string) => unknown} [read] makes the value, or throws a string that says what it must be
+ * @property {(text: string) => unknown} [read] makes the value, or throws the rule as a string
  *
  * @typedef {object} Given
- * @property {string[]} words what is no option
- * @property {string[]} rest what stands behind `--`
+ * @property {string[]} words the positional arguments
+ * @property {string[]} rest the arguments behind `--`
  * @property {Record<string, any>} options by their names
  *
  * @typedef {object} Command
@@ -32,7 +32,7 @@ const { isChronicleError, validateChroniclePath } = require('../index.js');
  * @property {(given: Given, output: import('./output.js').Output) => Promise<number>} run
  */
 
-/** What the user typed is at fault: told with a hint, and the exit code is 2. */
+/** A mistake in the command line: printed with a hint, exit code 2. */
 class UsageError extends Error {
   /**
    * @param {string} message
@@ -108,7 +108,7 @@ function readValue({ name, read }, given, wrong) {
 }
 
 /**
- * The hints of Node.js behind it are about its own interface.
+ * The first sentence of a message of `parseArgs`; the others are hints about its own interface.
  *
  * @param {string} message
  */
@@ -118,7 +118,7 @@ function firstSentence(message) {
 }
 
 /**
- * A path that may be no chronicle's is a mistake in the command line, and nothing else is done.
+ * Refuses a path that no chronicle may have, as a mistake in the command line.
  *
  * @param {string} path
  * @param {string} command
@@ -152,11 +152,12 @@ function nonEmpty(text) {
   return text;
 }
 
-// Seconds of the years 2001 to 2286; as milliseconds the first four months of 1970, which no log has.
+// Seconds of the years 2001 to 2286. As milliseconds they are in early 1970, when no log was
+// written.
 const SECONDS = /^\d{10}$/;
 
 /**
- * A time as the library takes it: ISO 8601, or integer milliseconds since 1970.
+ * A time for the library: ISO 8601, or integer milliseconds since 1970.
  *
  * @param {string} text
  */

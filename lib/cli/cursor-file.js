@@ -6,10 +6,10 @@ const { UsageError } = require('./arguments.js');
 const { isSameFile } = require('./options.js');
 const { OutputFile } = require('./output-file.js');
 
-// How much a follower that is killed prints again at most.
+// The time whose events a killed follower prints again, at most.
 const SAVE_INTERVAL_MS = 1000;
 
-/** A file that keeps how far a reader came: what it names was printed, whatever ends the process. */
+/** A file that keeps the cursor of a reader. All events before the cursor were printed. */
 class CursorFile {
   /**
    * @param {string} path
@@ -25,7 +25,7 @@ class CursorFile {
     this.saved = undefined;
   }
 
-  /** Where to go on; nothing the first time, and from what keeps nothing. */
+  /** The place to start; undefined without a regular file, or if the file is empty. */
   place() {
     let text = '';
     try {
@@ -50,15 +50,15 @@ class CursorFile {
   }
 
   /**
-   * Saves now and then while events are printed.
+   * Saves at regular intervals while events are printed.
    *
    * @param {{ readonly cursor: string | undefined }} events
    * @param {import('./output.js').Output} output
-   * @returns {() => void} ends it
+   * @returns {() => void} stops the saving
    */
   saveRegularly(events, output) {
     const timer = setInterval(async () => {
-      // Taken first: what is printed meanwhile belongs to the next time.
+      // Read before the flush: only these events are certainly printed after it.
       const { cursor } = events;
       try {
         await output.flush();

@@ -2,18 +2,18 @@
 
 const { ChronicleError } = require('../index.js');
 
-/** @typedef {{ bytes: Buffer, line: number }} Line `line`: its number, from 1 */
+/** @typedef {{ bytes: Buffer, line: number }} Line `line`: the line number, from 1 */
 
-// As long as an event may be.
+// The maximum length of an event.
 const MAX_LINE_BYTES = 64 * 1024 * 1024;
 
 const NEWLINE = 0x0a;
 
-/** Bytes to lines: split at 0x0A only, those of white space left out. */
+/** Splits bytes into lines at 0x0A. Blank lines are left out. */
 class LineSplitter {
   constructor() {
     this.line = 0;
-    /** @type {Buffer[]} what stands behind the last newline */
+    /** @type {Buffer[]} the bytes behind the last newline */
     this.open = [];
     this.openLength = 0;
   }
@@ -57,7 +57,7 @@ class LineSplitter {
 }
 
 /**
- * Whether there is nothing but spaces, tabs and carriage returns.
+ * Whether a line has only spaces, tabs and carriage returns.
  *
  * @param {Buffer} bytes
  */

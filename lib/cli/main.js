@@ -15,7 +15,7 @@ const USAGE = 2;
 const LOCKED = 3;
 
 /**
- * Runs the command that the arguments name.
+ * Runs the command of the arguments.
  *
  * @param {string[]} args
  * @returns {Promise<number>} the exit code
@@ -23,7 +23,7 @@ const LOCKED = 3;
 async function main(args) {
   const json = asksForJson(args);
   showWarnings(json);
-  // Where nobody listens on the standard error, nobody can be told so.
+  // A failed write to the standard error cannot be reported.
   process.stderr.on('error', () => {});
   const output = new Output(process.stdout);
   try {
@@ -32,7 +32,7 @@ async function main(args) {
     await output.end();
     return code;
   } catch (thrown) {
-    // Whoever read the output has seen enough.
+    // A closed output is success: its reader needs no more.
     return thrown === BrokenPipe ? GOOD : reportFailure(thrown, json);
   }
 }
@@ -80,7 +80,7 @@ function commandNamed(name) {
 }
 
 /**
- * Tells what went wrong, and gives the exit code for it.
+ * Prints an error and returns its exit code.
  *
  * @param {unknown} thrown
  * @param {boolean} json
@@ -103,7 +103,7 @@ function reportFailure(thrown, json) {
 }
 
 /**
- * What an error says of itself, as a plain object.
+ * The properties of an error as a plain object.
  *
  * @param {any} thrown
  */
@@ -115,7 +115,8 @@ function factsOf(thrown) {
 }
 
 /**
- * Node.js makes U+FFFD of bytes that are no UTF-8: such a name is that of another file.
+ * Refuses arguments that are not UTF-8: Node.js replaces such bytes by U+FFFD, which would name
+ * another file.
  *
  * @param {string[]} args
  */
@@ -125,7 +126,7 @@ function checkBytes(args) {
   try {
     bytes = readFileSync('/proc/self/cmdline');
   } catch {
-    // Where the system does not show them, the character itself is what was typed, as far as we know.
+    // Without the bytes, the argument is taken as typed.
     return;
   }
   try {
@@ -136,7 +137,7 @@ function checkBytes(args) {
 }
 
 /**
- * Before the arguments are understood, because an error in them is told as asked, too.
+ * Whether `--json` is given. Asked before parsing: errors of parsing are printed as JSON, too.
  *
  * @param {string[]} args
  */
@@ -146,7 +147,7 @@ function asksForJson(args) {
 }
 
 /**
- * Process warnings as lines of ours, in place of those of Node.js, which name the process.
+ * Prints process warnings in the format of the command. Node.js would print the process id.
  *
  * @param {boolean} json
  */

@@ -91,7 +91,7 @@ const PLACES =
   'time:TIME or cursor:CURSOR. A TIME is ISO 8601, or milliseconds since 1970.';
 
 /**
- * The filter that the options of `WHERE` make.
+ * The filter of the options of `WHERE`.
  *
  * @param {Record<string, any>} options
  */
@@ -113,7 +113,7 @@ function whereOf(options) {
 }
 
 /**
- * Without the members that are undefined.
+ * A copy without undefined members.
  *
  * @param {Record<string, any>} object
  * @returns {Record<string, any>}
@@ -123,7 +123,7 @@ function defined(object) {
 }
 
 /**
- * The file of a command that reads, which takes any: `..` is resolved here, as the system does it.
+ * The path of a command that reads any file. `..` is resolved here, in the way of the system.
  *
  * @param {string} file
  */

@@ -10,31 +10,31 @@ const { printable } = require('../binding/printable.js');
 
 const { O_CREAT, O_EXCL, O_NOFOLLOW = 0, O_NONBLOCK = 0, O_WRONLY } = fs.constants;
 
-// A new file gets what the umask leaves of it, as with any other program.
+// The mode of a new file; the umask applies.
 const NEW_MODE = 0o666;
 
-// Until it has its name, nobody else is to read it.
+// The mode of a replacement until its commit: other users must not read it.
 const PRIVATE_MODE = 0o600;
 
-/** As deep as the system follows links. */
+/** The most links that the system follows. */
 const MAX_LINKS = 40;
 
 /** @type {Record<string, number>} */
 const STANDARD = { '/dev/stdin': 0, '/dev/stdout': 1, '/dev/stderr': 2 };
 
 /**
- * A file that a command writes besides a log. What stands at its path decides how. A regular file, or
- * nothing: the content is written beside it and takes its place when it is whole. A device, FIFO or
- * socket: it is written into.
+ * A file that a command writes besides a log. A regular or missing file: the content is written to
+ * a temporary file beside it, which replaces it once complete. A device, FIFO or socket is written
+ * directly.
  */
 class OutputFile {
   #path;
   /** @type {number | undefined} */
   #descriptor;
-  /** @type {{ temporary: string, place: string } | undefined} what takes the place of what */
+  /** @type {{ temporary: string, place: string } | undefined} the rename of the commit */
   #move;
 
-  /** @param {string} path whose symlinks are followed, here and once */
+  /** @param {string} path symlinks are followed once, in the constructor */
   constructor(path) {
     this.#path = path;
     try {
@@ -57,17 +57,17 @@ class OutputFile {
     if (old !== undefined) takeOver(old, this.#descriptor);
   }
 
-  /** A stream into it. What is no regular file is opened as a shell opens it: a FIFO waits for a reader. */
+  /** A stream into the file. A FIFO waits for a reader, as when a shell opens it. */
   stream() {
     const descriptor = this.#descriptor;
-    // A number is taken, too, and makes no file that has gone meanwhile.
+    // Numeric flags without `O_CREAT`: a file that was removed meanwhile is not created.
     const flags = /** @type {any} */ (O_WRONLY);
     if (descriptor === undefined) return fs.createWriteStream(this.#path, { flags });
     return fs.createWriteStream(this.#path, { fd: descriptor, autoClose: false });
   }
 
   /**
-   * All of it at once, without waiting.
+   * Writes the whole text synchronously.
    *
    * @param {string} text
    */
@@ -82,7 +82,7 @@ class OutputFile {
     }
   }
 
-  /** Puts what was written on the disk and in its place. */
+  /** Syncs the content and renames it to its path. */
   commit() {
     try {
       if (this.#move === undefined) return this.#close();
@@ -98,11 +98,11 @@ class OutputFile {
     }
   }
 
-  /** Leaves what stands at the path as it is, and nothing beside it. */
+  /** Removes the temporary file. The file at the path stays as it was. */
   discard() {
     const move = this.#move;
     this.#move = undefined;
-    // What made it be discarded is what the user is to see, not what fails here.
+    // The user shall see the error that led here, not one of the cleanup.
     for (const step of [() => this.#close(), () => move && fs.unlinkSync(move.temporary)]) {
       try {
         step();
@@ -120,8 +120,8 @@ class OutputFile {
 }
 
 /**
- * The descriptor of this process that a path names, as `/dev/stdout` does: it is written into,
- * whatever file is behind it.
+ * The descriptor of this process that a path such as `/dev/stdout` names. It is written directly,
+ * whatever file it has.
  *
  * @param {string} path
  * @returns {number | undefined}
@@ -140,10 +140,10 @@ function descriptorOf(path) {
 }
 
 /**
- * Where a symlink leads.
+ * The target of a symlink.
  *
  * @param {string} path
- * @returns {string | undefined} nothing if it is none
+ * @returns {string | undefined} undefined if the path is no symlink
  */
 function targetOf(path) {
   const link = fs.lstatSync(path, { throwIfNoEntry: false });
@@ -153,7 +153,7 @@ function targetOf(path) {
 }
 
 /**
- * The place of a file that is not there yet. A link that leads to nothing leads to it.
+ * The path of a missing file; a dangling symlink is followed.
  *
  * @param {string} path
  */
@@ -168,8 +168,8 @@ function placeOfNew(path) {
 }
 
 /**
- * Mode and owner of the file whose place is taken. Where the owner cannot be kept, the rights that
- * the group had are not given to another one.
+ * Copies mode and owner of the replaced file. If the group cannot be kept, the new group gets no
+ * rights.
  *
  * @param {Stats} old
  * @param {number} descriptor
@@ -199,13 +199,13 @@ function changesOwner(descriptor, owner, group) {
   }
 }
 
-/** Short, so that it fits wherever the name that is to be had fits. */
+/** A short name, which fits wherever the final name fits. */
 function temporaryName() {
   return `.chr-${randomBytes(6).toString('hex')}`;
 }
 
 /**
- * The name is on the disk when the folder is.
+ * Syncs a folder, which makes a renamed file durable.
  *
  * @param {string} folder
  */
@@ -215,7 +215,7 @@ function syncFolder(folder) {
     descriptor = fs.openSync(folder, 'r');
     fs.fsyncSync(descriptor);
   } catch (thrown) {
-    // Windows opens no folders, and some file systems sync none.
+    // Windows cannot open folders, and some file systems cannot sync them.
     const { code } = causeOf(thrown);
     if (!['EISDIR', 'EPERM', 'EACCES', 'EINVAL', 'ENOTSUP'].includes(String(code))) throw thrown;
   } finally {

@@ -3,17 +3,17 @@
 const { ChronicleError } = require('../index.js');
 const { isColoured } = require('./text.js');
 
-/** Thrown through a command when nobody reads its output any more: that is its good end. */
+/** Ends a command whose output was closed by its reader; this counts as success. */
 const BrokenPipe = Symbol('broken pipe');
 
-// Lines are handed to the stream together, and never more of them than this many code units.
+// The most text that is gathered before a write.
 const MAX_GATHERED_CODE_UNITS = 64 * 1024;
 
 /**
  * @typedef {NodeJS.WritableStream & { isTTY?: boolean, columns?: number }} Stream
  */
 
-/** The standard output: lines, gathered and written no faster than they are read. */
+/** The standard output. Lines are gathered and written no faster than they are read. */
 class Output {
   /** @param {Stream} stream */
   constructor(stream) {
@@ -24,17 +24,17 @@ class Output {
     this.scheduledFlush = undefined;
     /** @type {unknown} */
     this.failure = undefined;
-    /** Whether the command goes on when nobody reads: its exit code is more than its output. */
+    /** Whether the command continues after its output was closed, for the sake of its exit code. */
     this.hasVerdict = false;
-    /** @type {Promise<void>} the writes before */
+    /** @type {Promise<void>} settles when all writes so far are done */
     this.writing = Promise.resolve();
     this.closed = new AbortController();
-    // Also without a write under way, and then nobody would listen.
+    // A stream may fail without a pending write.
     stream.on('error', (error) => this.fail(error));
   }
 
   /**
-   * Takes one line; resolves when more may come.
+   * Takes one line. Resolves when the next one may be passed.
    *
    * @param {string} text
    */
@@ -48,12 +48,12 @@ class Output {
     if (this.failure !== undefined) return;
     this.gathered += text;
     if (this.gathered.length >= MAX_GATHERED_CODE_UNITS) await this.flush();
-    // What was gathered must not wait for the next line of a follower.
+    // Gathered text must not wait for the next line of a follow.
     else this.scheduledFlush ??= setImmediate(() => this.flush().catch(() => {}));
   }
 
   /**
-   * Resolves when all that was taken until now is written, by this call or by others.
+   * Resolves when all text passed so far is written.
    *
    * @returns {Promise<void>}
    */
@@ -76,19 +76,19 @@ class Output {
     this.check();
   }
 
-  /** Throws what makes more output senseless. */
+  /** Throws the failure of the output, if it has one. */
   check() {
     if (this.failure === BrokenPipe && this.hasVerdict) return;
     if (this.failure !== undefined) throw this.failure;
   }
 
-  /** Resolves when everything was taken by whoever reads. */
+  /** Resolves when all text is written. */
   end() {
     return this.flush();
   }
 
   /**
-   * Goes off when nobody reads any more.
+   * Aborted when the output is closed or fails.
    *
    * @returns {AbortSignal}
    */
@@ -106,10 +106,10 @@ class Output {
   }
 }
 
-// Less is read before a bar could be seen.
+// Smaller files are read before a progress bar would be visible.
 const MIN_PROGRESS_BYTES = 1024 * 1024;
 
-/** How far a long command is, on a terminal only. */
+/** The progress bar of a long command, on a terminal only. */
 class Progress {
   /**
    * @param {string} label
@@ -148,7 +148,7 @@ class Progress {
 }
 
 /**
- * A line on the standard error.
+ * Writes a line to the standard error.
  *
  * @param {string} text
  */

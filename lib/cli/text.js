@@ -7,7 +7,7 @@ const { printable } = require('../binding/printable.js');
 const CODES = { bold: 1, dim: 2, red: 31, green: 32, yellow: 33, cyan: 36 };
 
 /**
- * Whether a stream shows colours: a terminal, unless the environment says no.
+ * Whether a stream shows colours: a terminal, unless the environment forbids them.
  *
  * @param {Stream} stream
  */
@@ -36,7 +36,7 @@ function counted(count, noun) {
 }
 
 /**
- * A size as people read it.
+ * A size in readable units.
  *
  * @param {number} bytes
  */
@@ -49,11 +49,11 @@ function size(bytes) {
 }
 
 /**
- * One event as one line for people: time, type, actor, and the rest as far as the terminal is wide.
+ * One event as one line of text: time, type, actor, and other fields up to the terminal's width.
  *
  * @param {any} event
  * @param {Stream} stream
- * @param {string} [place] where it stands
+ * @param {string} [place] the event's position, as text
  */
 function eventLine(event, stream, place = '') {
   const { type, timestamp, actor, eventId: _, ...rest } = event;

@@ -12,7 +12,8 @@ const { readChronicle, tailChronicle } = require('../read/read.js');
 const { stamped, systemClock } = require('./clock.js');
 
 /**
- * Where an adapter's chronicles are. Paths have been checked; `more` is what the binding is told.
+ * The storage of an adapter's chronicles. Paths are checked already; `more` has options that only
+ * the binding has.
  *
  * @typedef {{
  *   append(path: string, event: object, more: object): Promise<import('../../index.d.ts').Receipt>,
@@ -55,14 +56,14 @@ function fileStore(place, appendOptions) {
 }
 
 /**
- * What adapters are made of; here `append` gives the receipt.
+ * The common part of adapters and test chronicles. Its `append` returns the receipt.
  *
  * @param {Store} store
  * @param {Record<string, any>} options
  */
 function lenientLog(store, options) {
   const { clock = systemClock, anyExtension = false } = ownCopy(options);
-  // Before the store resolves it: that takes the `..` segments away.
+  // Checked before the store resolves the path, which removes `..` segments.
   const checkedPath = (/** @type {string} */ path) => validateChroniclePath(path, { anyExtension });
   return {
     /** @param {string} path */
@@ -85,8 +86,7 @@ function lenientLog(store, options) {
 }
 
 /**
- * Does the work; an error's message then begins with its code, which is what callers of adapters
- * look for.
+ * Does the work. The message of an error begins with its code, which callers of adapters look for.
  *
  * @template T
  * @param {() => Promise<T>} work

@@ -6,8 +6,8 @@ const { streamChronicle } = require('../read/stream.js');
 /** @typedef {import('../../index.d.ts').AbortSignalLike} Signal */
 
 /**
- * The events of one file, read once. Catching up reads what is new; a file that is no longer the
- * one that was read is read anew.
+ * The events of one file, read once. Catching up reads the new records; a replaced file is read
+ * from its start.
  */
 class EventCache {
   #path;
@@ -17,7 +17,7 @@ class EventCache {
   #cursor;
   /** @type {Promise<unknown>} */
   #running = Promise.resolve();
-  /** @type {Promise<{ kept: Kept, count: number }> | undefined} the catch-up that has not begun */
+  /** @type {Promise<{ kept: Kept, count: number }> | undefined} the next catch-up, not begun yet */
   #waiting;
 
   /**
@@ -30,7 +30,7 @@ class EventCache {
   }
 
   /**
-   * All events that the file has now, in an array of the caller's own.
+   * All events of the file, in an array of the caller's own.
    *
    * @param {boolean} positions
    */
@@ -44,16 +44,16 @@ class EventCache {
     });
   }
 
-  /** Gives up what was read. */
+  /** Drops the events. */
   clear() {
-    // Not emptied: a reader may be about to take its copy.
+    // Replaced, not emptied: a pending read may still copy the old events.
     this.#kept = emptyCopy();
     this.#cursor = undefined;
   }
 
   /**
-   * Waits for a catch-up that began after the call, because one under way may have looked at the
-   * file before it. All who wait share it.
+   * Waits for a catch-up that begins after the call: one that runs already may have read the file
+   * before the call. All waiting reads share it.
    */
   #catchUp() {
     this.#waiting ??= this.#running
@@ -94,7 +94,7 @@ class EventCache {
 }
 
 /**
- * Events, frozen because every reader is given the same ones; seq, offset and length of each.
+ * Events with seq, offset and length of each. All readers share the events, which are frozen.
  *
  * @typedef {{ events: any[], positions: number[] }} Kept
  */
@@ -105,7 +105,7 @@ function emptyCopy() {
 }
 
 /**
- * Freezes a JSON value and all that is in it.
+ * Freezes a JSON value and all values in it.
  *
  * @template T
  * @param {T} value

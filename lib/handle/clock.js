@@ -9,7 +9,7 @@ const { excerpt } = require('../binding/printable.js');
 const systemClock = { now: () => new Date().toISOString() };
 
 /**
- * The event of this JSON text, with the clock's time as its `timestamp` where it has none.
+ * The event of a JSON text. If it has no `timestamp`, the clock's time becomes its timestamp.
  *
  * @param {string} text
  * @param {Clock} clock
@@ -23,7 +23,7 @@ function stamped(text, clock) {
 }
 
 /**
- * What the clock says, as a text.
+ * The clock's time as text.
  *
  * @param {Clock} clock
  * @returns {string}
@@ -43,7 +43,7 @@ function timeOf(clock) {
 }
 
 /**
- * A string is taken as it is, as in an event. A Date may be one of another realm.
+ * A time as text. A string is taken as it is, as in an event; a Date may be of another realm.
  *
  * @param {any} time
  * @returns {string | undefined}

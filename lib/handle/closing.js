@@ -6,7 +6,7 @@ const { attempt } = require('../binding/port.js');
 /** @typedef {import('../../index.d.ts').AbortSignalLike} Signal */
 
 /**
- * A signal that any number of calls may listen to. An `AbortSignal` warns of more than ten.
+ * A signal for any number of listeners: an `AbortSignal` warns of more than ten.
  *
  * @implements {Signal}
  */
@@ -37,14 +37,13 @@ class SharedSignal {
 }
 
 /**
- * What is under way on something that can be closed. Closing waits for what was accepted, and ends
- * the rest.
+ * The pending work of a handle. Closing waits for accepted work and aborts the rest.
  */
 class Closing {
   #path;
   #stop = new SharedSignal();
   /**
-   * The signals of callers, each merged with the closing once, however many calls share it.
+   * The signals of callers, each merged with the closing signal once, though calls may share it.
    *
    * @type {Map<Signal, { stop: SharedSignal, users: number, forward: () => void }>}
    */
@@ -67,13 +66,13 @@ class Closing {
     return this.#stop;
   }
 
-  /** Throws if it is closed. */
+  /** Throws if the handle is closed. */
   check() {
     if (this.#isClosed) throw this.#error();
   }
 
   /**
-   * Work that closing waits for.
+   * Does work that closing waits for.
    *
    * @template T
    * @param {() => Promise<T>} work
@@ -91,11 +90,11 @@ class Closing {
   }
 
   /**
-   * A signal that the caller's aborts, and closing. `end` is called when nobody looks at it any
-   * more.
+   * A signal that aborts with the caller's signal and with closing. Call `end` once the signal is
+   * no longer used.
    *
    * @param {Signal} [caller]
-   * @param {() => unknown} [close] what closing does besides, and waits for
+   * @param {() => unknown} [close] is called, and awaited, by closing
    */
   begin(caller, close) {
     this.check();
@@ -124,7 +123,7 @@ class Closing {
       if (caller.aborted) forward();
       else caller.addEventListener('abort', forward);
     });
-    // Not before: a signal that throws has no users.
+    // Stored last: a signal that throws must have no users.
     this.#merged.set(caller, { stop, users: 1, forward });
     return stop;
   }
@@ -139,7 +138,7 @@ class Closing {
     attempt((signal) => signal.removeEventListener('abort', known.forward), caller);
   }
 
-  /** Closes; again, it waits for the same. */
+  /** Closes the handle. Every call returns the same promise. */
   close() {
     this.#isClosed = true;
     this.#closed ??= this.#end();
@@ -151,7 +150,7 @@ class Closing {
     const reason = this.#error();
     for (const { stop } of this.#merged.values()) stop.abort(reason);
     this.#stop.abort(reason);
-    // Settled either way: their callers are told.
+    // The outcome of each piece of work goes to its caller.
     await Promise.allSettled([...this.#accepted, ...endings.map(async (close) => close())]);
   }
 

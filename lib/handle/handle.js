@@ -45,22 +45,21 @@ const { isPromise, validated } = require('./schema.js');
 async function openChronicle(path, options) {
   const { anyExtension = false, [MEMORY]: memory, ...known } = readOptions(options, OPEN);
   const place = { anyExtension, ...(memory !== undefined && { [MEMORY]: memory }) };
-  // Absolute before the first wait: the working directory may change.
+  // Absolute before the first wait: the working folder may change.
   const file = absolute(validateChroniclePath(path, { anyExtension }));
-  // Reading one record shows what cannot be read at all. Bad lines are for those who want events.
+  // Reads one record, which fails if the file cannot be read. Bad lines are no error here.
   await readPages(file, { ...place, tail: 1, onBadLine: () => {} }, () => {});
   return new Chronicle(file, place, known);
 }
 
 /**
- * Iterators that nobody has any more: their files are closed by the collection of garbage, unless
- * something here holds on to them.
+ * Abandoned iterators. The garbage collector closes their files, so nothing here may hold them.
  *
  * @type {FinalizationRegistry<() => void>}
  */
 const abandoned = new FinalizationRegistry((end) => end());
 
-/** Its methods are the functions on a path, without the path. */
+/** An open chronicle: the functions on a path as methods, without the path. */
 class Chronicle {
   #file;
   #place;
@@ -68,12 +67,12 @@ class Chronicle {
   #schema;
   #rules;
   #closing;
-  /** @type {EventCache | undefined} made by the first read: ten thousand handles may only append */
+  /** @type {EventCache | undefined} made by the first read, which many handles never do */
   #cache;
 
   /**
    * @param {string} file absolute
-   * @param {Record<string | symbol, any>} place options of every function on the file
+   * @param {Record<string | symbol, any>} place options for every function on the file
    * @param {Record<string, any>} options
    */
   constructor(file, place, options) {
@@ -155,14 +154,14 @@ class Chronicle {
     this.#cache?.clear();
   }
 
-  /** Whether what is appended may be other than what was given. */
+  /** Whether a clock or a schema may change events before the append. */
   get #changes() {
     return this.#clock !== undefined || this.#schema !== undefined;
   }
 
   /**
-   * What is to be appended for an event given as JSON text, or a promise of it. The clock comes
-   * first, because a schema may want the time, and last, because it may leave the time out.
+   * The event to append, or a promise of it. The clock stamps before the schema, which may require
+   * the time, and after the schema, which may drop the time.
    *
    * @param {string} text
    * @param {number} [index]
@@ -176,14 +175,14 @@ class Chronicle {
     const finish = (/** @type {unknown} */ value) => stamp(eventText(value, index));
     if (!isPromise(output)) return finish(output);
     const finished = output.then(finish);
-    // The batch that it belongs to may fail before anybody waits for it.
+    // Not an unhandled rejection: its batch may fail before this promise is awaited.
     finished.catch(() => {});
     return finished;
   }
 
   /**
-   * Goes on at once with what is there, so that appends keep the order of their calls; after the
-   * wait with what an asynchronous schema gives.
+   * Appends at once what is prepared already, so that appends keep the order of their calls. The
+   * result of an asynchronous schema is awaited first.
    *
    * @param {any} prepared
    * @param {(ready: any) => Promise<any>} append

@@ -1,7 +1,7 @@
 'use strict';
 
 /**
- * An iterator over a chronicle that somebody may close meanwhile: after that, `next` rejects.
+ * An iterator over a handle. Once the handle is closed, `next` rejects.
  *
  * @implements {AsyncIterableIterator<any>}
  */
@@ -15,7 +15,7 @@ class Iteration {
    * @param {AsyncIterator<any> & { readonly cursor?: string | undefined,
    *   readonly ready?: Promise<void>, readonly live?: boolean }} iterator
    * @param {{ closing: import('./closing.js').Closing, end: () => void, isEndless: boolean }} more
-   *   `end` is called when it is over
+   *   `end` is called at the end of the iteration
    */
   constructor(iterator, { closing, end, isEndless }) {
     this.#iterator = iterator;
@@ -41,7 +41,7 @@ class Iteration {
     try {
       const result = await this.#iterator.next();
       if (!result.done) return result;
-      // What was cut short must not look like all there is. What has no end may simply end.
+      // A truncated stream must not look complete; a follow has no end and may just stop.
       if (!this.#isEndless) this.#closing.check();
       this.#end();
       return result;
@@ -63,7 +63,7 @@ class Iteration {
   }
 }
 
-// Not there in older versions of Node.js 20.
+// Older versions of Node.js 20 lack the symbol.
 if (Symbol.asyncDispose) {
   Object.defineProperty(Iteration.prototype, Symbol.asyncDispose, {
     configurable: true,
@@ -76,13 +76,13 @@ if (Symbol.asyncDispose) {
 }
 
 /**
- * An iterator that rejects, once.
+ * An iterator that rejects once.
  *
  * @param {unknown} error
  */
 function failedIterator(error) {
   const ready = Promise.reject(error);
-  // Nobody need wait for it.
+  // Not an unhandled rejection: the caller may ignore the promise.
   ready.catch(() => {});
   return Object.assign(rejecting(error), { ready });
 }

@@ -9,11 +9,11 @@ const { excerpt } = require('../binding/printable.js');
  */
 
 /**
- * What a Standard Schema makes of a value, or a promise of it where the schema is asynchronous.
+ * The output of a Standard Schema, or a promise of it if the schema is asynchronous.
  *
  * @param {Schema} schema
  * @param {unknown} value
- * @param {number} [index] its place in a batch
+ * @param {number} [index] of the value in a batch
  * @returns {any}
  */
 function validated(schema, value, index) {
@@ -30,7 +30,7 @@ function validated(schema, value, index) {
   const read = (/** @type {any} */ given) =>
     reading('the result of the schema', () => outputOf(given, index));
   if (!isPromise(result)) return read(result);
-  // Of this realm, whatever the schema's is.
+  // A promise of this realm: the schema's promise may be of another one.
   return Promise.resolve(result).then(read, fail);
 }
 
@@ -58,7 +58,7 @@ function shown(issue) {
 }
 
 /**
- * By shape: it may be a promise of another realm.
+ * Whether a value is a promise, by shape: it may be of another realm.
  *
  * @param {any} value
  * @returns {value is Promise<any>}

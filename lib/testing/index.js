@@ -17,7 +17,7 @@ const matchers = require('./matchers.js');
  * @typedef {import('../handle/adapter.js').Store & { clear(): void }} TestStore
  */
 
-// What is appended in a test need not survive a power cut.
+// Appends of tests do not have to survive a power cut.
 const APPEND_OPTIONS = { durability: 'os' };
 
 /**
@@ -42,7 +42,7 @@ function makeChronicle(options) {
       const key = keyOf(path);
       const { seq } = await log.append(path, event);
       const before = chronicles.get(key) ?? { path, count: 0 };
-      // A duplicate's record number is that of the record that was there.
+      // The seq of a duplicate is that of the original record.
       chronicles.set(key, { path: before.path, count: Math.max(before.count, seq) });
     },
 
@@ -74,7 +74,7 @@ function makeChronicle(options) {
 }
 
 /**
- * Keeps every chronicle in memory: all but the disk is as it is for files.
+ * Keeps every chronicle in memory, by the same code as files except for the disk.
  *
  * @returns {TestStore}
  */
@@ -92,7 +92,7 @@ function memoryStore() {
 }
 
 /**
- * Keeps chronicles in this folder, and removes those that were appended to.
+ * Keeps chronicles in a folder. `clear` removes those that were appended to.
  *
  * @param {string} folder
  * @returns {TestStore}

@@ -4,8 +4,8 @@ const { invalid } = require('../binding/errors.js');
 const { placesInTime } = require('../event/compare.js');
 
 /**
- * Matchers for `expect.extend` of vitest and jest, which also stand on their own. Each looks at the
- * events of a chronicle in file order; an event may be anything that JSON can be.
+ * Matchers for `expect.extend` of vitest and jest, also usable on their own. Each takes the events
+ * of a chronicle in file order; an event may be any JSON value.
  *
  * @typedef {import('../../testing.d.ts').MatcherResult} MatcherResult
  */
@@ -112,7 +112,7 @@ function toHaltOnContradiction(received) {
 
 /**
  * @param {readonly unknown[]} received
- * @param {string} [planId] any plan, without it
+ * @param {string} [planId] default: any plan
  */
 function toStampUnsafe(received, planId) {
   const events = eventsOf(received);
@@ -131,7 +131,7 @@ function toStampUnsafe(received, planId) {
 
 /**
  * @param {readonly unknown[]} received
- * @param {string} [filePath] every file with a rogue edit, and at least one reconciliation, without
+ * @param {string} [filePath] default: every file with a rogue edit, and at least one reconciliation
  */
 function toReconcileChanges(received, filePath) {
   const events = eventsOf(received);

@@ -15,11 +15,11 @@ const { counted } = require('../text.js');
  * @typedef {import('../lines.js').Line} Line
  */
 
-// Of a batch: enough that a sync is shared by many, little enough that memory is bounded.
+// Limits of a batch: many events share a sync, and memory stays bounded.
 const MAX_BATCH_EVENTS = 4096;
 const MAX_BATCH_BYTES = 4 * 1024 * 1024;
 
-// Of what is appended together; the addon takes no more.
+// The addon's limit of pending bytes.
 const MAX_TOGETHER_BYTES = 256 * 1024 * 1024;
 
 /** @type {Command} */
@@ -146,7 +146,7 @@ async function appendWord(batches, text) {
   if (!text.isWellFormed()) {
     throw new ChronicleError('EVALIDATION', 'EVENT_JSON has a lone surrogate: write it as \\udXXX');
   }
-  // As white space a carriage return is the same, and it ends no line.
+  // A carriage return is JSON white space, too, and ends no line.
   const bytes = Buffer.from(text.replaceAll('\n', '\r'));
   if (isBlank(bytes)) throw new ChronicleError('EVALIDATION', 'EVENT_JSON is empty');
   batches.add({ bytes, line: 0 });
@@ -158,7 +158,7 @@ async function appendInput(batches) {
   checkInput();
   if (process.stdin.isTTY) writeToStderr('one JSON object a line; end with Ctrl-D');
   const lines = new LineSplitter();
-  // A producer may keep its end open for ever.
+  // A producer may keep its end of the pipe open forever.
   batches.onFailure = () => process.stdin.destroy();
   try {
     for await (const chunk of process.stdin) {
@@ -168,20 +168,20 @@ async function appendInput(batches) {
     }
     for (const line of lines.end()) batches.add(line);
   } catch (error) {
-    // What came before the bad line goes into the log, unless it is all or none.
+    // Events before the bad line are appended, unless the input is one batch.
     if (!batches.together || batches.failure) await batches.end();
     throw error;
   }
   await batches.end();
 }
 
-/** Node.js takes an input of these kinds for an empty one. */
+/** Refuses kinds of input that Node.js reads as empty. */
 function checkInput() {
   let input;
   try {
     input = fstatSync(0);
   } catch {
-    // Of some kinds of input Windows says nothing; what is wrong with them shows when they are read.
+    // Windows has no status for some kinds of input. A bad one fails when it is read.
     return;
   }
   const kind = input.isDirectory() ? 'folder' : input.isBlockDevice() ? 'block device' : undefined;
@@ -201,12 +201,13 @@ async function printReceipts(receipts, output) {
   }
 }
 
-/** Events on their way: one batch is being appended while the next is gathered. */
+/** A queue of events: one batch is appended while the next one is gathered. */
 class Batches {
   /**
    * @param {(lines: Buffer[]) => Promise<import('../../../index.d.ts').Receipt[]>} write
-   * @param {{ path: string, together: boolean }} how `together`: all or none, and so one batch
-   * @param {(receipts: import('../../../index.d.ts').Receipt[]) => Promise<void> | undefined} onReceipts
+   * @param {{ path: string, together: boolean }} how `together`: all events in one batch
+   * @param {(receipts: import('../../../index.d.ts').Receipt[]) => Promise<void> | undefined}
+   *   onReceipts
    */
   constructor(write, { path, together }, onReceipts) {
     this.write = write;
@@ -236,21 +237,21 @@ class Batches {
     }
   }
 
-  /** Appends what is gathered, unless a batch is under way: then it follows that. */
+  /** Appends the gathered events, unless a batch is pending: then they follow it. */
   start() {
     if (this.together && !this.ended) return;
     if (this.current || this.failure || this.gathered.length === 0) return;
     this.current = this.next();
   }
 
-  /** Resolves when more may be gathered. */
+  /** Resolves when more events may be gathered. */
   async waitForRoom() {
     const full = () => this.gathered.length >= MAX_BATCH_EVENTS || this.bytes >= MAX_BATCH_BYTES;
     while (this.current && full()) await this.current;
     if (this.failure) throw this.failure;
   }
 
-  /** Resolves when all that was added is in the log. */
+  /** Resolves when all added events are in the log. */
   async end() {
     this.ended = true;
     for (this.start(); this.current;) await this.current;
@@ -278,7 +279,7 @@ class Batches {
     } catch (thrown) {
       if (!isChronicleError(thrown)) throw thrown;
       const { index = 0 } = thrown;
-      // One that is refused refuses its batch: those before it are appended without it.
+      // A refused event refuses its batch. The events before it are appended alone.
       if (index > 0 && !this.together) await this.appendAll(batch.slice(0, index));
       throw withLine(thrown, batch[index]?.line ?? 0);
     }
@@ -300,7 +301,7 @@ class Batches {
 }
 
 /**
- * The same error, with the line of the input that it is about.
+ * A copy of an error with the line number of the input.
  *
  * @param {import('../../../index.d.ts').ChronicleError} error
  * @param {number} line

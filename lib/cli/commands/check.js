@@ -14,6 +14,7 @@ const { counted, isObject, printable, size, style } = require('../text.js');
 /**
  * @typedef {import('../arguments.js').Command} Command
  * @typedef {import('../output.js').Output} Output
+ * @typedef {{ bytes: number, total: number }} Progressed
  */
 
 /** @type {Command} */
@@ -33,16 +34,16 @@ const verify = {
   ],
   async run({ words, options }, output) {
     const path = anyFile(String(words[0]));
-    // Nothing to print any more is no reason to call the log good.
+    // The exit code is the verdict, also if the output is closed early.
     output.hasVerdict = true;
     const progress = new Progress('verify', options.json);
-    /** @type {{ anyExtension: boolean, onProgress: (at: { bytes: number, total: number }) => void }} */
+    /** @type {{ anyExtension: boolean, onProgress: (at: Progressed) => void }} */
     const verifyOptions = {
       anyExtension: true,
       onProgress: ({ bytes, total }) => progress.update(bytes, total),
     };
     let count = 0;
-    // A finding is printed as it is found: a log may have more of them than memory holds.
+    // Printed one by one: a log may have more findings than memory holds.
     if (options.json) await output.text('{"findings":[');
     const result = await verifyInPages(path, verifyOptions, async (findings) => {
       progress.clear();
@@ -156,7 +157,7 @@ const repair = {
 };
 
 /**
- * The entries of a list, part by part.
+ * The entries of a list, which the binding returns in parts.
  *
  * @param {Listing} listing
  * @returns {Generator<any>}
@@ -170,8 +171,8 @@ function* entriesOf(listing) {
 }
 
 /**
- * Prints a result as one line of JSON, with all of a list in the place of the empty one that has this
- * name. The list may be longer than any string.
+ * Prints a result as one line of JSON. The listing replaces the empty list of this name; it may be
+ * longer than the longest string.
  *
  * @param {object} result
  * @param {string} name
@@ -180,7 +181,7 @@ function* entriesOf(listing) {
  */
 async function jsonWithList(result, name, listing, output) {
   const text = JSON.stringify(result);
-  // Inside of a string the quotes would be escaped.
+  // Not part of a string: quotes in strings are escaped.
   const empty = `"${name}":[]`;
   const at = text.indexOf(empty) + empty.length - 1;
   await output.text(text.slice(0, at));

@@ -27,7 +27,7 @@ const { isObject } = require('../text.js');
 
 const COLUMNS = ['seq', 'timestamp', 'type', 'actor.agent', 'actor.id', 'eventId', 'payload'];
 
-// What the default columns show elsewhere.
+// Fields that the default columns already show.
 const SHOWN = new Set(['timestamp', 'type', 'actor', 'eventId']);
 
 /** @type {Command} */
@@ -81,7 +81,7 @@ const exportCommand = {
   async run({ words, options }, output) {
     const [given = ''] = words;
     const { format = 'ndjson', columns, output: named } = options;
-    // Also where the standard output is a file: nothing takes its place.
+    // The standard output may be a file, which must not be replaced.
     const isOutput = named === '-' || (named !== undefined && descriptorOf(named) === 1);
     const target = isOutput ? undefined : named;
     if (columns && format !== 'csv') {
@@ -153,13 +153,13 @@ function valueOf({ event, ...place }, column, shown) {
   return value;
 }
 
-// What a spreadsheet takes for the beginning of a formula, unless all of it is a number.
+// The beginning of a formula in a spreadsheet, unless the whole cell is a number.
 const FORMULA = /^[=+\-@\t\r]/;
 const NUMBER = /^[+-]?\d+([.,]\d+)?$/;
 
 /**
- * A text in a cell. Half a surrogate pair would be lost in UTF-8: then the text is JSON. A text that
- * would be a formula gets an apostrophe, by which spreadsheets know a text.
+ * The text of a cell. A text with a lone surrogate, which UTF-8 cannot hold, becomes JSON. A text
+ * that would be a formula gets an apostrophe, which marks text in a spreadsheet.
  *
  * @param {string} text
  */
@@ -211,7 +211,7 @@ async function writeShown(path, events, format, file, options) {
 }
 
 /**
- * What goes through a path that the user named.
+ * Writes to a path of the user.
  *
  * @param {string} path
  * @param {(file: Output) => Promise<void>} fill
@@ -223,7 +223,7 @@ async function writeFile(path, fill) {
   }
   /** @type {OutputFile | undefined} */
   let file;
-  // Before there is a file: a signal that comes right behind it would leave it there.
+  // Installed before the file exists: a signal must not leave a temporary file.
   const ends = onEarlyExit(() => file?.discard());
   try {
     file = new OutputFile(path);
@@ -248,10 +248,10 @@ async function fillStream(stream, fill) {
 }
 
 /**
- * Does something also when the process is ended before its time; the signal then ends it as ever.
+ * Acts if the process exits early or a signal ends it. The signal still ends the process.
  *
  * @param {() => void} act
- * @returns {() => void} gives that up
+ * @returns {() => void} removes the handlers
  */
 function onEarlyExit(act) {
   const signals = /** @type {const} */ (['SIGHUP', 'SIGINT', 'SIGTERM']);

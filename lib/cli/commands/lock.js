@@ -46,7 +46,7 @@ const lock = {
 };
 
 /**
- * Runs the command with the locked descriptors, and gives its exit code.
+ * Runs the command with the locked descriptors and returns its exit code.
  *
  * @param {string[]} command
  * @param {number[]} descriptors
@@ -54,11 +54,11 @@ const lock = {
  * @returns {Promise<number>}
  */
 function run([command = '', ...args], descriptors, json) {
-  // A terminal sends the signals of its keys to the command, too.
+  // A terminal sends the signals of its keys to the child, too.
   const fromKeys = isatty(0);
   /** @type {import('node:child_process').ChildProcess | undefined} */
   let child;
-  // Before the command runs: its first words may make somebody send one.
+  // Installed before the command runs: its first output may trigger a signal.
   for (const signal of /** @type {const} */ (['SIGINT', 'SIGQUIT'])) {
     process.on(signal, () => void (fromKeys || child?.kill(signal)));
   }

@@ -210,7 +210,7 @@ async function printFollowed(path, options, output) {
   const cursors = given && new CursorFile(given, path, 'tail');
   const stopped = new AbortController();
   const stop = () => stopped.abort();
-  // Once: the second one ends it at once.
+  // `once`: a second signal ends the process.
   for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM'])) process.once(signal, stop);
   output.signal.addEventListener('abort', stop);
   const events = followChronicle(path, {
@@ -232,8 +232,7 @@ async function printFollowed(path, options, output) {
 }
 
 /**
- * Where to begin, so that the last events are printed first and none between them and what comes
- * is missed.
+ * The place to start, so that the last events are printed and no later event is missed.
  *
  * @param {string} path
  * @param {number} lines
@@ -246,7 +245,7 @@ async function firstOf(path, lines, options) {
 }
 
 /**
- * How the text of one record is printed.
+ * The function that formats one record.
  *
  * @param {Record<string, any>} options
  * @param {Output} output
@@ -268,7 +267,7 @@ function positionedText({ event, ...place }) {
 }
 
 /**
- * What is printed: the texts of records, and where they stand.
+ * Options for texts of records with their positions.
  *
  * @param {Record<string, any>} options
  */
