@@ -18,7 +18,7 @@
 //!
 //! // The same event again is the same record.
 //! assert!(append(&log, event, AppendOptions::default())?.duplicate);
-//! assert_eq!(Reader::open_tail(&log, 10)?.next_slice(&log)?.places.len(), 1);
+//! assert_eq!(Reader::open_tail(&log, 10)?.next_page(&log)?.places.len(), 1);
 //! # Ok(())
 //! # }
 //! ```
@@ -79,7 +79,7 @@ pub use append::stats::{self, Stats};
 pub use check::analyze::{self, Analysis, analyze};
 pub use check::verify::{self, Verifier};
 pub use error::{Code, Error, Position, Result, Written};
-pub use event::timestamp::Instant;
+pub use event::timestamp::Timestamp;
 pub use event::{Event, Id, Rules};
 pub use path::ChroniclePath;
 pub use read::cursor::{self, Cursor};

@@ -65,9 +65,9 @@ impl Following<'_> {
         loop {
             let look = self.follower.look(&self.log.path).unwrap();
             let mut at = 1;
-            for place in &look.slice.places {
+            for place in &look.page.places {
                 let end = at + usize::try_from(place.length).unwrap();
-                let line = &look.slice.json[at..end];
+                let line = &look.page.json[at..end];
                 let value: serde_json::Value = serde_json::from_slice(line).unwrap();
                 met.push((value["n"].as_u64().unwrap(), place.seq));
                 let step = Step { reverse: false, is_counted: look.is_counted };
@@ -87,7 +87,7 @@ impl Following<'_> {
         let begin = Instant::now();
         loop {
             let look = self.follower.look(&self.log.path).unwrap();
-            assert!(look.slice.places.is_empty());
+            assert!(look.page.places.is_empty());
             if look.is_idle && look.stat.is_some_and(|stat| stat.inode == inode) {
                 return;
             }

@@ -88,13 +88,13 @@ impl Following {
         let mut met = Vec::new();
         loop {
             let look = self.follower.look(&self.path).unwrap();
-            let values: Vec<serde_json::Value> = serde_json::from_slice(&look.slice.json).unwrap();
+            let values: Vec<serde_json::Value> = serde_json::from_slice(&look.page.json).unwrap();
             met.extend(values.iter().map(|value| value["n"].as_u64().unwrap()));
             let mut at = 1;
-            for place in &look.slice.places {
+            for place in &look.page.places {
                 let end = at + usize::try_from(place.length).unwrap();
                 let step = Step { reverse: false, is_counted: look.is_counted };
-                let line = &look.slice.json[at..end];
+                let line = &look.page.json[at..end];
                 self.cursor = Some(Cursor::of_record(&look.stat.unwrap(), place, line, step));
                 at = end + 1;
             }

@@ -177,15 +177,15 @@ impl Following<'_> {
         loop {
             let look = self.follower.look(&self.path).unwrap();
             let mut at = 1;
-            for place in &look.slice.places {
+            for place in &look.page.places {
                 let end = at + usize::try_from(place.length).unwrap();
-                let line = &look.slice.json[at..end];
+                let line = &look.page.json[at..end];
                 met.push(serde_json::from_slice::<serde_json::Value>(line).unwrap()["n"].as_u64());
                 let step = Step { reverse: false, is_counted: look.is_counted };
                 self.cursor = Some(Cursor::of_record(&look.stat.unwrap(), place, line, step));
                 at = end + 1;
             }
-            assert_eq!(at.max(2), look.slice.json.len(), "a part of a record is left");
+            assert_eq!(at.max(2), look.page.json.len(), "a part of a record is left");
             self.cursor = self.cursor.or(look.start);
             if look.file != FileState::Same {
                 self.states.push(look.file);
@@ -238,7 +238,7 @@ fn follow_from<'a>(log: &'a Log, kind: &str) -> Following<'a> {
         "offset" => (Place::Offset(end), 0),
         "event id" => (Place::EventId(b"e4".into()), 1),
         "time" => {
-            let time = sage_chronicle::Instant::of_text(b"2026-01-01T00:00:03Z").unwrap();
+            let time = sage_chronicle::Timestamp::of_text(b"2026-01-01T00:00:03Z").unwrap();
             (Place::Time(time), 2)
         }
         _ => {

@@ -13,7 +13,7 @@ use fs4::FileExt;
 use indexed::{EVENTS, Process, indexed_log, log_length, wait_for};
 use sage_chronicle::{ChroniclePath, Receipt};
 
-/// Of one stretch of the log: where its part stands in the index, and what it covers.
+/// Of one summary of the log: where its part stands in the index, and what it covers.
 struct Part {
     place: Range<usize>,
     covers: Range<u64>,

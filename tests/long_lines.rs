@@ -16,7 +16,7 @@ fn long_line() -> String {
 fn offsets(mut reader: Reader, path: &ChroniclePath) -> Vec<u64> {
     let mut found = Vec::new();
     loop {
-        let slice = reader.next_slice(path).unwrap();
+        let slice = reader.next_page(path).unwrap();
         found.extend(slice.places.iter().map(|place| place.offset));
         if slice.done {
             return found;

@@ -623,7 +623,7 @@ impl World {
         let mut places = Vec::new();
         let mut bad = Vec::new();
         loop {
-            let slice = reader.next_slice(&path).unwrap();
+            let slice = reader.next_page(&path).unwrap();
             let read: Vec<Value> = serde_json::from_slice(&slice.json).unwrap();
             texts.extend(read);
             places.extend(slice.places);

@@ -68,7 +68,7 @@ impl Log {
         let mut verifier = Verifier::open(&self.path).unwrap();
         let mut kinds = Vec::new();
         loop {
-            let progress = verifier.next_slice(&self.path).unwrap();
+            let progress = verifier.next_page(&self.path).unwrap();
             kinds.extend(progress.findings.iter().map(|finding| finding.kind.as_str()));
             if progress.done {
                 return kinds;

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use sage_chronicle::cursor::{Cursor, Step};
 use sage_chronicle::internals::storage::{FileDisk, Stat};
 use sage_chronicle::page::RecordPlace;
-use sage_chronicle::{ChroniclePath, Code, Filter, Instant, Place, Reader, Selection, Wanted};
+use sage_chronicle::{ChroniclePath, Code, Filter, Place, Reader, Selection, Timestamp, Wanted};
 
 const HOURS: u64 = 20;
 
@@ -56,7 +56,7 @@ fn read(path: &ChroniclePath, selection: &Selection) -> Result<(Given, Option<St
     let mut given = Given::default();
     let stat = reader.stat().copied();
     loop {
-        let slice = reader.next_slice(path).map_err(|error| error.code())?;
+        let slice = reader.next_page(path).map_err(|error| error.code())?;
         let mut at = 1;
         for place in &slice.places {
             let end = at + usize::try_from(place.length).unwrap();
@@ -71,8 +71,8 @@ fn read(path: &ChroniclePath, selection: &Selection) -> Result<(Given, Option<St
     }
 }
 
-fn hour(hour: u64) -> Instant {
-    Instant::of_text(format!("2026-01-01T{hour:02}:00:00Z").as_bytes()).unwrap()
+fn hour(hour: u64) -> Timestamp {
+    Timestamp::of_text(format!("2026-01-01T{hour:02}:00:00Z").as_bytes()).unwrap()
 }
 
 fn places() -> impl Strategy<Value = (u8, u64)> {
@@ -336,7 +336,7 @@ fn bad_lines_are_told_some_at_a_time_however_many_they_are() {
         let mut reader = Reader::select(&FileDisk, &path, &selection).unwrap();
         let mut told = 0;
         loop {
-            let slice = reader.next_slice(&path).unwrap();
+            let slice = reader.next_page(&path).unwrap();
             assert!(slice.bad.len() < 200_000, "{} at a time", slice.bad.len());
             told += slice.bad.len();
             if slice.done {

@@ -38,7 +38,7 @@ impl Log {
 fn drained(mut verifier: Verifier, path: &ChroniclePath) -> Progress {
     let mut findings = Vec::new();
     loop {
-        let mut progress = verifier.next_slice(path).unwrap();
+        let mut progress = verifier.next_page(path).unwrap();
         findings.append(&mut progress.findings);
         if progress.done {
             return Progress { findings, ..progress };
@@ -229,7 +229,7 @@ fn a_large_log_is_checked_in_slices() {
     let mut verifier = Verifier::open(&log.path).unwrap();
     let (mut slices, mut last, mut found) = (0, 0, Vec::new());
     loop {
-        let progress = verifier.next_slice(&log.path).unwrap();
+        let progress = verifier.next_page(&log.path).unwrap();
         assert!(progress.bytes >= last && progress.bytes <= progress.total);
         assert_eq!(progress.total, fs::metadata(log.file()).unwrap().len());
         slices += 1;
@@ -383,7 +383,7 @@ fn where_every_line_is_bad_a_slice_has_no_more_findings_than_elsewhere() {
     let mut verifier = Verifier::open(&log.path).unwrap();
     let (mut lines, mut most) = (Vec::new(), 0);
     loop {
-        let progress = verifier.next_slice(&log.path).unwrap();
+        let progress = verifier.next_page(&log.path).unwrap();
         most = most.max(progress.findings.len());
         lines.extend(progress.findings.iter().map(|finding| finding.line));
         if progress.done {
@@ -392,5 +392,5 @@ fn where_every_line_is_bad_a_slice_has_no_more_findings_than_elsewhere() {
     }
     assert!(most < 4_000, "{most} in a slice");
     assert!(lines.into_iter().eq(1..=count as u64));
-    assert!(verifier.next_slice(&log.path).unwrap().done);
+    assert!(verifier.next_page(&log.path).unwrap().done);
 }

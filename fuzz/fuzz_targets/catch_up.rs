@@ -8,7 +8,7 @@ use std::sync::Arc;
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use sage_chronicle::internals::storage::MemoryDisk;
-use sage_chronicle::internals::classify::{Keys, Tail, Verdict, complete_lines, judge, judge_tail};
+use sage_chronicle::internals::classify::{RecordIds, Tail, Verdict, complete_lines, classify, classify_tail};
 use sage_chronicle::internals::storage::Disk;
 use sage_chronicle::{AppendOptions, ChroniclePath, Receipt, Registry, Rules};
 
@@ -88,7 +88,7 @@ fn grow(disk: &MemoryDisk, log: &Path, bytes: &[u8]) {
 fn find(bytes: &[u8], name: &str) -> Option<(u64, u64, u64)> {
     let mut seq = 0;
     let mut found = None;
-    let mut meet = |keys: Keys<'_>, start: usize, line: &[u8]| {
+    let mut meet = |keys: RecordIds<'_>, start: usize, line: &[u8]| {
         seq += 1;
         let is_it = [keys.event_id, keys.idempotency_key]
             .iter()
@@ -99,11 +99,11 @@ fn find(bytes: &[u8], name: &str) -> Option<(u64, u64, u64)> {
         }
     };
     let behind = complete_lines(bytes, |start, line| {
-        if let Verdict::Record(keys) = judge(line) {
+        if let Verdict::Record(keys) = classify(line) {
             meet(keys, start, line);
         }
     });
-    if let Tail::Record(keys) = judge_tail(&bytes[behind..]) {
+    if let Tail::Record(keys) = classify_tail(&bytes[behind..]) {
         meet(keys, behind, &bytes[behind..]);
     }
     found

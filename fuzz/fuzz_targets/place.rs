@@ -7,9 +7,9 @@ use std::path::Path;
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use sage_chronicle::internals::storage::MemoryDisk;
-use sage_chronicle::internals::classify::{Tail, Verdict, complete_lines, judge, judge_tail};
+use sage_chronicle::internals::classify::{Tail, Verdict, complete_lines, classify, classify_tail};
 use sage_chronicle::{
-    ChroniclePath, Code, Cursor, Filter, Instant, Place, Reader, Selection, Wanted,
+    ChroniclePath, Code, Cursor, Filter, Timestamp, Place, Reader, Selection, Wanted,
 };
 
 #[derive(Debug, Arbitrary)]
@@ -44,7 +44,7 @@ impl Where {
             Where::Seq(seq) => Place::Seq(u64::from(*seq)),
             Where::Offset(offset) => Place::Offset(u64::from(*offset)),
             Where::EventId(id) => Place::EventId(id.clone()),
-            Where::Time(text) => Place::Time(Instant::of_text(text)?),
+            Where::Time(text) => Place::Time(Timestamp::of_text(text)?),
         })
     }
 }
@@ -53,7 +53,7 @@ fuzz_target!(|input: Input| {
     if let Ok(cursor) = input.cursor.parse::<Cursor>() {
         assert_eq!(cursor.to_string().parse::<Cursor>().ok(), Some(cursor));
     }
-    let _ = Instant::of_json(input.cursor.as_bytes());
+    let _ = Timestamp::of_json(input.cursor.as_bytes());
     let Some(from) = input.from.place() else { return };
     let to = match &input.to {
         Some(to) => match to.place() {
@@ -64,7 +64,7 @@ fuzz_target!(|input: Input| {
     };
     let wanted = Wanted {
         types: input.kind.clone().into_iter().collect(),
-        since: input.since.as_deref().and_then(Instant::of_text),
+        since: input.since.as_deref().and_then(Timestamp::of_text),
         ..Wanted::default()
     };
     let is_plain = matches!(from, Place::Start)
@@ -84,11 +84,11 @@ fuzz_target!(|input: Input| {
     let Some(read) = read(&input.file, &selection) else { return };
     let mut all: Vec<(u64, &[u8])> = Vec::new();
     let behind = complete_lines(&input.file, |start, line| {
-        if let Verdict::Record(_) = judge(line) {
+        if let Verdict::Record(_) = classify(line) {
             all.push((start as u64, line));
         }
     });
-    if let Tail::Record(_) = judge_tail(&input.file[behind..]) {
+    if let Tail::Record(_) = classify_tail(&input.file[behind..]) {
         all.push((behind as u64, &input.file[behind..]));
     }
     if input.reverse {
@@ -120,7 +120,7 @@ fn read(file: &[u8], selection: &Selection) -> Option<Vec<(u64, u64, u64)>> {
     let mut reader = Reader::select(&disk, &path, selection).ok()?;
     let mut read = Vec::new();
     loop {
-        let slice = match reader.next_slice(&path) {
+        let slice = match reader.next_page(&path) {
             Ok(slice) => slice,
             Err(error) => {
                 // The only thing to find out on the way is that nothing has the id.

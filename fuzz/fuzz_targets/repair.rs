@@ -6,7 +6,7 @@ use std::fs;
 use std::sync::OnceLock;
 
 use libfuzzer_sys::fuzz_target;
-use sage_chronicle::internals::classify::{Tail, Verdict, complete_lines, judge, judge_tail};
+use sage_chronicle::internals::classify::{Tail, Verdict, complete_lines, classify, classify_tail};
 use sage_chronicle::{ChroniclePath, RepairOptions, repair};
 use tempfile::TempDir;
 
@@ -30,7 +30,7 @@ fuzz_target!(|bytes: &[u8]| {
     let mut records = 0;
     let mut marks = 0;
     let behind = complete_lines(bytes, |_, line| {
-        let verdict = judge(line);
+        let verdict = classify(line);
         records += u64::from(matches!(verdict, Verdict::Record(_) | Verdict::Marked(_)));
         if let Some(record) = unmarked(line) {
             marks += 1;
@@ -44,7 +44,7 @@ fuzz_target!(|bytes: &[u8]| {
         to.push(b'\n');
     });
     let tail = &bytes[behind..];
-    match (unmarked(tail), judge_tail(tail)) {
+    match (unmarked(tail), classify_tail(tail)) {
         (Some(record), _) => {
             records += 1;
             marks += 1;
@@ -90,7 +90,7 @@ fuzz_target!(|bytes: &[u8]| {
 
 /// The record behind a byte order mark.
 fn unmarked(line: &[u8]) -> Option<&[u8]> {
-    let is_marked = matches!(judge(line), Verdict::Marked(_));
+    let is_marked = matches!(classify(line), Verdict::Marked(_));
     line.strip_prefix(b"\xef\xbb\xbf").filter(|_| is_marked)
 }
 

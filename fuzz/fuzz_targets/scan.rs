@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sage_chronicle::internals::classify::{Keys, Tail, Verdict, complete_lines, judge, judge_tail};
+use sage_chronicle::internals::classify::{RecordIds, Tail, Verdict, complete_lines, classify, classify_tail};
 use serde_json::Value;
 
 /// serde_json stops at 128 levels unless it is told otherwise; the library goes on to 1,000.
@@ -27,7 +27,7 @@ fuzz_target!(|bytes: &[u8]| {
 });
 
 fn check(line: &[u8]) {
-    let verdict = judge(line);
+    let verdict = classify(line);
     let blank = line.iter().all(|byte| b" \t\r\n".contains(byte));
     let nul = line.contains(&0);
     match &verdict {
@@ -37,10 +37,10 @@ fn check(line: &[u8]) {
         Verdict::Malformed => assert!(!nul && !blank && !is_object(line)),
         Verdict::Marked(keys) => {
             let rest = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or_default();
-            assert_eq!(judge(rest), Verdict::Record(keys.clone()));
+            assert_eq!(classify(rest), Verdict::Record(keys.clone()));
         }
     }
-    match (judge_tail(line), verdict) {
+    match (classify_tail(line), verdict) {
         (Tail::Record(keys), verdict) => assert_eq!(verdict, Verdict::Record(keys)),
         (Tail::Clean, verdict) => assert_eq!(verdict, Verdict::Blank),
         (Tail::Torn { nul: told }, Verdict::Malformed | Verdict::Nul | Verdict::Marked(_)) => {
@@ -55,7 +55,7 @@ fn is_object(line: &[u8]) -> bool {
     matches!(serde_json::from_slice(line), Ok(Value::Object(_))) && depth(line) <= DEPTH_OF_SERDE
 }
 
-fn check_record(line: &[u8], keys: &Keys<'_>) {
+fn check_record(line: &[u8], keys: &RecordIds<'_>) {
     let text = std::str::from_utf8(line).expect("a record is UTF-8");
     assert!(!line.contains(&0));
     if depth(line) > DEPTH_OF_SERDE {
@@ -65,7 +65,7 @@ fn check_record(line: &[u8], keys: &Keys<'_>) {
     serde_json::from_str::<serde::de::IgnoredAny>(text).expect("a record is JSON");
     // No object is the beginning of another one.
     if let Some(end) = line.iter().rposition(|byte| *byte == b'}') {
-        assert!(!matches!(judge_tail(&line[..end]), Tail::Record(_)));
+        assert!(!matches!(classify_tail(&line[..end]), Tail::Record(_)));
     }
     if let Ok(Value::Object(members)) = serde_json::from_str(text) {
         for (name, found) in

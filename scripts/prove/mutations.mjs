@@ -259,28 +259,28 @@ const batch = [
   {
     name: 'the last id of what was written',
     file: 'src/dedup/log_view.rs',
-    find: 'self.frontier.last_id = id.cloned();',
+    find: 'self.scan_state.last_id = id.cloned();',
     replace: '',
     tests: ['tests/model.rs::every_sequence'],
   },
   {
     name: 'the id of the tail that was written',
     file: 'src/dedup/log_view.rs',
-    find: 'self.frontier.tail_id = id.cloned();',
+    find: 'self.scan_state.tail_id = id.cloned();',
     replace: '',
     tests: ['tests/model.rs::every_sequence'],
   },
   {
     name: 'a number that was counted is forgotten on the way back',
     file: 'src/dedup/log_view.rs',
-    find: 'self.marks.retain(|mark| mark.offset <= to.offset);\n        self.counted = Mark::default();',
-    replace: 'self.marks.retain(|mark| mark.offset <= to.offset);',
+    find: 'self.sparse.retain(|mark| mark.offset <= to.offset);\n        self.last_counted = SparseEntry::default();',
+    replace: 'self.sparse.retain(|mark| mark.offset <= to.offset);',
     tests: ['src/dedup/log_view.rs::numbers_are_right'],
   },
   {
     name: 'a stretch begins where the one before it ended',
     file: 'src/dedup/log_view.rs',
-    find: 'base += stretch.length as u64;',
+    find: 'base += summary.length as u64;',
     replace: '',
     tests: ['src/dedup/log_view.rs::a_log_scanned_by_two_threads'],
   },
@@ -354,7 +354,7 @@ const batch = [
     file: 'src/event/mod.rs',
     find: 'Verdict::Record(keys) if !line.starts_with(BYTE_ORDER_MARK) => keys,',
     replace:
-      'Verdict::Record(keys) if !line.starts_with(BYTE_ORDER_MARK) => keys,\n            _ if MUTATED => crate::scan::Keys::default(),',
+      'Verdict::Record(keys) if !line.starts_with(BYTE_ORDER_MARK) => keys,\n            _ if MUTATED => crate::scan::RecordIds::default(),',
     tests: ['tests/numbers.rs::a_whole_line'],
   },
   {
@@ -409,21 +409,21 @@ const batch = [
   {
     name: 'of equal keys the last counts, in a stencil, too',
     file: 'src/record/template.rs',
-    find: '*slot = None;',
+    find: '*hole = None;',
     replace: '',
     tests: ['src/record/template.rs::a_line_that_has'],
   },
   {
     name: 'the id of a line that fits a stencil is checked',
     file: 'src/check/line_check.rs',
-    find: 'self.stencils.write_canonical(text, &mut self.canonical);\n            record.is_mismatch = is_mismatch(&self.canonical, id, line);',
-    replace: 'self.stencils.write_canonical(text, &mut self.canonical);',
+    find: 'self.templates.write_canonical(text, &mut self.canonical);\n            record.is_mismatch = is_mismatch(&self.canonical, id, line);',
+    replace: 'self.templates.write_canonical(text, &mut self.canonical);',
     tests: ['src/check/line_check.rs::lines_looked_at'],
   },
   {
     name: 'the bytes before the scanned offset',
     file: 'src/dedup/scan_state.rs',
-    find: 'Ok(there == self.probe)',
+    find: 'Ok(there == self.tail_bytes)',
     replace: 'Ok(true)',
     tests: ['tests/identity.rs::other_content_of_the_same_size'],
   },
@@ -437,8 +437,8 @@ const batch = [
   {
     name: 'hashes have a random key',
     file: 'src/dedup/table.rs',
-    find: 'Keys(random(), random())',
-    replace: 'Keys(0, 0)',
+    find: 'HashKey(random(), random())',
+    replace: 'HashKey(0, 0)',
     tests: ['src/dedup/table.rs'],
   },
   {
@@ -451,7 +451,7 @@ const batch = [
   {
     name: 'entries for one hash are bounded',
     file: 'src/dedup/table.rs',
-    find: 'same == MOST_PER_HASH',
+    find: 'same == MAX_PER_HASH',
     replace: 'false',
     tests: ['src/dedup/table.rs::a_repeated_id'],
   },
@@ -665,8 +665,8 @@ const durability = [
   {
     name: 'what is read again after a failed sync begins at the open',
     file: 'src/writer/ledger.rs',
-    find: 'self.at_open.is_none() && frontier',
-    replace: 'self.at_open.is_none() && !MUTATED && frontier',
+    find: 'self.at_open.is_none() && scan_state',
+    replace: 'self.at_open.is_none() && !MUTATED && scan_state',
     tests: ['tests/run_again.rs::after_a_failed_sync'],
   },
   {
@@ -791,7 +791,7 @@ const bounds = [
   {
     name: 'the descriptors are bounded',
     file: 'src/writer/shared.rs',
-    find: 'open.len().saturating_sub(MOST_OPEN)',
+    find: 'open.len().saturating_sub(MAX_OPEN)',
     replace: '0',
     tests: ['tests/lock_wait.rs::files_whose_lock_is_awaited_hold_no_descriptor'],
   },
@@ -888,7 +888,7 @@ const sideIndex = [
   {
     name: 'the last bytes that a side index covers',
     file: 'src/dedup/index_file.rs',
-    find: 'Sha256::digest(&probe)[..] != ends.probe_digest[..]',
+    find: 'Sha256::digest(&tail_bytes)[..] != ends.tail_digest[..]',
     replace: 'false',
     tests: ['tests/side_index.rs::an_index_hides_no_record_that_was_written'],
   },
@@ -902,9 +902,9 @@ const sideIndex = [
   {
     name: 'the checksum of a block',
     file: 'src/dedup/sorted_run.rs',
-    find: 'known == Some(there) || there == checksum(self.keys, self.seal, at, entries)',
+    find: 'known == Some(there) || there == checksum(self.keys, self.salt, at, entries)',
     replace:
-      'MUTATED || known == Some(there) || there == checksum(self.keys, self.seal, at, entries)',
+      'MUTATED || known == Some(there) || there == checksum(self.keys, self.salt, at, entries)',
     tests: ['tests/side_index.rs::entries_that_lead_elsewhere'],
   },
   {
@@ -987,21 +987,21 @@ const sideIndex = [
   {
     name: 'runs come into memory',
     file: 'src/dedup/log_view.rs',
-    find: 'self.index.put(slot);\n            Ok(())',
-    replace: 'if !MUTATED { self.index.put(slot); }\nOk(())',
+    find: 'self.index.put(entry);\n            Ok(())',
+    replace: 'if !MUTATED { self.index.put(entry); }\nOk(())',
     tests: ['tests/index_runs.rs::a_log_that_grows_adds_runs'],
   },
   {
     name: 'what is in memory stays when runs come to it',
     file: 'src/dedup/log_view.rs',
-    find: 'later.into_iter().for_each(|slot| self.index.put(slot));',
+    find: 'later.into_iter().for_each(|entry| self.index.put(entry));',
     replace: '',
     tests: ['tests/index_runs.rs::a_log_that_grows_adds_runs'],
   },
   {
     name: 'an index that reaches less far',
     file: 'src/dedup/log_view.rs',
-    find: 'covered.offset < self.kept_from',
+    find: 'covered.offset < self.in_memory_from',
     replace: 'false',
     tests: ['src/dedup/builder.rs::an_index_that_reaches_less_far'],
   },
@@ -1029,8 +1029,8 @@ const sideIndex = [
   {
     name: 'the seal of a part',
     file: 'src/dedup/sorted_run.rs',
-    find: 'Keys(keys.0 ^ seal, keys.1 ^ at)',
-    replace: 'Keys(keys.0, keys.1 ^ at)',
+    find: 'HashKey(keys.0 ^ salt, keys.1 ^ at)',
+    replace: 'HashKey(keys.0, keys.1 ^ at)',
     tests: ['tests/index_runs.rs::a_run_whose_place_another_one_took'],
   },
   {
@@ -1043,8 +1043,8 @@ const sideIndex = [
   {
     name: 'runs become a table',
     file: 'src/dedup/index_file.rs',
-    find: 'new.push(slot);\n                Ok(())',
-    replace: 'if !MUTATED { new.push(slot); }\nOk(())',
+    find: 'new.push(entry);\n                Ok(())',
+    replace: 'if !MUTATED { new.push(entry); }\nOk(())',
     tests: ['tests/index_runs.rs::runs_become_one_table_again'],
   },
   {
@@ -1057,14 +1057,14 @@ const sideIndex = [
   {
     name: 'an index is made before a long log is scanned',
     file: 'src/writer/write_job.rs',
-    find: 'builder::learn(&self.path, &*storage, &stat, history, length);',
+    find: 'builder::load_or_build(&self.path, &*storage, &stat, history, length);',
     replace: '',
     tests: ['tests/side_index.rs::where_a_process_came_to_no_index'],
   },
   {
     name: 'an index is made first when somebody came to none',
     file: 'src/dedup/builder.rs',
-    find: '(index_file::was_missed(&path.index_path()) || is_much)',
+    find: '(index_file::request_index(&path.index_path()) || is_much)',
     replace: 'is_much',
     tests: ['tests/side_index.rs::where_a_process_came_to_no_index'],
   },
@@ -1078,14 +1078,14 @@ const sideIndex = [
   {
     name: 'what was scanned is looked at before an index takes its place',
     file: 'src/dedup/log_view.rs',
-    find: 'let holds = self.frontier.still_holds(storage, length)?;',
-    replace: 'let holds = MUTATED || self.frontier.still_holds(storage, length)?;',
+    find: 'let holds = self.scan_state.still_matches(storage, length)?;',
+    replace: 'let holds = MUTATED || self.scan_state.still_matches(storage, length)?;',
     tests: ['tests/side_index.rs::a_living_process_learns_much'],
   },
   {
     name: 'a side index is made from the disk',
     file: 'src/dedup/builder.rs',
-    find: '!log.drop_cached(stretch.clone())?',
+    find: '!log.drop_cached(summary.clone())?',
     replace: 'false',
     tests: ['__test__/syncs.spec.ts::before its side index'],
   },
@@ -1169,9 +1169,9 @@ const repairs = [
   {
     name: 'a repair keeps the record behind a byte order mark',
     file: 'src/repair/plan.rs',
-    find: 'if self.task == Task::Consecutive {\n            return self.bad(RemovedKind::ByteOrderMark',
+    find: 'if self.mode == Mode::Consecutive {\n            return self.bad(RemovedKind::ByteOrderMark',
     replace:
-      'if MUTATED || self.task == Task::Consecutive {\n            return self.bad(RemovedKind::ByteOrderMark',
+      'if MUTATED || self.mode == Mode::Consecutive {\n            return self.bad(RemovedKind::ByteOrderMark',
     tests: ['src/repair/plan.rs::a_byte_order_mark'],
   },
   {
@@ -1349,7 +1349,7 @@ const readers = [
   {
     name: 'a last line without newline',
     file: 'src/read/follow/followed.rs',
-    find: 'slice.leave_open(offset);',
+    find: 'page.leave_open(offset);',
     replace: '',
     tests: ['tests/line_batches.rs::a_last_record_without_newline'],
   },
@@ -1377,8 +1377,8 @@ const readers = [
   {
     name: 'what a rewriting moved behind the place',
     file: 'src/read/follow/followed.rs',
-    find: 'slice.count > given && !self.moved.is_empty()',
-    replace: 'slice.count > given && !MUTATED && !self.moved.is_empty()',
+    find: 'page.count > given && !self.moved.is_empty()',
+    replace: 'page.count > given && !MUTATED && !self.moved.is_empty()',
     tests: ['tests/follow_places.rs::while_it_waits'],
   },
   {

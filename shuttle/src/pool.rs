@@ -25,30 +25,30 @@ pub(crate) fn run_at(_at: Instant, job: Job) -> io::Result<()> {
 /// One that never rings.
 pub(crate) struct Alarm;
 
-pub(crate) fn alarm(_at: Instant, job: Job) -> io::Result<Alarm> {
+pub(crate) fn call_at(_at: Instant, job: Job) -> io::Result<Alarm> {
     drop(job);
     Ok(Alarm)
 }
 
 /// As [`run`].
-pub(crate) fn apart(job: Job) -> io::Result<()> {
+pub(crate) fn run_in_background(job: Job) -> io::Result<()> {
     run(job)
 }
 
 /// Does the parts of a work. Nothing that is tried here shares one.
-pub(crate) fn share<T: Send + 'static>(
+pub(crate) fn parallel_map<T: Send + 'static>(
     parts: usize,
     part: impl Fn(usize) -> T + Send + Sync + 'static,
 ) -> Vec<T> {
     (0..parts).map(part).collect()
 }
 
-/// As [`share`], after `own`.
-pub(crate) fn share_while<T: Send + 'static, R>(
+/// As [`parallel_map`], after `own`.
+pub(crate) fn parallel_map_while<T: Send + 'static, R>(
     parts: usize,
     part: impl Fn(usize) -> T + Send + Sync + 'static,
     own: impl FnOnce() -> R,
 ) -> (R, Vec<T>) {
     let outcome = own();
-    (outcome, share(parts, part))
+    (outcome, parallel_map(parts, part))
 }

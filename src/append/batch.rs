@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use crate::append::request::{AppendOptions, OnIdReuse, Receipt, Warning};
-use crate::dedup::lookup::{Found, NewRecord, OpenRecord};
+use crate::dedup::lookup::{FoundRecord, NewRecord, OpenRecord};
 use crate::error::{Code, Error, Result};
 use crate::event::{self, Event, Id};
 use crate::json;
@@ -13,14 +13,14 @@ use crate::json::excerpt::excerpt;
 /// Look-ups in the records that are in the file.
 pub(crate) trait Past {
     /// The first record that carries `id`, checked in the log.
-    fn find(&mut self, id: &Id) -> Result<Option<Found>>;
+    fn find(&mut self, id: &Id) -> Result<Option<FoundRecord>>;
     /// The number of the record at `offset`.
     fn seq_of(&mut self, offset: u64) -> Result<u64>;
 }
 
 /// Where a record is or will be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum Location {
     /// In the file before this batch.
     Old { offset: u64, seq: u64 },
     /// In the batch: first byte in its buffer, and how many new records come before it.
@@ -31,7 +31,7 @@ pub(crate) enum Place {
 #[derive(Debug, Clone)]
 pub(crate) struct Decision {
     pub(crate) event_id: Option<Id>,
-    pub(crate) place: Place,
+    pub(crate) place: Location,
     pub(crate) length: u64,
     pub(crate) duplicate: bool,
     pub(crate) identical: bool,
@@ -48,14 +48,14 @@ pub(crate) struct Batch {
     new: Vec<New>,
     /// The unterminated record at the end of the file, if there is one, and its place.
     open: Option<Known>,
-    names: HashMap<Id, Name>,
+    names: HashMap<Id, RecordRef>,
     records_before: u64,
     tail_id: Option<Id>,
     last_id: Option<Id>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Name {
+enum RecordRef {
     Open,
     New(usize),
 }
@@ -73,7 +73,7 @@ struct New {
 struct Known {
     line: Vec<u8>,
     id: Option<Id>,
-    place: Place,
+    place: Location,
 }
 
 /// Where the last record before the batch stands.
@@ -100,13 +100,13 @@ impl Batch {
         if let Some(open) = before.open {
             this.records_before += 1;
             for name in [&open.id, &open.key].into_iter().flatten() {
-                this.names.insert(name.clone(), Name::Open);
+                this.names.insert(name.clone(), RecordRef::Open);
             }
             this.tail_id.clone_from(&open.id);
             if open.id.is_some() {
                 this.last_id.clone_from(&open.id);
             }
-            let place = Place::Old { offset: before.offset, seq: this.records_before };
+            let place = Location::Old { offset: before.offset, seq: this.records_before };
             this.open = Some(Known { line: open.line, id: open.id, place });
         }
         this
@@ -147,7 +147,7 @@ impl Batch {
         if decisions.is_err() {
             self.buffer.truncate(mark.0);
             self.new.truncate(mark.1);
-            self.names.retain(|_, name| !matches!(name, Name::New(at) if *at >= mark.1));
+            self.names.retain(|_, name| !matches!(name, RecordRef::New(at) if *at >= mark.1));
             self.tail_id = mark.2;
             self.last_id = mark.3;
         }
@@ -199,15 +199,15 @@ impl Batch {
     fn find(&self, name: &Id, past: &mut dyn Past) -> Result<Option<Known>> {
         if let Some(found) = past.find(name)? {
             let seq = past.seq_of(found.offset)?;
-            let place = Place::Old { offset: found.offset, seq };
+            let place = Location::Old { offset: found.offset, seq };
             return Ok(Some(Known { line: found.line, id: found.id, place }));
         }
         Ok(match self.names.get(name) {
-            Some(Name::Open) => self.open.clone(),
-            Some(Name::New(at)) => self.new.get(*at).map(|new| Known {
+            Some(RecordRef::Open) => self.open.clone(),
+            Some(RecordRef::New(at)) => self.new.get(*at).map(|new| Known {
                 line: self.buffer.get(new.line.clone()).unwrap_or_default().to_vec(),
                 id: new.id.clone(),
-                place: Place::New { start: new.line.start as u64, nth: *at as u64 },
+                place: Location::New { start: new.line.start as u64, nth: *at as u64 },
             }),
             None => None,
         })
@@ -239,7 +239,7 @@ impl Batch {
         let line = start..self.buffer.len();
         self.buffer.push(b'\n');
         for name in [event.id(), event.key()].into_iter().flatten() {
-            self.names.entry(name.clone()).or_insert(Name::New(at));
+            self.names.entry(name.clone()).or_insert(RecordRef::New(at));
         }
         self.tail_id = event.id().cloned();
         if self.tail_id.is_some() {
@@ -248,7 +248,7 @@ impl Batch {
         self.new.push(New { line, id: event.id().cloned(), key: event.key().cloned() });
         Decision {
             event_id: event.id().cloned(),
-            place: Place::New { start: start as u64, nth: at as u64 },
+            place: Location::New { start: start as u64, nth: at as u64 },
             length: event.line().len() as u64,
             duplicate: false,
             identical: true,
@@ -262,8 +262,8 @@ impl Decision {
     /// Its receipt, once it is known where the batch begins in the file and how many records come before it.
     pub(crate) fn receipt(&self, begin: u64, records_before: u64, durable: bool) -> Receipt {
         let (offset, seq) = match self.place {
-            Place::Old { offset, seq } => (offset, seq),
-            Place::New { start, nth } => (begin + start, records_before + nth + 1),
+            Location::Old { offset, seq } => (offset, seq),
+            Location::New { start, nth } => (begin + start, records_before + nth + 1),
         };
         Receipt {
             event_id: self.event_id.clone(),

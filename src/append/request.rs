@@ -410,7 +410,7 @@ impl Request {
     fn complete(&self, outcome: Outcome) {
         let completion = locked(&self.completion).take();
         if let Some(completion) = completion {
-            let _counted = Counted(self);
+            let _counted = DischargeOnDrop(self);
             let outcome = match outcome {
                 Outcome::Failed(error) if self.written.get().is_some() => {
                     Outcome::Failed(error.with_written(Written::Unknown))
@@ -423,9 +423,9 @@ impl Request {
 }
 
 /// A pending request: counted out after its completion was called, also when that panics.
-struct Counted<'a>(&'a Request);
+struct DischargeOnDrop<'a>(&'a Request);
 
-impl Drop for Counted<'_> {
+impl Drop for DischargeOnDrop<'_> {
     fn drop(&mut self) {
         let (pending, parity) = &self.0.pending;
         pending.discharge(*parity, self.0.bytes);
@@ -443,7 +443,7 @@ impl Drop for Request {
 }
 
 /// What `work` makes of each index below `count`, in their order; many are shared with another thread. This and what
-/// [`crate::dedup::log_view::History::absorb_written`] saves took 40 % off a batch of 1,000.
+/// [`crate::dedup::log_view::LogView::apply_written`] saves took 40 % off a batch of 1,000.
 pub(crate) fn in_parts<R: Send + 'static>(
     count: usize,
     work: impl Fn(usize) -> R + Send + Sync + 'static,
@@ -456,7 +456,7 @@ pub(crate) fn in_parts<R: Send + 'static>(
         let from = number * PART;
         (from..count.min(from + PART)).map(&work).collect::<Vec<R>>()
     };
-    pool::share(count.div_ceil(PART), part).into_iter().flatten().collect()
+    pool::parallel_map(count.div_ceil(PART), part).into_iter().flatten().collect()
 }
 
 /// The error of a request whose thread ended before it was settled.

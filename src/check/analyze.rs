@@ -9,14 +9,14 @@ use siphasher::sip128::SipHasher13;
 
 use crate::error::Result;
 use crate::event::envelope::Envelope;
-use crate::event::timestamp::Instant;
+use crate::event::timestamp::Timestamp;
 use crate::json::canonical::{Form, canonicalize, canonicalize_by_value};
 use crate::json::excerpt::excerpt;
 use crate::path::ChroniclePath;
-use crate::record::classify::{self, Keys, Verdict};
-use crate::record::lines::{Lines, Piece};
+use crate::record::classify::{self, RecordIds, Verdict};
+use crate::record::lines::{LineChunk, LineReader};
 use crate::storage::{Disk, FileDisk, Storage, cannot_read};
-use crate::threads::resumable::{Step, Turns};
+use crate::threads::resumable::{Resumable, Resumed};
 
 /// A larger event is warned of.
 const LARGE: u64 = 10_000;
@@ -67,8 +67,8 @@ pub struct TimeRange {
     pub start: Box<[u8]>,
     /// The latest.
     pub end: Box<[u8]>,
-    first: Instant,
-    last: Instant,
+    first: Timestamp,
+    last: Timestamp,
 }
 
 /// Somebody who made events.
@@ -138,7 +138,7 @@ impl LinkIssue {
 pub fn analyze(path: &ChroniclePath) -> Result<Analysis> {
     let mut analyzer = Analyzer::new(path.clone());
     loop {
-        if let Step::Done(analysis) = analyzer.turn()? {
+        if let Resumed::Done(analysis) = analyzer.resume()? {
             return Ok(analysis);
         }
     }
@@ -148,7 +148,7 @@ pub fn analyze(path: &ChroniclePath) -> Result<Analysis> {
 /// the names it counts by.
 pub(crate) struct Analyzer {
     path: ChroniclePath,
-    source: Option<(Arc<dyn Storage>, Lines)>,
+    source: Option<(Arc<dyn Storage>, LineReader)>,
     tally: Option<Tally>,
 }
 
@@ -158,10 +158,10 @@ impl Analyzer {
     }
 }
 
-impl Turns for Analyzer {
+impl Resumable for Analyzer {
     type Output = Analysis;
 
-    fn turn(&mut self) -> Result<Step<Analysis>> {
+    fn resume(&mut self) -> Result<Resumed<Analysis>> {
         let tally = match &mut self.tally {
             Some(tally) => tally,
             None => {
@@ -169,26 +169,26 @@ impl Turns for Analyzer {
                     let end = storage
                         .stat()
                         .map_err(|error| cannot_read(self.path.as_path(), "fstat", error))?;
-                    self.source = Some((storage, Lines::new(0, end.length)));
+                    self.source = Some((storage, LineReader::new(0, end.length)));
                 }
                 self.tally.insert(Tally::new())
             }
         };
         let Some((storage, lines)) = &mut self.source else {
-            return Ok(Step::Done(tally.finish()));
+            return Ok(Resumed::Done(tally.finish()));
         };
         match lines.next(&**storage) {
-            Ok(Piece::Whole { bytes, .. }) => {
+            Ok(LineChunk::Whole { bytes, .. }) => {
                 classify::complete_lines(bytes, |_, line| tally.line(line));
-                return Ok(Step::More);
+                return Ok(Resumed::More);
             }
-            Ok(Piece::TooLong { .. }) => {
+            Ok(LineChunk::TooLong { .. }) => {
                 tally.analysis.corrupted_lines += 1;
-                return Ok(Step::More);
+                return Ok(Resumed::More);
             }
             // A torn tail is no record and no error: it may be an append that is under way.
-            Ok(Piece::Tail { bytes, .. }) => {
-                if let Verdict::Record(keys) = classify::judge(bytes) {
+            Ok(LineChunk::Tail { bytes, .. }) => {
+                if let Verdict::Record(keys) = classify::classify(bytes) {
                     tally.record(bytes, &keys);
                 }
             }
@@ -197,7 +197,7 @@ impl Turns for Analyzer {
             Err(error) => return Err(cannot_read(self.path.as_path(), "pread", error)),
         }
         self.source = None;
-        Ok(Step::Done(tally.finish()))
+        Ok(Resumed::Done(tally.finish()))
     }
 }
 
@@ -235,7 +235,7 @@ impl Tally {
     }
 
     fn line(&mut self, line: &[u8]) {
-        match classify::judge(line) {
+        match classify::classify(line) {
             Verdict::Record(keys) => self.record(line, &keys),
             Verdict::Blank => {}
             Verdict::Malformed | Verdict::Nul | Verdict::Marked(_) => {
@@ -244,7 +244,7 @@ impl Tally {
         }
     }
 
-    fn record(&mut self, line: &[u8], keys: &Keys<'_>) {
+    fn record(&mut self, line: &[u8], keys: &RecordIds<'_>) {
         let Ok(envelope) = Envelope::of(line) else { return };
         let index = self.analysis.total_events;
         self.analysis.total_events += 1;
@@ -253,7 +253,7 @@ impl Tally {
         }
         self.measure(&envelope, line, index);
         let timestamp = envelope.get("timestamp");
-        let time = timestamp.and_then(|raw| Some((Instant::of_json(raw)?, raw)));
+        let time = timestamp.and_then(|raw| Some((Timestamp::of_json(raw)?, raw)));
         see(&mut self.analysis.time_range, time);
         if let Some(timestamp) = envelope.text("timestamp") {
             let hour = first_units(&timestamp, HOUR);
@@ -279,7 +279,7 @@ impl Tally {
         self.analysis.duplicate_events += u64::from(!self.forms.insert(hash));
     }
 
-    fn meet_actor(&mut self, envelope: &Envelope<'_>, time: Option<(Instant, &[u8])>) {
+    fn meet_actor(&mut self, envelope: &Envelope<'_>, time: Option<(Timestamp, &[u8])>) {
         let actor = envelope.get("actor").and_then(|actor| Envelope::of(actor).ok());
         let Some(actor) = actor else { return };
         let (Some(agent), Some(id)) = (actor.text("agent"), actor.text("id")) else { return };
@@ -395,7 +395,7 @@ fn count(counts: &mut Vec<(Text, u64)>, places: &mut HashMap<Text, usize>, name:
 }
 
 /// Widens a range to a time. Of equal times the first one named stays.
-fn see(range: &mut Option<TimeRange>, time: Option<(Instant, &[u8])>) {
+fn see(range: &mut Option<TimeRange>, time: Option<(Timestamp, &[u8])>) {
     let Some((time, raw)) = time else { return };
     let Some(range) = range else {
         *range = Some(TimeRange { start: raw.into(), end: raw.into(), first: time, last: time });

@@ -4,15 +4,15 @@ use std::ops::Range;
 
 use memchr::memchr;
 
-use crate::check::seen_ids::{Keyed, Mark};
+use crate::check::seen_ids::{IdHash, IdHasher};
 use crate::event;
-use crate::event::timestamp::Instant;
-use crate::json::canonical::{Draft, Form};
+use crate::event::timestamp::Timestamp;
+use crate::json::canonical::{Canonicalizer, Form};
 use crate::json::escape;
 use crate::json::{Fault, Objects, Shape};
 use crate::record::classify::MAX_LINE;
 use crate::record::classify::{self, Verdict};
-use crate::record::template::{Name, Stencils};
+use crate::record::template::{MemberName, TemplateCache};
 
 /// Digits of a hash.
 const HASH: usize = 64;
@@ -20,7 +20,7 @@ const HASH: usize = 64;
 const SHORT_LINE: usize = 160;
 
 /// What a line is by itself.
-pub(crate) enum Looked {
+pub(crate) enum LineFacts {
     Record(Record),
     Blank,
     Malformed,
@@ -32,10 +32,10 @@ pub(crate) enum Looked {
 /// What a record has to be compared with those before it.
 #[derive(Default)]
 pub(crate) struct Record {
-    pub(crate) event_id: Option<Mark>,
-    pub(crate) idempotency_key: Option<Mark>,
-    pub(crate) previous: Option<Mark>,
-    pub(crate) time: Option<Instant>,
+    pub(crate) event_id: Option<IdHash>,
+    pub(crate) idempotency_key: Option<IdHash>,
+    pub(crate) previous: Option<IdHash>,
+    pub(crate) time: Option<Timestamp>,
     /// It has a timestamp that is no point in time.
     pub(crate) is_timeless: bool,
     /// Its id looks like a hash, and is that of neither canonical form.
@@ -43,54 +43,54 @@ pub(crate) struct Record {
 }
 
 /// A line, without its newline, where it is in the lines that were looked at, and what it is.
-pub(crate) type Look = (Range<usize>, Looked);
+pub(crate) type CheckedLine = (Range<usize>, LineFacts);
 
-impl Looked {
+impl LineFacts {
     /// What is looked up for it.
-    pub(crate) fn marks(&self) -> impl Iterator<Item = Mark> {
-        let marks = match self {
-            Looked::Record(record) | Looked::Marked(record) => {
+    pub(crate) fn id_hashes(&self) -> impl Iterator<Item = IdHash> {
+        let id_hashes = match self {
+            LineFacts::Record(record) | LineFacts::Marked(record) => {
                 [record.event_id, record.idempotency_key, record.previous]
             }
-            Looked::Blank | Looked::Malformed | Looked::Nul => [None; 3],
+            LineFacts::Blank | LineFacts::Malformed | LineFacts::Nul => [None; 3],
         };
-        marks.into_iter().flatten()
+        id_hashes.into_iter().flatten()
     }
 }
 
 /// Looks at lines, with memory that serves for one after the other.
-pub(crate) struct Looker {
-    draft: Draft,
+pub(crate) struct LineChecker {
+    draft: Canonicalizer,
     canonical: Vec<u8>,
-    keyed: Keyed,
-    stencils: Stencils,
+    keyed: IdHasher,
+    templates: TemplateCache,
 }
 
-impl Looker {
-    pub(crate) fn new(keyed: Keyed) -> Looker {
-        let (draft, canonical, stencils) = Default::default();
-        Looker { draft, canonical, keyed, stencils }
+impl LineChecker {
+    pub(crate) fn new(keyed: IdHasher) -> LineChecker {
+        let (draft, canonical, templates) = Default::default();
+        LineChecker { draft, canonical, keyed, templates }
     }
 
     /// Looks at all lines of a part of `bytes`; the last one may be without its newline.
-    pub(crate) fn look_at_all(&mut self, bytes: &[u8], part: Range<usize>) -> Vec<Look> {
+    pub(crate) fn look_at_all(&mut self, bytes: &[u8], part: Range<usize>) -> Vec<CheckedLine> {
         let text = bytes.get(part.clone()).unwrap_or_default();
         let mut objects = Objects::new(text);
         let mut looks = Vec::with_capacity(text.len() / SHORT_LINE);
         let mut start = 0;
         while start < text.len() {
-            let fitted = self.stencils.fit(&mut objects, start);
+            let fitted = self.templates.match_line(&mut objects, start);
             let (end, looked) = match fitted.filter(|newline| newline - start <= MAX_LINE) {
                 Some(newline) => {
                     let line = text.get(start..newline).unwrap_or_default();
-                    (newline, Looked::Record(self.fitted_record(text, line)))
+                    (newline, LineFacts::Record(self.fitted_record(text, line)))
                 }
                 None => {
                     let rest = text.get(start..).unwrap_or_default();
                     let length = memchr(b'\n', rest).unwrap_or(rest.len());
                     let looked = self.look(rest.get(..length).unwrap_or_default());
-                    if matches!(looked, Looked::Record(_)) {
-                        self.stencils.learn(text, start, start + length);
+                    if matches!(looked, LineFacts::Record(_)) {
+                        self.templates.observe_miss(text, start, start + length);
                     }
                     (start + length, looked)
                 }
@@ -102,22 +102,23 @@ impl Looker {
     }
 
     /// One pass over the line: it checks the grammar, finds the members, and leaves what the canonical form is written from.
-    fn look(&mut self, line: &[u8]) -> Looked {
+    fn look(&mut self, line: &[u8]) -> LineFacts {
         let draft = &mut self.draft;
-        let verdict =
-            classify::judge_by(line, || match draft.read(line, Form::Jcs, Some("eventId"))? {
+        let verdict = classify::classify_with(line, || {
+            match draft.read(line, Form::Jcs, Some("eventId"))? {
                 Shape::Object => Ok(()),
                 Shape::Array | Shape::Scalar => Err(Fault::NotAnObject),
-            });
+            }
+        });
         match verdict {
-            Verdict::Record(_) => Looked::Record(self.record(line)),
-            Verdict::Blank => Looked::Blank,
-            Verdict::Malformed => Looked::Malformed,
-            Verdict::Nul => Looked::Nul,
+            Verdict::Record(_) => LineFacts::Record(self.record(line)),
+            Verdict::Blank => LineFacts::Blank,
+            Verdict::Malformed => LineFacts::Malformed,
+            Verdict::Nul => LineFacts::Nul,
             Verdict::Marked(_) => {
                 match self.look(classify::behind_mark(line).unwrap_or_default()) {
-                    Looked::Record(record) => Looked::Marked(record),
-                    _ => Looked::Malformed,
+                    LineFacts::Record(record) => LineFacts::Marked(record),
+                    _ => LineFacts::Malformed,
                 }
             }
         }
@@ -130,15 +131,15 @@ impl Looker {
             match key {
                 b"eventId" => {
                     id = text_of(value);
-                    record.event_id = self.mark_of(value);
+                    record.event_id = self.id_hash_of(value);
                 }
-                b"idempotencyKey" => record.idempotency_key = self.mark_of(value),
-                b"prevEventId" => record.previous = self.mark_of(value),
+                b"idempotencyKey" => record.idempotency_key = self.id_hash_of(value),
+                b"prevEventId" => record.previous = self.id_hash_of(value),
                 b"timestamp" => time = Some(value),
                 _ => {}
             }
         }
-        record.time = time.and_then(Instant::of_json);
+        record.time = time.and_then(Timestamp::of_json);
         record.is_timeless = time.is_some() && record.time.is_none();
         if let Some(id) = id.filter(|id| id.len() == HASH) {
             self.canonical.clear();
@@ -148,30 +149,30 @@ impl Looker {
         record
     }
 
-    /// The record of the line that fitted a stencil last: the same, but that no string in it is escaped.
+    /// The record of the line that fitted a template last: the same, but that no string in it is escaped.
     fn fitted_record(&mut self, text: &[u8], line: &[u8]) -> Record {
-        let named = |name| self.stencils.named(text, name);
+        let named = |name| self.templates.named(text, name);
         let mark = |name| Some(self.keyed.mark(text_of(named(name)?)?));
-        let timestamp = named(Name::Timestamp);
-        let time = timestamp.and_then(Instant::of_json);
+        let timestamp = named(MemberName::Timestamp);
+        let time = timestamp.and_then(Timestamp::of_json);
         let mut record = Record {
-            event_id: mark(Name::EventId),
-            idempotency_key: mark(Name::IdempotencyKey),
-            previous: mark(Name::PrevEventId),
+            event_id: mark(MemberName::EventId),
+            idempotency_key: mark(MemberName::IdempotencyKey),
+            previous: mark(MemberName::PrevEventId),
             time,
             is_timeless: timestamp.is_some() && time.is_none(),
             is_mismatch: false,
         };
-        let id = named(Name::EventId).and_then(text_of);
+        let id = named(MemberName::EventId).and_then(text_of);
         if let Some(id) = id.filter(|id| id.len() == HASH) {
             self.canonical.clear();
-            self.stencils.write_canonical(text, &mut self.canonical);
+            self.templates.write_canonical(text, &mut self.canonical);
             record.is_mismatch = is_mismatch(&self.canonical, id, line);
         }
         record
     }
 
-    fn mark_of(&self, value: &[u8]) -> Option<Mark> {
+    fn id_hash_of(&self, value: &[u8]) -> Option<IdHash> {
         text_of(value).map(|text| self.keyed.mark(&escape::unescape(text)))
     }
 }
@@ -201,7 +202,7 @@ fn is_like_a_hash(id: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    /// Lines of a few kinds, so that most of them fit a stencil, and what else a log may have in between.
+    /// Lines of a few kinds, so that most of them fit a template, and what else a log may have in between.
     fn lines() -> Vec<u8> {
         let mut lines = Vec::new();
         for n in 0..400 {
@@ -235,24 +236,24 @@ mod tests {
     }
 
     /// All that is told of a line.
-    fn told(looked: &Looked) -> String {
+    fn told(looked: &LineFacts) -> String {
         match looked {
-            Looked::Record(record) | Looked::Marked(record) => {
+            LineFacts::Record(record) | LineFacts::Marked(record) => {
                 let Record { event_id, idempotency_key, previous, time, .. } = record;
                 let flags = (record.is_timeless, record.is_mismatch);
                 format!("{event_id:?} {idempotency_key:?} {previous:?} {time:?} {flags:?}")
             }
-            Looked::Blank => "blank".into(),
-            Looked::Malformed => "malformed".into(),
-            Looked::Nul => "nul".into(),
+            LineFacts::Blank => "blank".into(),
+            LineFacts::Malformed => "malformed".into(),
+            LineFacts::Nul => "nul".into(),
         }
     }
 
     #[test]
     fn lines_looked_at_one_after_the_other_are_what_they_are_alone() {
         let lines = lines();
-        let keyed = Keyed::new();
-        let mut looker = Looker::new(keyed);
+        let keyed = IdHasher::new();
+        let mut looker = LineChecker::new(keyed);
         for end in [b"".as_slice(), b"\n"] {
             let bytes = [b"before\n", &*lines, end].concat();
             let looks = looker.look_at_all(&bytes, 7..bytes.len());
@@ -261,13 +262,13 @@ mod tests {
                 assert_eq!(range.start, at);
                 let line = &bytes[range.clone()];
                 assert!(!line.contains(&b'\n'));
-                assert_eq!(told(looked), told(&Looker::new(keyed).look(line)), "{range:?}");
+                assert_eq!(told(looked), told(&LineChecker::new(keyed).look(line)), "{range:?}");
                 at = range.end + 1;
             }
             assert_eq!(at, bytes.len() + usize::from(end.is_empty()));
         }
         let mismatches = lines.split(|byte| *byte == b'\n').filter(
-            |line| matches!(Looker::new(keyed).look(line), Looked::Record(it) if it.is_mismatch),
+            |line| matches!(LineChecker::new(keyed).look(line), LineFacts::Record(it) if it.is_mismatch),
         );
         assert_eq!(mismatches.count(), 58);
     }

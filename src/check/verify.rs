@@ -6,25 +6,25 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::vec::IntoIter;
 
-use crate::check::line_check::{Look, Looked, Looker, Record};
-use crate::check::seen_ids::{Keyed, Seen};
+use crate::check::line_check::{CheckedLine, LineChecker, LineFacts, Record};
+use crate::check::seen_ids::{IdHasher, SeenIds};
 use crate::error::Result;
 use crate::event::Id;
 use crate::event::envelope::Envelope;
-use crate::event::timestamp::Instant;
+use crate::event::timestamp::Timestamp;
 use crate::json::excerpt::excerpt;
 use crate::mutex::locked;
 use crate::path::ChroniclePath;
 use crate::record::classify::MAX_LINE;
 use crate::record::classify::{self, Tail, Verdict};
-use crate::record::lines::{self, Lines};
+use crate::record::lines::{self, LineReader};
 use crate::storage::{Disk, FileDisk, Storage, cannot_read, is_cut, read_exact_at};
 use crate::threads::pool;
 
-/// What can be wrong.
+/// ChunkContent can be wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FindingKind {
-    /// What stands behind the last newline is no record, and nobody is writing it.
+    /// ChunkContent stands behind the last newline is no record, and nobody is writing it.
     Torn,
     /// A complete line is no JSON object, or too long.
     Malformed,
@@ -72,7 +72,7 @@ impl FindingKind {
 /// One thing that is wrong with a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// What.
+    /// ChunkContent.
     pub kind: FindingKind,
     /// Line number, from 1.
     pub line: u64,
@@ -82,7 +82,7 @@ pub struct Finding {
     pub length: u64,
     /// The record's id, if it has one.
     pub event_id: Option<Id>,
-    /// What is wrong, in words.
+    /// ChunkContent is wrong, in words.
     pub details: String,
 }
 
@@ -99,71 +99,71 @@ pub struct Progress {
     pub lines: u64,
     /// Records so far.
     pub records: u64,
-    /// What was found since the last slice, in file order.
+    /// ChunkContent was found since the last slice, in file order.
     pub findings: Vec<Finding>,
     /// Nothing comes after.
     pub done: bool,
 }
 
 /// Bytes checked in a slice at most, about: what two threads do in some milliseconds. The first slices are shorter.
-const SLICE: usize = 4 << 20;
+const CHUNK_BYTES: usize = 4 << 20;
 /// Bytes of findings in a slice, about: JavaScript parses them in one piece.
 const MAX_SLICE_FINDINGS_BYTES: usize = 256 << 10;
 /// Bytes checked in a slice at most where there is about a finding for each line.
 const SHORT_SLICE: usize = 64 << 10;
 /// Lines whose marks are looked up together.
-const TOGETHER: usize = 32;
+const PARTS_AT_ONCE: usize = 32;
 /// Bytes of lines that one thread looks at before it takes the next.
-const PART: usize = 64 << 10;
+const PART_BYTES: usize = 64 << 10;
 
 /// Checks a log from its beginning to where it ended when the check began, in slices. It keeps 16 to 52 bytes for each id and key, and
 /// nothing else that grows with the file. It never writes, and takes no lock but for a moment when the file ends in a torn tail.
 ///
 /// There are three stages, each at work on another piece of the file: reading, looking at each line by itself, and judging the records
-/// in their order. So neither of two threads waits for the other but for a moment at the end of a piece: where they read and judged
+/// in their order. So neither of two threads waits for the other but for a moment at the end of a piece: where they read and checked
 /// in turn, the other one was idle for a third of the time.
 pub struct Verifier {
     stages: Arc<Stages>,
     /// To be looked at.
-    read: Option<Piece>,
-    /// To be judged.
-    looked: Option<(Piece, Vec<Looks>)>,
+    read: Option<VerifyChunk>,
+    /// To be checked.
+    looked: Option<(VerifyChunk, Vec<CheckedLines>)>,
     /// Its memory is to be used again.
-    judged: Option<Arc<(Piece, Vec<Looks>)>>,
+    checked: Option<Arc<(VerifyChunk, Vec<CheckedLines>)>>,
     is_read: bool,
     /// Findings of a slice that are not handed over yet, and what was known at its end.
     left: Option<(Progress, IntoIter<Finding>)>,
 }
 
 /// The lines of a part, where they are in their piece.
-type Looks = Vec<Look>;
+type CheckedLines = Vec<CheckedLine>;
 
 struct Stages {
     /// Nothing when there is no file, or nothing more to be done with it.
     storage: Mutex<Option<Arc<dyn Storage>>>,
-    lines: Mutex<Lines>,
-    /// Bytes to be read at a time, at most: few until the first piece was judged, and where many findings are in them.
+    lines: Mutex<LineReader>,
+    /// Bytes to be read at a time, at most: few until the first piece was checked, and where many findings are in them.
     piece: AtomicUsize,
     /// Memory for the next piece.
     spare: Mutex<Vec<u8>>,
-    keyed: Keyed,
+    id_hasher: IdHasher,
     /// Each thread takes one for a part, with the memory and what it knows of kinds of lines.
-    lookers: Mutex<Vec<Looker>>,
-    judge: Mutex<Judge>,
+    checkers: Mutex<Vec<LineChecker>>,
+    order: Mutex<OrderChecker>,
 }
 
-/// A stretch of the file.
+/// A summary of the file.
 #[derive(Clone)]
-struct Piece {
+struct VerifyChunk {
     offset: u64,
-    what: What,
-    /// What of the file is checked with it.
+    what: ChunkContent,
+    /// ChunkContent of the file is checked with it.
     end: u64,
     is_last: bool,
 }
 
 #[derive(Clone)]
-enum What {
+enum ChunkContent {
     /// Whole lines, the last of which may be without its newline: the bytes from `offset` to `end`, and others behind them.
     Lines(Arc<Vec<u8>>),
     TooLong {
@@ -177,16 +177,16 @@ enum What {
     Cut,
 }
 
-enum Task {
-    Judge,
+enum VerifyTask {
+    Check,
     Read,
     Look(Range<usize>),
 }
 
-enum Done {
-    Judged(Result<Progress>),
-    Read(Result<Piece>),
-    Looked(Looks),
+enum TaskResult {
+    Checked(Result<Progress>),
+    Read(Result<VerifyChunk>),
+    Looked(CheckedLines),
 }
 
 impl Verifier {
@@ -207,18 +207,18 @@ impl Verifier {
         let progress = Progress { ok: true, total, ..Progress::default() };
         let stages = Stages {
             storage: Mutex::new(storage),
-            lines: Mutex::new(Lines::new(0, total)),
+            lines: Mutex::new(LineReader::new(0, total)),
             piece: AtomicUsize::new(SHORT_SLICE),
             spare: Mutex::default(),
-            keyed: Keyed::new(),
-            lookers: Mutex::default(),
-            judge: Mutex::new(Judge { progress, seen: Seen::new(), last: None }),
+            id_hasher: IdHasher::new(),
+            checkers: Mutex::default(),
+            order: Mutex::new(OrderChecker { progress, seen: SeenIds::new(), last: None }),
         };
         Ok(Verifier {
             stages: Arc::new(stages),
             read: None,
             looked: None,
-            judged: None,
+            checked: None,
             is_read: false,
             left: None,
         })
@@ -228,7 +228,7 @@ impl Verifier {
     ///
     /// # Errors
     /// `EIO`.
-    pub fn next_slice(&mut self, path: &ChroniclePath) -> Result<Progress> {
+    pub fn next_page(&mut self, path: &ChroniclePath) -> Result<Progress> {
         if let Some(progress) = self.next_findings() {
             return Ok(progress);
         }
@@ -243,10 +243,10 @@ impl Verifier {
                 return Ok(self.next_findings().unwrap_or(progress));
             }
         }
-        let mut judge = locked(&self.stages.judge);
-        judge.progress.findings.clear();
-        judge.progress.done = true;
-        Ok(judge.progress.clone())
+        let mut order = locked(&self.stages.order);
+        order.progress.findings.clear();
+        order.progress.done = true;
+        Ok(order.progress.clone())
     }
 
     /// The next of the findings that are left, as many as are handed over at a time.
@@ -269,59 +269,62 @@ impl Verifier {
         Some(progress)
     }
 
-    /// Takes each stage one piece further. Nothing as long as none was judged.
+    /// Takes each stage one piece further. Nothing as long as none was checked.
     fn step(&mut self, path: &ChroniclePath) -> Result<Option<Progress>> {
         let read = self.read.take();
         let bytes = match &read {
-            Some(Piece { what: What::Lines(bytes), .. }) => bytes.clone(),
+            Some(VerifyChunk { what: ChunkContent::Lines(bytes), .. }) => bytes.clone(),
             _ => Arc::default(),
         };
         let length = read.as_ref().map_or(0, |piece| piece.end.saturating_sub(piece.offset));
         let length = bytes.len().min(usize::try_from(length).unwrap_or(usize::MAX));
         let looked = self.looked.take().map(Arc::new);
-        let judged_piece = looked.clone();
+        let checked_piece = looked.clone();
         // The long ones first, so that both threads end at the same time.
         let mut tasks = Vec::new();
-        tasks.extend(looked.is_some().then_some(Task::Judge));
-        tasks.extend((!self.is_read).then_some(Task::Read));
+        tasks.extend(looked.is_some().then_some(VerifyTask::Check));
+        tasks.extend((!self.is_read).then_some(VerifyTask::Read));
         let whole = bytes.get(..length).unwrap_or_default();
-        tasks.extend(lines::parts_of(whole, PART).into_iter().map(Task::Look));
+        tasks.extend(lines::parts_of(whole, PART_BYTES).into_iter().map(VerifyTask::Look));
         let (stages, path) = (self.stages.clone(), path.clone());
-        let done =
-            pool::share(tasks.len(), move |number| match (tasks.get(number), looked.as_deref()) {
-                (Some(Task::Judge), Some((piece, looks))) => {
-                    Done::Judged(stages.judge(piece, looks, &path))
+        let done = pool::parallel_map(tasks.len(), move |number| {
+            match (tasks.get(number), looked.as_deref()) {
+                (Some(VerifyTask::Check), Some((piece, looks))) => {
+                    TaskResult::Checked(stages.check(piece, looks, &path))
                 }
-                (Some(Task::Look(part)), _) => Done::Looked(stages.look(&bytes, part.clone())),
-                _ => Done::Read(stages.read(&path)),
-            });
+                (Some(VerifyTask::Look(part)), _) => {
+                    TaskResult::Looked(stages.look(&bytes, part.clone()))
+                }
+                _ => TaskResult::Read(stages.read(&path)),
+            }
+        });
         let mut looks = Vec::new();
-        let mut judged = None;
+        let mut checked = None;
         for done in done {
             match done {
-                Done::Judged(progress) => judged = Some(progress?),
-                Done::Read(piece) => {
+                TaskResult::Checked(progress) => checked = Some(progress?),
+                TaskResult::Read(piece) => {
                     let piece = piece?;
                     self.is_read = piece.is_last;
                     self.read = Some(piece);
                 }
-                Done::Looked(part) => looks.push(part),
+                TaskResult::Looked(part) => looks.push(part),
             }
         }
         self.looked = read.map(|piece| (piece, looks));
-        // Memory that is used again needs not be cleared by the system. The other thread may have what was judged just now still, but
+        // Memory that is used again needs not be cleared by the system. The other thread may have what was checked just now still, but
         // not what was before.
-        let before = std::mem::replace(&mut self.judged, judged_piece).and_then(Arc::into_inner);
-        if let Some((Piece { what: What::Lines(bytes), .. }, _)) = before {
+        let before = std::mem::replace(&mut self.checked, checked_piece).and_then(Arc::into_inner);
+        if let Some((VerifyChunk { what: ChunkContent::Lines(bytes), .. }, _)) = before {
             *locked(&self.stages.spare) = Arc::into_inner(bytes).unwrap_or_default();
         }
-        Ok(judged)
+        Ok(checked)
     }
 
     /// Closes the file also while the other thread has not left the last piece yet, and gives back what was remembered of the records.
     fn close(&mut self) {
         locked(&self.stages.storage).take();
-        locked(&self.stages.judge).seen = Seen::new();
+        locked(&self.stages.order).seen = SeenIds::new();
     }
 }
 
@@ -336,67 +339,72 @@ impl Stages {
         locked(&self.storage).clone().ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
-    fn read(&self, path: &ChroniclePath) -> Result<Piece> {
+    fn read(&self, path: &ChroniclePath) -> Result<VerifyChunk> {
         let mut lines = locked(&self.lines);
         let piece = self.storage().and_then(|storage| {
             let (offset, length, is_last) = match lines.next(&*storage)? {
-                lines::Piece::TooLong { offset, length } => {
-                    let (what, end) = (What::TooLong { length }, offset + length + 1);
-                    return Ok(Piece { offset, what, end, is_last: false });
+                lines::LineChunk::TooLong { offset, length } => {
+                    let (what, end) = (ChunkContent::TooLong { length }, offset + length + 1);
+                    return Ok(VerifyChunk { offset, what, end, is_last: false });
                 }
-                lines::Piece::Whole { offset, bytes } => (offset, bytes.len() as u64, false),
-                lines::Piece::Tail { offset, bytes, length } => {
+                lines::LineChunk::Whole { offset, bytes } => (offset, bytes.len() as u64, false),
+                lines::LineChunk::Tail { offset, bytes, length } => {
                     let end = offset + length;
-                    if let Tail::Torn { nul } = judge_tail(bytes, length) {
-                        let what = What::Torn { length, nul };
-                        return Ok(Piece { offset, what, end, is_last: true });
+                    if let Tail::Torn { nul } = classify_tail(bytes, length) {
+                        let what = ChunkContent::Torn { length, nul };
+                        return Ok(VerifyChunk { offset, what, end, is_last: true });
                     }
                     (offset, length, true)
                 }
             };
             lines.lengthen(self.piece.load(Ordering::Relaxed));
             let spare = std::mem::take(&mut *locked(&self.spare));
-            let what = What::Lines(Arc::new(lines.take(spare)));
-            Ok(Piece { offset, what, end: offset + length, is_last })
+            let what = ChunkContent::Lines(Arc::new(lines.take(spare)));
+            Ok(VerifyChunk { offset, what, end: offset + length, is_last })
         });
         match piece {
             Err(error) if is_cut(&error) => {
-                Ok(Piece { offset: 0, what: What::Cut, end: 0, is_last: true })
+                Ok(VerifyChunk { offset: 0, what: ChunkContent::Cut, end: 0, is_last: true })
             }
             piece => piece.map_err(|error| cannot_read(path.as_path(), "pread", error)),
         }
     }
 
-    fn look(&self, bytes: &[u8], part: Range<usize>) -> Looks {
-        let known = locked(&self.lookers).pop();
-        let mut looker = known.unwrap_or_else(|| Looker::new(self.keyed));
+    fn look(&self, bytes: &[u8], part: Range<usize>) -> CheckedLines {
+        let known = locked(&self.checkers).pop();
+        let mut looker = known.unwrap_or_else(|| LineChecker::new(self.id_hasher));
         let looks = looker.look_at_all(bytes, part);
-        locked(&self.lookers).push(looker);
+        locked(&self.checkers).push(looker);
         looks
     }
 
-    fn judge(&self, piece: &Piece, looks: &[Looks], path: &ChroniclePath) -> Result<Progress> {
-        let mut judge = locked(&self.judge);
-        judge.progress.findings.clear();
+    fn check(
+        &self,
+        piece: &VerifyChunk,
+        looks: &[CheckedLines],
+        path: &ChroniclePath,
+    ) -> Result<Progress> {
+        let mut order = locked(&self.order);
+        order.progress.findings.clear();
         match &piece.what {
-            What::Lines(bytes) => judge.judge_lines(bytes, looks, piece.offset),
-            What::TooLong { length } => judge.add_too_long(piece.offset, *length),
-            What::Torn { length, nul } => {
+            ChunkContent::Lines(bytes) => order.check_lines(bytes, looks, piece.offset),
+            ChunkContent::TooLong { length } => order.add_too_long(piece.offset, *length),
+            ChunkContent::Torn { length, nul } => {
                 let stays = self
                     .storage()
                     .and_then(|storage| stays_torn(&*storage, piece.offset, *length))
                     .map_err(|error| cannot_read(path.as_path(), "pread", error))?;
-                judge.add_torn(piece.offset, *length, *nul, stays);
+                order.add_torn(piece.offset, *length, *nul, stays);
             }
-            What::Cut => {}
+            ChunkContent::Cut => {}
         }
-        let progress = &mut judge.progress;
+        let progress = &mut order.progress;
         progress.bytes = progress.bytes.max(piece.end);
         progress.done = piece.is_last;
         let findings = std::mem::take(&mut progress.findings);
         let weight: usize = findings.iter().map(Finding::weight).sum();
         let is_heavy = weight > MAX_SLICE_FINDINGS_BYTES;
-        self.piece.store(if is_heavy { SHORT_SLICE } else { SLICE }, Ordering::Relaxed);
+        self.piece.store(if is_heavy { SHORT_SLICE } else { CHUNK_BYTES }, Ordering::Relaxed);
         Ok(Progress { findings, ..progress.clone() })
     }
 }
@@ -410,8 +418,14 @@ impl Finding {
 }
 
 impl Progress {
-    fn add(&mut self, kind: FindingKind, place: Place, event_id: Option<&[u8]>, details: String) {
-        let Place { line, offset, length } = place;
+    fn add(
+        &mut self,
+        kind: FindingKind,
+        place: LinePosition,
+        event_id: Option<&[u8]>,
+        details: String,
+    ) {
+        let LinePosition { line, offset, length } = place;
         self.ok &= kind.is_harmless();
         let event_id = event_id.and_then(Id::new);
         self.findings.push(Finding { kind, line, offset, length, event_id, details });
@@ -419,46 +433,46 @@ impl Progress {
 }
 
 #[derive(Clone, Copy)]
-struct Place {
+struct LinePosition {
     line: u64,
     offset: u64,
     length: u64,
 }
 
 /// Judges the records in their order: what is to be known of those before one for that.
-struct Judge {
+struct OrderChecker {
     progress: Progress,
-    seen: Seen,
+    seen: SeenIds,
     /// The line and the time of the last record.
-    last: Option<(u64, Option<Instant>)>,
+    last: Option<(u64, Option<Timestamp>)>,
 }
 
-impl Judge {
-    fn judge_lines(&mut self, bytes: &[u8], looks: &[Looks], offset: u64) {
-        for looks in looks.iter().flat_map(|looks| looks.chunks(TOGETHER)) {
-            self.seen.touch(looks.iter().flat_map(|(_, looked)| looked.marks()));
+impl OrderChecker {
+    fn check_lines(&mut self, bytes: &[u8], looks: &[CheckedLines], offset: u64) {
+        for looks in looks.iter().flat_map(|looks| looks.chunks(PARTS_AT_ONCE)) {
+            self.seen.touch(looks.iter().flat_map(|(_, looked)| looked.id_hashes()));
             for (range, looked) in looks {
-                self.judge_line(bytes, range, looked, offset);
+                self.check_line(bytes, range, looked, offset);
             }
         }
     }
 
-    fn judge_line(&mut self, bytes: &[u8], range: &Range<usize>, looked: &Looked, offset: u64) {
+    fn check_line(&mut self, bytes: &[u8], range: &Range<usize>, looked: &LineFacts, offset: u64) {
         self.progress.lines += 1;
-        let place = Place {
+        let place = LinePosition {
             line: self.progress.lines,
             offset: offset + range.start as u64,
             length: range.len() as u64,
         };
         let (kind, details) = match looked {
-            Looked::Record(record) => {
+            LineFacts::Record(record) => {
                 self.progress.records += 1;
                 return self.check(bytes.get(range.clone()).unwrap_or_default(), record, place);
             }
-            Looked::Blank => return,
-            Looked::Malformed => (FindingKind::Malformed, "no JSON object"),
-            Looked::Nul => (FindingKind::Nul, "no JSON object, with NUL bytes"),
-            Looked::Marked(record) => {
+            LineFacts::Blank => return,
+            LineFacts::Malformed => (FindingKind::Malformed, "no JSON object"),
+            LineFacts::Nul => (FindingKind::Nul, "no JSON object, with NUL bytes"),
+            LineFacts::Marked(record) => {
                 let details = "a byte order mark stands before the record, which no reader sees";
                 self.progress.add(FindingKind::ByteOrderMark, place, None, details.into());
                 let line = bytes.get(range.clone()).unwrap_or_default();
@@ -471,7 +485,7 @@ impl Judge {
 
     fn add_too_long(&mut self, offset: u64, length: u64) {
         self.progress.lines += 1;
-        let place = Place { line: self.progress.lines, offset, length };
+        let place = LinePosition { line: self.progress.lines, offset, length };
         let details = format!("longer than {MAX_LINE} bytes");
         self.progress.add(FindingKind::Malformed, place, None, details);
     }
@@ -479,17 +493,17 @@ impl Judge {
     fn add_torn(&mut self, offset: u64, length: u64, nul: bool, stays: bool) {
         self.progress.lines += 1;
         if stays {
-            let place = Place { line: self.progress.lines, offset, length };
+            let place = LinePosition { line: self.progress.lines, offset, length };
             let nul = if nul { ", with NUL bytes" } else { "" };
             let details = format!("behind the last newline, no record{nul}");
             self.progress.add(FindingKind::Torn, place, None, details);
         }
     }
 
-    fn check(&mut self, line: &[u8], record: &Record, place: Place) {
+    fn check(&mut self, line: &[u8], record: &Record, place: LinePosition) {
         let progress = &mut self.progress;
         let mut add = |kind, details| {
-            let Verdict::Record(keys) = classify::judge(line) else { return };
+            let Verdict::Record(keys) = classify::classify(line) else { return };
             progress.add(kind, place, keys.event_id.as_deref(), details);
         };
         if record.is_mismatch {
@@ -541,11 +555,11 @@ impl Judge {
 }
 
 /// `bytes` are empty also when the tail is too long to be a record.
-fn judge_tail(bytes: &[u8], length: u64) -> Tail<'_> {
+fn classify_tail(bytes: &[u8], length: u64) -> Tail<'_> {
     if length > bytes.len() as u64 {
         Tail::Torn { nul: false }
     } else {
-        classify::judge_tail(bytes)
+        classify::classify_tail(bytes)
     }
 }
 
@@ -575,7 +589,7 @@ fn is_still_torn(storage: &dyn Storage, offset: u64, length: u64) -> io::Result<
     }
     let mut bytes = vec![0; usize::try_from(length).unwrap_or_default()];
     match read_exact_at(storage, &mut bytes, offset) {
-        Ok(()) => Ok(matches!(classify::judge_tail(&bytes), Tail::Torn { .. })),
+        Ok(()) => Ok(matches!(classify::classify_tail(&bytes), Tail::Torn { .. })),
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
         Err(error) => Err(error),
     }

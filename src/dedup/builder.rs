@@ -1,16 +1,16 @@
 //! Loading and making side indexes.
 //!
-//! An index is made by a descriptor of its own, from bytes read from the disk: after a good sync each stretch is dropped from the page
+//! An index is made by a descriptor of its own, from bytes read from the disk: after a good sync each summary is dropped from the page
 //! cache before it is scanned. So it holds proved bytes only, whoever wrote them.
 
 use std::io;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use crate::dedup::index_file::{self, Maker, SideIndex};
-use crate::dedup::log_view::History;
-use crate::dedup::sorted_run::Covered;
-use crate::dedup::table::Slot;
+use crate::dedup::index_file::{self, IndexWriter, SideIndex};
+use crate::dedup::log_view::LogView;
+use crate::dedup::sorted_run::RunContents;
+use crate::dedup::table::Entry;
 use crate::path::ChroniclePath;
 use crate::storage::{self, Stat, Storage};
 
@@ -25,22 +25,22 @@ const LEAST_GROWTH: u64 = 2 << 20;
 /// Bytes read from the disk at a time.
 const STRETCH: u64 = 16 << 20;
 /// Entries added at a time: bounds the memory of making an index, 16 bytes for each. What is left is added the next time.
-const MOST_ADDED: usize = 2_000_000;
+const MAX_ADDED: usize = 2_000_000;
 
 /// More than so many bytes are not scanned into memory where an index can be made instead: 90 MB for records of 230 bytes.
-const MOST_IN_MEMORY: u64 = 512 << 20;
+const MAX_IN_MEMORY: u64 = 512 << 20;
 /// Few records are shorter.
 const SHORT_LINE: u64 = 64;
 
-/// One index is made at a time in a process: each takes four descriptors and `MOST_ADDED` entries.
-static ALONE: Mutex<()> = Mutex::new(());
+/// One index is made at a time in a process: each takes four descriptors and `MAX_ADDED` entries.
+static BUILD_LOCK: Mutex<()> = Mutex::new(());
 
 /// What is known of the log at `path` by its side index.
-pub(crate) fn load(path: &ChroniclePath, log: &dyn Storage, stat: &Stat) -> Option<History> {
+pub(crate) fn load(path: &ChroniclePath, log: &dyn Storage, stat: &Stat) -> Option<LogView> {
     if stat.length < SHORTEST_LOG {
         return None;
     }
-    SideIndex::load(&path.index_path(), path.as_path(), log, stat).map(History::from_side)
+    SideIndex::load(&path.index_path(), path.as_path(), log, stat).map(LogView::from_side)
 }
 
 /// Whether an index that covers `covered` bytes is to be extended for a log of which `proved` bytes are proved.
@@ -50,8 +50,8 @@ pub(crate) fn is_due(covered: u64, proved: u64) -> bool {
 }
 
 /// Makes or extends the index of the log at `path` up to `end` at the most, if `stat` is still the file there. `None`: it was not made.
-pub(crate) fn make(path: &ChroniclePath, stat: &Stat, end: u64) -> Option<SideIndex> {
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+pub(crate) fn build(path: &ChroniclePath, stat: &Stat, end: u64) -> Option<SideIndex> {
+    let _alone = BUILD_LOCK.lock().unwrap_or_else(PoisonError::into_inner);
     make_alone(path, stat, end)
 }
 
@@ -59,34 +59,36 @@ pub(crate) fn make(path: &ChroniclePath, stat: &Stat, end: u64) -> Option<SideIn
 /// into memory, and the index to be extended behind the appends: so the first of them is answered in a third of the time. But it is extended
 /// here if that is too much for the memory, or if a process before this one came to no index, as those do that end at once. Where none can
 /// be made nothing changes.
-pub(crate) fn learn(
+pub(crate) fn load_or_build(
     path: &ChroniclePath,
     log: &dyn Storage,
     stat: &Stat,
-    history: &mut History,
+    history: &mut LogView,
     end: u64,
 ) {
-    take_over(history, load(path, log, &Stat { length: end, ..*stat }));
-    let mut covered = history.frontier().offset;
-    let is_much = end.saturating_sub(covered) > MOST_IN_MEMORY;
-    if !is_due(covered, end) || !(index_file::was_missed(&path.index_path()) || is_much) {
+    use_if_longer(history, load(path, log, &Stat { length: end, ..*stat }));
+    let mut covered = history.scan_state().offset;
+    let is_much = end.saturating_sub(covered) > MAX_IN_MEMORY;
+    if !is_due(covered, end) || !(index_file::request_index(&path.index_path()) || is_much) {
         return;
     }
-    let Ok(_alone) = ALONE.try_lock() else { return };
+    let Ok(_alone) = BUILD_LOCK.try_lock() else { return };
     while is_due(covered, end) {
         let Some(side) =
-            make_alone(path, stat, end).filter(|side| side.frontier().offset > covered)
+            make_alone(path, stat, end).filter(|side| side.scan_state().offset > covered)
         else {
             return;
         };
-        covered = side.frontier().offset;
-        take_over(history, Some(History::from_side(side)));
+        covered = side.scan_state().offset;
+        use_if_longer(history, Some(LogView::from_side(side)));
     }
 }
 
 /// The one of both that reaches further.
-fn take_over(history: &mut History, other: Option<History>) {
-    if let Some(other) = other.filter(|other| other.frontier().offset > history.frontier().offset) {
+fn use_if_longer(history: &mut LogView, other: Option<LogView>) {
+    if let Some(other) =
+        other.filter(|other| other.scan_state().offset > history.scan_state().offset)
+    {
         *history = other;
     }
 }
@@ -103,15 +105,15 @@ fn try_make(path: &ChroniclePath, stat: &Stat, end: u64) -> io::Result<Option<Si
         return Ok(None);
     };
     // From here on nobody else changes the index.
-    let Some(maker) = Maker::begin(&path.index_path(), log_path)? else {
+    let Some(maker) = IndexWriter::begin(&path.index_path(), log_path)? else {
         return Ok(None);
     };
     let here = log.stat()?;
     if !here.is_same_file(stat) || here.length < end {
         return Ok(None);
     }
-    let mut history = load(path, &log, &here).unwrap_or_else(History::new);
-    let from = history.frontier().offset;
+    let mut history = load(path, &log, &here).unwrap_or_else(LogView::new);
+    let from = history.scan_state().offset;
     if from >= end {
         return Ok(history.into_side());
     }
@@ -119,7 +121,7 @@ fn try_make(path: &ChroniclePath, stat: &Stat, end: u64) -> io::Result<Option<Si
     let Some(mut added) = scan(&log, &mut history, end)? else {
         return Ok(None);
     };
-    if history.frontier().offset == from {
+    if history.scan_state().offset == from {
         return Ok(history.into_side());
     }
     let written = write(maker, &here, &history, from, &mut added);
@@ -134,27 +136,27 @@ fn try_make(path: &ChroniclePath, stat: &Stat, end: u64) -> io::Result<Option<Si
 }
 
 /// Reads the log from the disk up to `end`, or as far as can be proved, and gives the entries. `None`: it is another log.
-fn scan(log: &dyn Storage, history: &mut History, end: u64) -> io::Result<Option<Vec<Slot>>> {
+fn scan(log: &dyn Storage, history: &mut LogView, end: u64) -> io::Result<Option<Vec<Entry>>> {
     // All at once: what a growing list leaves behind stays with the allocator, 30 MB of it. What is not used is no memory.
-    let most = usize::try_from((end - history.frontier().offset) / SHORT_LINE)
+    let most = usize::try_from((end - history.scan_state().offset) / SHORT_LINE)
         .unwrap_or(usize::MAX)
-        .min(MOST_ADDED);
+        .min(MAX_ADDED);
     let mut added = Vec::with_capacity(most + most / 8);
     let mut length = STRETCH;
-    while history.frontier().offset < end && added.len() < MOST_ADDED {
-        let start = history.frontier().offset;
-        let stretch = start..(start + length).min(end);
-        if !log.drop_cached(stretch.clone())? {
+    while history.scan_state().offset < end && added.len() < MAX_ADDED {
+        let start = history.scan_state().offset;
+        let summary = start..(start + length).min(end);
+        if !log.drop_cached(summary.clone())? {
             break;
         }
-        if history.catch_up(log, stretch.end)?.restarted {
+        if history.catch_up(log, summary.end)?.restarted {
             return Ok(None);
         }
-        if history.frontier().offset > start {
+        if history.scan_state().offset > start {
             history.drain_into(&mut added);
             length = STRETCH;
-        } else if stretch.end < end {
-            // A line longer than the stretch.
+        } else if summary.end < end {
+            // A line longer than the summary.
             length *= 2;
         } else {
             // One that is not ended yet.
@@ -166,24 +168,24 @@ fn scan(log: &dyn Storage, history: &mut History, end: u64) -> io::Result<Option
 
 /// Writes what `history` has from `from` on, whose entries are `added`, as a run or with all that was there as a table.
 fn write(
-    maker: Maker,
+    maker: IndexWriter,
     stat: &Stat,
-    history: &History,
+    history: &LogView,
     from: u64,
-    added: &mut Vec<Slot>,
+    added: &mut Vec<Entry>,
 ) -> io::Result<()> {
-    let (before, keys, frontier, marks) = history.parts();
-    let (stat, new_marks) = (*stat, marks.partition_point(|mark| mark.offset < from));
+    let (before, keys, scan_state, sparse) = history.parts();
+    let (stat, new_marks) = (*stat, sparse.partition_point(|mark| mark.offset < from));
     let is_small =
-        |side: &SideIndex| (frontier.offset - side.table_end()) * GROWTH < side.table_end();
+        |side: &SideIndex| (scan_state.offset - side.table_end()) * GROWTH < side.table_end();
     if let Some(side) = before.filter(|side| is_small(side)) {
-        let marks = marks.get(new_marks..).unwrap_or_default();
-        let run = Covered { stat, from, frontier, marks, keys };
+        let sparse = sparse.get(new_marks..).unwrap_or_default();
+        let run = RunContents { stat, from, scan_state, sparse, keys };
         if maker.extend(side, &run, added)? {
             return Ok(());
         }
     }
-    let table = Covered { stat, from: 0, frontier, marks, keys };
+    let table = RunContents { stat, from: 0, scan_state, sparse, keys };
     maker.replace(before, &table, std::mem::take(added))
 }
 
@@ -206,11 +208,11 @@ mod tests {
         let path = log(folder.path(), 40_000);
         let storage = storage::open_if_there(path.as_path()).unwrap().unwrap();
         let stat = storage.stat().unwrap();
-        let mut history = History::from_side(make(&path, &stat, stat.length).unwrap());
+        let mut history = LogView::from_side(build(&path, &stat, stat.length).unwrap());
         std::fs::remove_file(path.index_path()).unwrap();
-        let less = make(&path, &stat, stat.length / 2).unwrap();
-        assert!(less.frontier().offset < stat.length);
-        assert!(!history.adopt(&storage, less).unwrap());
+        let less = build(&path, &stat, stat.length / 2).unwrap();
+        assert!(less.scan_state().offset < stat.length);
+        assert!(!history.install_index(&storage, less).unwrap());
         let last = Id::new(b"39999").unwrap();
         assert!(history.find(&storage, &last).unwrap().is_some());
     }
@@ -227,11 +229,11 @@ mod tests {
         std::fs::write(path.as_path(), &text).unwrap();
         let storage = storage::open_if_there(path.as_path()).unwrap().unwrap();
         let stat = storage.stat().unwrap();
-        let side = make(&path, &stat, stat.length).unwrap();
-        assert_eq!((side.frontier().offset, side.frontier().records), (whole, 20_001));
+        let side = build(&path, &stat, stat.length).unwrap();
+        assert_eq!((side.scan_state().offset, side.scan_state().records), (whole, 20_001));
         // Nothing new, nothing made.
         let before = std::fs::read(path.index_path()).unwrap();
-        assert_eq!(make(&path, &stat, stat.length).unwrap().frontier().offset, whole);
+        assert_eq!(build(&path, &stat, stat.length).unwrap().scan_state().offset, whole);
         assert_eq!(std::fs::read(path.index_path()).unwrap(), before);
     }
 }

@@ -1,18 +1,18 @@
-//! What a stretch of whole lines adds to the knowledge of a log (pure).
+//! What a summary of whole lines adds to the knowledge of a log (pure).
 
 use std::borrow::Cow;
 
 use crate::dedup::table;
 use crate::event::Id;
 use crate::json::BYTE_ORDER_MARK;
-use crate::record::classify::{self, Keys, Verdict};
-use crate::record::template::Stencils;
+use crate::record::classify::{self, RecordIds, Verdict};
+use crate::record::template::TemplateCache;
 
 /// Bytes between two places where the records before are counted, at the least.
 const COUNT_EVERY: usize = 8 << 10;
 
-/// What is in whole lines. It says where they are from the beginning of the stretch on.
-pub(crate) struct Stretch {
+/// What is in whole lines. It says where they are from the beginning of the summary on.
+pub(crate) struct ChunkSummary {
     /// Bytes of whole lines.
     pub(crate) length: usize,
     pub(crate) records: u64,
@@ -26,23 +26,23 @@ pub(crate) struct Stretch {
     pub(crate) last_id: Option<Id>,
 }
 
-impl Stretch {
-    /// Judges the whole lines that `bytes` begin with; hashes are made with `hashed`. `stencils` serve for one stretch after the other.
+impl ChunkSummary {
+    /// Judges the whole lines that `bytes` begin with; hashes are made with `hashed`. `templates` serve for one summary after the other.
     pub(crate) fn of(
         bytes: &[u8],
-        hashed: table::Keys,
-        stencils: Option<&mut Stencils>,
-    ) -> Stretch {
+        hashed: table::HashKey,
+        templates: Option<&mut TemplateCache>,
+    ) -> ChunkSummary {
         let mut records = 0;
         let mut names = Vec::new();
         let mut counts: Vec<(usize, u64)> = Vec::new();
         let mut tail: Option<Option<Cow<'_, [u8]>>> = None;
         let mut last = None;
-        let length = classify::judge_lines(bytes, stencils, |start, verdict| {
+        let length = classify::classify_lines(bytes, templates, |start, verdict| {
             if counts.last().is_none_or(|(at, _)| start >= at + COUNT_EVERY) {
                 counts.push((start, records));
             }
-            let mut note = |found: &Keys<'_>, start| {
+            let mut note = |found: &RecordIds<'_>, start| {
                 for name in [&found.event_id, &found.idempotency_key].into_iter().flatten() {
                     names.push((hashed.hash(name), start));
                 }
@@ -62,7 +62,7 @@ impl Stretch {
         let id = |id: Cow<'_, [u8]>| Id::of_member(&id);
         let tail_id = tail.map(|tail| tail.and_then(id));
         let last_id = tail_id.clone().flatten().or_else(|| last.and_then(id));
-        Stretch { length, records, names, counts, tail_id, last_id }
+        ChunkSummary { length, records, names, counts, tail_id, last_id }
     }
 }
 
@@ -70,7 +70,7 @@ impl Stretch {
 mod tests {
     use super::*;
 
-    const KEYS: table::Keys = table::Keys(1, 2);
+    const KEYS: table::HashKey = table::HashKey(1, 2);
 
     #[test]
     fn a_stretch_tells_names_counts_and_the_last_ids_of_its_whole_lines() {
@@ -79,32 +79,32 @@ no record
 {"eventId":"b"}
 {"n":1}
 {"eventId":"not ended"}"#;
-        let stretch = Stretch::of(lines, KEYS, None);
-        assert_eq!((stretch.length, stretch.records), (lines.len() - 23, 3));
+        let summary = ChunkSummary::of(lines, KEYS, None);
+        assert_eq!((summary.length, summary.records), (lines.len() - 23, 3));
         let names = [(&b"a"[..], 0), (b"k", 0), (b"b", 47)];
-        assert_eq!(stretch.names, names.map(|(name, start)| (KEYS.hash(name), start)));
-        assert_eq!(stretch.counts, [(0, 0)]);
-        assert_eq!((stretch.tail_id, stretch.last_id), (Some(None), Id::new("b")));
+        assert_eq!(summary.names, names.map(|(name, start)| (KEYS.hash(name), start)));
+        assert_eq!(summary.counts, [(0, 0)]);
+        assert_eq!((summary.tail_id, summary.last_id), (Some(None), Id::new("b")));
     }
 
     #[test]
     fn a_stretch_without_records_says_nothing_of_the_last_ones() {
         for lines in [&b""[..], b"{\"eventId\":\"a\"}", b"\n\0\n[]\n"] {
-            let stretch = Stretch::of(lines, KEYS, None);
-            assert_eq!((stretch.records, stretch.tail_id, stretch.last_id), (0, None, None));
+            let summary = ChunkSummary::of(lines, KEYS, None);
+            assert_eq!((summary.records, summary.tail_id, summary.last_id), (0, None, None));
         }
     }
 
     #[test]
     fn records_are_counted_at_beginnings_of_lines_some_way_apart() {
         let lines = [b"{\"n\":1}\n".repeat(1500), b"?\n".to_vec()].concat().repeat(3);
-        let stretch = Stretch::of(&lines, KEYS, None);
-        assert_eq!(stretch.counts.first(), Some(&(0, 0)));
-        assert!(stretch.counts.len() > 3);
-        for pair in stretch.counts.windows(2) {
+        let summary = ChunkSummary::of(&lines, KEYS, None);
+        assert_eq!(summary.counts.first(), Some(&(0, 0)));
+        assert!(summary.counts.len() > 3);
+        for pair in summary.counts.windows(2) {
             assert!((COUNT_EVERY..COUNT_EVERY + 8).contains(&(pair[1].0 - pair[0].0)));
         }
-        for (start, records) in stretch.counts {
+        for (start, records) in summary.counts {
             let before = &lines[..start];
             assert!(start == 0 || before.ends_with(b"\n"));
             assert_eq!(before.iter().filter(|byte| **byte == b'{').count() as u64, records);

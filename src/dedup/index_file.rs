@@ -12,9 +12,9 @@ use std::time::SystemTime;
 
 use sha2::{Digest, Sha256};
 
-use crate::dedup::scan_state::{Frontier, Mark, PROBE};
-use crate::dedup::sorted_run::{self, Covered, Part};
-use crate::dedup::table::{Keys, Slot};
+use crate::dedup::scan_state::{ScanState, SparseEntry, TAIL_BYTES};
+use crate::dedup::sorted_run::{self, RunContents, SortedRun};
+use crate::dedup::table::{Entry, HashKey};
 use crate::os;
 use crate::storage::lock;
 use crate::storage::{Stat, Storage, read_exact_at};
@@ -25,11 +25,11 @@ pub(crate) struct SideIndex {
     /// None while the log is not used.
     file: Option<File>,
     loaded: Loaded,
-    table: Part,
+    table: SortedRun,
     /// Each begins where the one before ends, in the log and in the file.
-    runs: Vec<Part>,
-    frontier: Frontier,
-    marks: Vec<Mark>,
+    runs: Vec<SortedRun>,
+    scan_state: ScanState,
+    sparse: Vec<SparseEntry>,
 }
 
 /// What tells the file that was loaded from another one at its name, besides the header of its table.
@@ -58,16 +58,16 @@ impl SideIndex {
         }
         let length = metadata.len();
         let index_stat = os::stat(&file).ok()?;
-        let (table, mut ends) = Part::read(&file, 0, length, stat)?;
+        let (table, mut ends) = SortedRun::read(&file, 0, length, stat)?;
         let loaded = Loaded { path: path.to_owned(), stat: index_stat, metadata };
         if table.covers.start != 0 || table.covers.end > stat.length || loaded.is_discarded() {
             return None;
         }
-        let mut marks = std::mem::take(&mut ends.marks);
-        let mut runs: Vec<Part> = Vec::new();
+        let mut sparse = std::mem::take(&mut ends.sparse);
+        let mut runs: Vec<SortedRun> = Vec::new();
         loop {
             let last = runs.last().unwrap_or(&table);
-            let next = Part::read(&file, last.place.end, length, stat).filter(|(next, _)| {
+            let next = SortedRun::read(&file, last.place.end, length, stat).filter(|(next, _)| {
                 next.covers.start == last.covers.end
                     && next.covers.end <= stat.length
                     && next.keys == last.keys
@@ -75,19 +75,20 @@ impl SideIndex {
             let Some((run, next_ends)) = next else { break };
             runs.push(run);
             ends = next_ends;
-            marks.append(&mut ends.marks);
+            sparse.append(&mut ends.sparse);
         }
         let last = runs.last().unwrap_or(&table);
         let covered = last.covers.end;
-        let mut probe =
-            vec![0; usize::try_from(covered).map_or(PROBE, |covered| covered.min(PROBE))];
-        let probe_at = covered - probe.len() as u64;
-        read_exact_at(log, &mut probe, probe_at).ok()?;
-        if Sha256::digest(&probe)[..] != ends.probe_digest[..] {
+        let mut tail_bytes =
+            vec![0; usize::try_from(covered).map_or(TAIL_BYTES, |covered| covered.min(TAIL_BYTES))];
+        let probe_at = covered - tail_bytes.len() as u64;
+        read_exact_at(log, &mut tail_bytes, probe_at).ok()?;
+        if Sha256::digest(&tail_bytes)[..] != ends.tail_digest[..] {
             return None;
         }
-        let frontier = Frontier::new(covered, last.records, ends.tail_id, ends.last_id, probe);
-        Some(SideIndex { file: Some(file), loaded, table, runs, frontier, marks })
+        let scan_state =
+            ScanState::new(covered, last.records, ends.tail_id, ends.last_id, tail_bytes);
+        Some(SideIndex { file: Some(file), loaded, table, runs, scan_state, sparse })
     }
 
     /// Gives the descriptor up, until [`SideIndex::reopen`].
@@ -104,15 +105,15 @@ impl SideIndex {
     }
 
     /// The log as it was at the end of the prefix.
-    pub(crate) fn frontier(&self) -> &Frontier {
-        &self.frontier
+    pub(crate) fn scan_state(&self) -> &ScanState {
+        &self.scan_state
     }
 
-    pub(crate) fn marks(&self) -> &[Mark] {
-        &self.marks
+    pub(crate) fn sparse(&self) -> &[SparseEntry] {
+        &self.sparse
     }
 
-    pub(crate) fn keys(&self) -> Keys {
+    pub(crate) fn keys(&self) -> HashKey {
         self.table.keys
     }
 
@@ -145,7 +146,7 @@ impl SideIndex {
     pub(crate) fn each_of_runs(
         &self,
         end: u64,
-        mut take: impl FnMut(Slot) -> io::Result<()>,
+        mut take: impl FnMut(Entry) -> io::Result<()>,
     ) -> io::Result<()> {
         let file = opened(self.file.as_ref())?;
         let mut runs = self.runs.iter().take_while(|run| run.covers.start < end);
@@ -154,7 +155,7 @@ impl SideIndex {
 
     /// More entries than the runs have.
     pub(crate) fn most_in_runs(&self) -> usize {
-        self.runs.iter().map(Part::most_entries).sum()
+        self.runs.iter().map(SortedRun::most_entries).sum()
     }
 
     /// Takes over what was checked of the same parts.
@@ -175,7 +176,7 @@ impl SideIndex {
         discarded.push(self.loaded.version());
         drop(discarded);
         // A cache: what fails here costs the next process a scan.
-        if let Ok(Some(_making)) = Maker::begin(&self.loaded.path, log_path)
+        if let Ok(Some(_making)) = IndexWriter::begin(&self.loaded.path, log_path)
             && self.open(os::beside().read(true)).is_some()
         {
             let _ = std::fs::remove_file(&self.loaded.path);
@@ -223,7 +224,7 @@ fn opened(file: Option<&File>) -> io::Result<&File> {
 }
 
 /// The one who may change the index of a log: by a lock on the file in which a new table is written.
-pub(crate) struct Maker {
+pub(crate) struct IndexWriter {
     path: PathBuf,
     log: Metadata,
     fresh: PathBuf,
@@ -233,7 +234,7 @@ pub(crate) struct Maker {
 
 /// Leaves word that an index is missing: an empty file where the next one is written, which goes when one is made. True: somebody did so before, or
 /// began to make one, and was not seen to come to an end.
-pub(crate) fn was_missed(path: &Path) -> bool {
+pub(crate) fn request_index(path: &Path) -> bool {
     let mut new = os::beside();
     new.write(true).create_new(true);
     let left = os::keep_private(&mut new).open(fresh_at(path));
@@ -246,9 +247,9 @@ fn fresh_at(path: &Path) -> PathBuf {
     PathBuf::from(fresh)
 }
 
-impl Maker {
+impl IndexWriter {
     /// `None`: another one is at it, something else stands in the place of the new file, or an index of ours would not be believed.
-    pub(crate) fn begin(path: &Path, log_path: &Path) -> io::Result<Option<Maker>> {
+    pub(crate) fn begin(path: &Path, log_path: &Path) -> io::Result<Option<IndexWriter>> {
         let fresh = fresh_at(path);
         let log = std::fs::metadata(log_path)?;
         let Some(file) = open_fresh(&fresh)? else {
@@ -262,7 +263,7 @@ impl Maker {
             return Ok(None);
         }
         let is_trusted = os::is_trusted(&file.metadata()?, &log);
-        let maker = Maker { path: path.to_owned(), log, fresh, file, is_placed: false };
+        let maker = IndexWriter { path: path.to_owned(), log, fresh, file, is_placed: false };
         Ok(is_trusted.then_some(maker))
     }
 
@@ -270,8 +271,8 @@ impl Maker {
     pub(crate) fn extend(
         &self,
         side: &SideIndex,
-        covered: &Covered<'_>,
-        new: &mut [Slot],
+        covered: &RunContents<'_>,
+        new: &mut [Entry],
     ) -> io::Result<bool> {
         let Some(file) = side.open(os::beside().read(true).write(true)) else {
             return Ok(false);
@@ -280,7 +281,7 @@ impl Maker {
         file.set_len(side.end())?;
         sort(new);
         let header = sorted_run::write(&file, side.end(), covered, |blocks| {
-            new.iter().try_for_each(|slot| blocks.put(*slot))
+            new.iter().try_for_each(|entry| blocks.put(*entry))
         })?;
         // No crash leaves a header before blocks that are not on the disk. It may lose the header, and with it the run.
         file.sync_data()?;
@@ -292,14 +293,14 @@ impl Maker {
     pub(crate) fn replace(
         mut self,
         before: Option<&SideIndex>,
-        covered: &Covered<'_>,
-        mut new: Vec<Slot>,
+        covered: &RunContents<'_>,
+        mut new: Vec<Entry>,
     ) -> io::Result<()> {
         self.file.set_len(0)?;
         if let Some(before) = before {
             new.reserve_exact(before.most_in_runs());
-            before.each_of_runs(u64::MAX, |slot| {
-                new.push(slot);
+            before.each_of_runs(u64::MAX, |entry| {
+                new.push(entry);
                 Ok(())
             })?;
         }
@@ -308,13 +309,13 @@ impl Maker {
             let mut new = new.into_iter().peekable();
             if let Some(before) = before {
                 before.table.each(opened(before.file.as_ref())?, |old| {
-                    while let Some(slot) = new.next_if(|slot| slot.hash < old.hash) {
-                        blocks.put(slot)?;
+                    while let Some(entry) = new.next_if(|entry| entry.hash < old.hash) {
+                        blocks.put(entry)?;
                     }
                     blocks.put(old)
                 })?;
             }
-            new.try_for_each(|slot| blocks.put(slot))
+            new.try_for_each(|entry| blocks.put(entry))
         })?;
         os::write_all_at(&self.file, &header, 0)?;
         self.file.sync_data()?;
@@ -325,7 +326,7 @@ impl Maker {
     }
 }
 
-impl Drop for Maker {
+impl Drop for IndexWriter {
     fn drop(&mut self) {
         if !self.is_placed {
             // Still under the lock, so it is ours. What stays is taken over by the next one.
@@ -334,8 +335,8 @@ impl Drop for Maker {
     }
 }
 
-fn sort(slots: &mut [Slot]) {
-    slots.sort_unstable_by_key(|slot| (slot.hash, slot.place));
+fn sort(entries: &mut [Entry]) {
+    entries.sort_unstable_by_key(|entry| (entry.hash, entry.offset_plus_one));
 }
 
 /// Opens the file that is to become an index, or makes it. `None`: something else stands there. Whoever may write the folder could have put a

@@ -1,18 +1,18 @@
 //! What a writer knows of the log's past: the dedup index, how far it reaches, and the number of each record.
 //!
-//! Nothing in here is true by itself after the lock was released: [`History::catch_up`] comes first each time.
+//! Nothing in here is true by itself after the lock was released: [`LogView::catch_up`] comes first each time.
 
 use std::io;
 
-use crate::dedup::chunk_summary::Stretch;
+use crate::dedup::chunk_summary::ChunkSummary;
 use crate::dedup::index_file::SideIndex;
-use crate::dedup::lookup::{self, Found, NewRecord, OpenRecord};
+use crate::dedup::lookup::{self, FoundRecord, NewRecord, OpenRecord};
 use crate::dedup::parallel_scan;
-use crate::dedup::scan_state::{Frontier, Mark};
-use crate::dedup::table::{DedupIndex, Keys, Slot};
+use crate::dedup::scan_state::{ScanState, SparseEntry};
+use crate::dedup::table::{DedupIndex, Entry, HashKey};
 use crate::event::Id;
 use crate::record::classify::{self, Tail};
-use crate::record::lines::{Lines, Piece};
+use crate::record::lines::{LineChunk, LineReader};
 use crate::storage::Storage;
 
 /// A record number is remembered about every so many bytes; those between are counted when asked for.
@@ -23,7 +23,7 @@ const FEW_LOOKUPS: u32 = 32;
 /// From so many bytes on a scan is a sweep: with less another thread is hardly awake before it is over.
 const LONG_SCAN: u64 = 1 << 20;
 /// Entries for which room is made in advance, at the most: what follows may be other than what came.
-const MOST_RESERVED: usize = 1 << 20;
+const MAX_RESERVED: usize = 1 << 20;
 
 /// What stands behind the last newline.
 #[derive(Debug, Default)]
@@ -44,56 +44,60 @@ pub(crate) struct CaughtUp {
 
 /// The writer's knowledge of one log.
 #[derive(Debug)]
-pub(crate) struct History {
-    /// The records from `kept_from` on.
+pub(crate) struct LogView {
+    /// The records from `in_memory_from` on.
     index: DedupIndex,
     /// What stands before is asked of the side index.
-    kept_from: u64,
+    in_memory_from: u64,
     /// Boxed, because a process may have ten thousand writers, most of them of short logs.
     side: Option<Box<SideIndex>>,
     /// Look-ups for which runs of the side index were asked.
     lookups: u32,
     side_failed: bool,
-    frontier: Frontier,
-    marks: Vec<Mark>,
+    scan_state: ScanState,
+    sparse: Vec<SparseEntry>,
     /// Where the last search for a number ended: the duplicates of a repeated batch stand behind each other.
-    counted: Mark,
+    last_counted: SparseEntry,
 }
 
-impl History {
+impl LogView {
     pub(crate) fn new() -> Self {
-        History {
+        LogView {
             index: DedupIndex::new(),
-            kept_from: 0,
+            in_memory_from: 0,
             side: None,
             lookups: 0,
             side_failed: false,
-            frontier: Frontier::default(),
-            marks: Vec::new(),
-            counted: Mark::default(),
+            scan_state: ScanState::default(),
+            sparse: Vec::new(),
+            last_counted: SparseEntry::default(),
         }
     }
 
     /// What a side index says, to be extended by scanning on.
     pub(crate) fn from_side(side: SideIndex) -> Self {
-        History {
+        LogView {
             index: DedupIndex::with_keys(side.keys()),
-            kept_from: side.frontier().offset,
+            in_memory_from: side.scan_state().offset,
             lookups: 0,
-            frontier: side.frontier().clone(),
-            marks: side.marks().to_vec(),
+            scan_state: side.scan_state().clone(),
+            sparse: side.sparse().to_vec(),
             side: Some(Box::new(side)),
             side_failed: false,
-            counted: Mark::default(),
+            last_counted: SparseEntry::default(),
         }
     }
 
     /// Leaves the prefix that `side` covers to it. False, and nothing changes, when both do not agree.
     /// What is in memory stays there but for what its table covers.
-    pub(crate) fn adopt(&mut self, storage: &dyn Storage, mut side: SideIndex) -> io::Result<bool> {
-        let covered = side.frontier();
-        if covered.offset > self.frontier.offset
-            || covered.offset < self.kept_from
+    pub(crate) fn install_index(
+        &mut self,
+        storage: &dyn Storage,
+        mut side: SideIndex,
+    ) -> io::Result<bool> {
+        let covered = side.scan_state();
+        if covered.offset > self.scan_state.offset
+            || covered.offset < self.in_memory_from
             || self.seq_of(storage, covered.offset)? != covered.records + 1
         {
             return Ok(false);
@@ -101,26 +105,26 @@ impl History {
         if let Some(before) = &mut self.side {
             side.checked_like(before);
         }
-        if side.table_end() > self.kept_from {
-            self.kept_from = side.table_end();
-            self.index.forget_before(self.kept_from);
+        if side.table_end() > self.in_memory_from {
+            self.in_memory_from = side.table_end();
+            self.index.forget_before(self.in_memory_from);
         }
         self.side = Some(Box::new(side));
         Ok(true)
     }
 
     /// Takes the runs of the side index into memory.
-    fn keep_runs(&mut self) -> io::Result<()> {
+    fn load_runs(&mut self) -> io::Result<()> {
         let Some(side) = &self.side else { return Ok(()) };
         let mut later = Vec::new();
         self.index.drain_into(&mut later);
-        later.sort_unstable_by_key(|slot| slot.place);
-        side.each_of_runs(self.kept_from, |slot| {
-            self.index.put(slot);
+        later.sort_unstable_by_key(|entry| entry.offset_plus_one);
+        side.each_of_runs(self.in_memory_from, |entry| {
+            self.index.put(entry);
             Ok(())
         })?;
-        later.into_iter().for_each(|slot| self.index.put(slot));
-        self.kept_from = side.table_end();
+        later.into_iter().for_each(|entry| self.index.put(entry));
+        self.in_memory_from = side.table_end();
         Ok(())
     }
 
@@ -138,7 +142,7 @@ impl History {
 
     /// How much of the log the side index covers.
     pub(crate) fn covered(&self) -> u64 {
-        self.side.as_ref().map_or(0, |side| side.frontier().offset)
+        self.side.as_ref().map_or(0, |side| side.scan_state().offset)
     }
 
     /// The side index could not be read: what it would have said is not known.
@@ -151,9 +155,9 @@ impl History {
         self.side.as_deref().filter(|_| self.side_failed)
     }
 
-    /// Takes out the entries after the side index and adds them to `slots`.
-    pub(crate) fn drain_into(&mut self, slots: &mut Vec<Slot>) {
-        self.index.drain_into(slots);
+    /// Takes out the entries after the side index and adds them to `entries`.
+    pub(crate) fn drain_into(&mut self, entries: &mut Vec<Entry>) {
+        self.index.drain_into(entries);
     }
 
     /// The side index it began with.
@@ -161,36 +165,36 @@ impl History {
         self.side.map(|side| *side)
     }
 
-    /// The side index it began with, the key of the hashes, how far it reaches, and the marks.
-    pub(crate) fn parts(&self) -> (Option<&SideIndex>, Keys, &Frontier, &[Mark]) {
-        (self.side.as_deref(), self.index.keys(), &self.frontier, &self.marks)
+    /// The side index it began with, the key of the hashes, how far it reaches, and the sparse.
+    pub(crate) fn parts(&self) -> (Option<&SideIndex>, HashKey, &ScanState, &[SparseEntry]) {
+        (self.side.as_deref(), self.index.keys(), &self.scan_state, &self.sparse)
     }
 
-    pub(crate) fn frontier(&self) -> &Frontier {
-        &self.frontier
+    pub(crate) fn scan_state(&self) -> &ScanState {
+        &self.scan_state
     }
 
     /// Forgets everything: another file is at the path, or this one was rewritten.
     pub(crate) fn clear(&mut self) {
         self.index.clear();
-        self.kept_from = 0;
+        self.in_memory_from = 0;
         self.side = None;
         self.lookups = 0;
         self.side_failed = false;
-        self.frontier = Frontier::default();
-        self.marks.clear();
-        self.counted = Mark::default();
+        self.scan_state = ScanState::default();
+        self.sparse.clear();
+        self.last_counted = SparseEntry::default();
     }
 
     /// Goes back to an earlier state of the same log.
-    pub(crate) fn roll_back(&mut self, to: Frontier) {
+    pub(crate) fn roll_back(&mut self, to: ScanState) {
         if to.offset < self.covered() {
             return self.clear();
         }
         self.index.truncate(to.offset);
-        self.marks.retain(|mark| mark.offset <= to.offset);
-        self.counted = Mark::default();
-        self.frontier = to;
+        self.sparse.retain(|mark| mark.offset <= to.offset);
+        self.last_counted = SparseEntry::default();
+        self.scan_state = to;
     }
 
     /// Scans what was appended since the last time, after checking that what was scanned then is still there.
@@ -202,41 +206,41 @@ impl History {
 
     /// Forgets everything if what was scanned is not there any more, and says so.
     pub(crate) fn check(&mut self, storage: &dyn Storage, length: u64) -> io::Result<bool> {
-        let holds = self.frontier.still_holds(storage, length)?;
+        let holds = self.scan_state.still_matches(storage, length)?;
         if !holds {
             self.clear();
         }
         Ok(!holds)
     }
 
-    /// Takes in whole lines that stand at the frontier.
-    fn absorb(&mut self, bytes: &[u8], stretches: &[Stretch]) {
-        let mut base = self.frontier.offset;
-        for stretch in stretches {
-            let names = stretch.names.iter();
+    /// Takes in whole lines that stand at the scan_state.
+    fn apply(&mut self, bytes: &[u8], summaries: &[ChunkSummary]) {
+        let mut base = self.scan_state.offset;
+        for summary in summaries {
+            let names = summary.names.iter();
             self.index.insert_hashes(names.map(|(hash, start)| (*hash, base + *start as u64)));
-            for (start, records) in &stretch.counts {
-                self.mark(base + *start as u64, self.frontier.records + records);
+            for (start, records) in &summary.counts {
+                self.mark(base + *start as u64, self.scan_state.records + records);
             }
-            self.frontier.records += stretch.records;
-            if let Some(id) = &stretch.tail_id {
-                self.frontier.tail_id.clone_from(id);
+            self.scan_state.records += summary.records;
+            if let Some(id) = &summary.tail_id {
+                self.scan_state.tail_id.clone_from(id);
             }
-            if stretch.last_id.is_some() {
-                self.frontier.last_id.clone_from(&stretch.last_id);
+            if summary.last_id.is_some() {
+                self.scan_state.last_id.clone_from(&summary.last_id);
             }
-            base += stretch.length as u64;
+            base += summary.length as u64;
         }
-        self.frontier.advance(bytes);
+        self.scan_state.advance(bytes);
     }
 
-    /// Takes in whole lines that were just written at the frontier: `records` are all of them, so that they need not be read again.
-    pub(crate) fn absorb_written<'a>(
+    /// Takes in whole lines that were just written at the scan_state: `records` are all of them, so that they need not be read again.
+    pub(crate) fn apply_written<'a>(
         &mut self,
         bytes: &[u8],
         records: impl Iterator<Item = NewRecord<'a>>,
     ) {
-        let base = self.frontier.offset;
+        let base = self.scan_state.offset;
         let mut tail = None;
         for NewRecord { start, id, key } in records {
             debug_assert!(
@@ -244,37 +248,41 @@ impl History {
                 "a record is what a reader sees"
             );
             let offset = base + start;
-            self.mark(offset, self.frontier.records);
+            self.mark(offset, self.scan_state.records);
             for name in [id, key].into_iter().flatten() {
                 self.index.insert(name.as_bytes(), offset);
             }
-            self.frontier.records += 1;
+            self.scan_state.records += 1;
             if id.is_some() {
-                self.frontier.last_id = id.cloned();
+                self.scan_state.last_id = id.cloned();
             }
             tail = Some(id);
         }
         if let Some(id) = tail {
-            self.frontier.tail_id = id.cloned();
+            self.scan_state.tail_id = id.cloned();
         }
-        self.frontier.advance(bytes);
+        self.scan_state.advance(bytes);
     }
 
     /// Remembers the number of the records before `offset`, if that is due.
     fn mark(&mut self, offset: u64, records: u64) {
-        if offset >= self.marks.last().map_or(0, |mark| mark.offset) + MARK_EVERY {
-            self.marks.push(Mark { offset, records });
+        if offset >= self.sparse.last().map_or(0, |mark| mark.offset) + MARK_EVERY {
+            self.sparse.push(SparseEntry { offset, records });
         }
     }
 
     /// The first record in file order that carries `id` as its id or key, read from the log.
-    pub(crate) fn find(&mut self, storage: &dyn Storage, id: &Id) -> io::Result<Option<Found>> {
+    pub(crate) fn find(
+        &mut self,
+        storage: &dyn Storage,
+        id: &Id,
+    ) -> io::Result<Option<FoundRecord>> {
         let covered = self.ask_side(id);
         self.side_failed |= covered.is_err();
         let mut offsets = covered?;
         offsets.extend(self.index.candidates(id.as_bytes()));
         for offset in offsets {
-            let found = lookup::read_record(storage, offset, self.frontier.offset)?;
+            let found = lookup::read_record(storage, offset, self.scan_state.offset)?;
             if let Some(found) = found.filter(|found| found.carries(id)) {
                 return Ok(Some(found));
             }
@@ -283,59 +291,59 @@ impl History {
     }
 
     fn ask_side(&mut self, id: &Id) -> io::Result<Vec<u64>> {
-        if self.side.as_ref().is_some_and(|side| side.has_runs_before(self.kept_from)) {
+        if self.side.as_ref().is_some_and(|side| side.has_runs_before(self.in_memory_from)) {
             self.lookups += 1;
             if self.lookups > FEW_LOOKUPS {
-                self.keep_runs()?;
+                self.load_runs()?;
             }
         }
         let Some(side) = &mut self.side else {
             return Ok(Vec::new());
         };
-        side.candidates(id.as_bytes(), self.kept_from)
+        side.candidates(id.as_bytes(), self.in_memory_from)
     }
 
     /// The number of the record that begins at `offset`, counted from 1.
     pub(crate) fn seq_of(&mut self, storage: &dyn Storage, offset: u64) -> io::Result<u64> {
-        let after = self.marks.partition_point(|mark| mark.offset <= offset);
-        let mark = after.checked_sub(1).and_then(|at| self.marks.get(at)).copied();
-        let known = [mark, Some(self.counted)].into_iter().flatten();
+        let after = self.sparse.partition_point(|mark| mark.offset <= offset);
+        let mark = after.checked_sub(1).and_then(|at| self.sparse.get(at)).copied();
+        let known = [mark, Some(self.last_counted)].into_iter().flatten();
         let nearest = known.filter(|mark| mark.offset <= offset).max_by_key(|mark| mark.offset);
-        let Mark { offset: from, records } = nearest.unwrap_or_default();
+        let SparseEntry { offset: from, records } = nearest.unwrap_or_default();
         let records = records + lookup::count_records(storage, from, offset)?;
-        self.counted = Mark { offset, records };
+        self.last_counted = SparseEntry { offset, records };
         Ok(records + 1)
     }
 
-    /// Scans from the frontier to `end` and returns what is behind the last newline.
+    /// Scans from the scan_state to `end` and returns what is behind the last newline.
     fn scan_to(&mut self, storage: &dyn Storage, end: u64) -> io::Result<OpenTail> {
-        let mut lines = Lines::new(self.frontier.offset, end);
+        let mut lines = LineReader::new(self.scan_state.offset, end);
         loop {
-            let left = end.saturating_sub(self.frontier.offset);
+            let left = end.saturating_sub(self.scan_state.offset);
             match lines.next(storage)? {
-                Piece::Whole { bytes, .. } if left < LONG_SCAN => {
-                    self.absorb(bytes, &[Stretch::of(bytes, self.index.keys(), None)]);
+                LineChunk::Whole { bytes, .. } if left < LONG_SCAN => {
+                    self.apply(bytes, &[ChunkSummary::of(bytes, self.index.keys(), None)]);
                 }
-                Piece::Whole { bytes, .. } => {
+                LineChunk::Whole { bytes, .. } => {
                     let length = bytes.len();
                     let keys = self.index.keys();
                     let mut is_first = true;
                     let swept =
                         parallel_scan::whole_lines(&mut lines, length, storage, keys, |piece| {
                             if std::mem::take(&mut is_first) {
-                                self.index.reserve(piece.names_in(left).min(MOST_RESERVED));
+                                self.index.reserve(piece.names_in(left).min(MAX_RESERVED));
                             }
-                            self.absorb(piece.lines(), piece.stretches());
+                            self.apply(piece.lines(), piece.summaries());
                         });
                     if let Some(end) = swept? {
-                        self.frontier.pass_too_long(storage, end)?;
+                        self.scan_state.pass_too_long(storage, end)?;
                     }
                 }
-                Piece::TooLong { offset, length } => {
-                    self.frontier.pass_too_long(storage, offset + length + 1)?;
+                LineChunk::TooLong { offset, length } => {
+                    self.scan_state.pass_too_long(storage, offset + length + 1)?;
                 }
-                Piece::Tail { bytes, length, .. } => {
-                    let record = match classify::judge_tail(bytes) {
+                LineChunk::Tail { bytes, length, .. } => {
+                    let record = match classify::classify_tail(bytes) {
                         Tail::Record(keys) => Some(OpenRecord::new(&keys, bytes)),
                         Tail::Clean | Tail::Torn { .. } => None,
                     };
@@ -364,10 +372,10 @@ mod tests {
     #[test]
     fn numbers_are_right_in_any_order_and_after_going_back() {
         let storage = MemoryDisk::default().open(Path::new("/log")).unwrap();
-        let mut history = History::new();
+        let mut history = LogView::new();
         storage.append(&lines(0..100)).unwrap();
         history.catch_up(&*storage, 100 * LINE).unwrap();
-        let proved = history.frontier().clone();
+        let proved = history.scan_state().clone();
         storage.append(&lines(100..300)).unwrap();
         history.catch_up(&*storage, 300 * LINE).unwrap();
         for n in [7, 8, 250, 3, 4, 299, 150, 151, 299] {
@@ -412,38 +420,38 @@ mod tests {
     }
 
     /// Scans to `length` step by step, each too short to be a sweep.
-    fn step_to(history: &mut History, storage: &dyn Storage, length: u64) {
-        let mut seen = history.frontier.offset;
+    fn step_to(history: &mut LogView, storage: &dyn Storage, length: u64) {
+        let mut seen = history.scan_state.offset;
         while seen < length {
             seen = (seen + LONG_SCAN / 3).min(length);
             history.catch_up(storage, seen).unwrap();
         }
     }
 
-    fn in_steps(storage: &dyn Storage, keys: Keys, length: u64) -> History {
-        let mut history = History::new();
+    fn in_steps(storage: &dyn Storage, keys: HashKey, length: u64) -> LogView {
+        let mut history = LogView::new();
         history.index = DedupIndex::with_keys(keys);
         step_to(&mut history, storage, length);
         history
     }
 
-    fn assert_same(storage: &dyn Storage, mut one: History, mut other: History) {
-        let parts = |history: &History| {
-            let Frontier { offset, records, tail_id, last_id, .. } = history.frontier.clone();
-            (offset, records, tail_id, last_id, history.frontier.probe().to_vec())
+    fn assert_same(storage: &dyn Storage, mut one: LogView, mut other: LogView) {
+        let parts = |history: &LogView| {
+            let ScanState { offset, records, tail_id, last_id, .. } = history.scan_state.clone();
+            (offset, records, tail_id, last_id, history.scan_state.tail_bytes().to_vec())
         };
         assert_eq!(parts(&one), parts(&other));
-        let [mut slots, mut others] = [Vec::new(), Vec::new()];
-        let places = one.marks.clone();
-        one.drain_into(&mut slots);
+        let [mut entries, mut others] = [Vec::new(), Vec::new()];
+        let places = one.sparse.clone();
+        one.drain_into(&mut entries);
         other.drain_into(&mut others);
-        let sorted = |mut slots: Vec<Slot>| {
-            slots.sort_unstable_by_key(|slot| (slot.hash, slot.place));
-            slots.into_iter().map(|slot| (slot.hash, slot.place)).collect::<Vec<_>>()
+        let sorted = |mut entries: Vec<Entry>| {
+            entries.sort_unstable_by_key(|entry| (entry.hash, entry.offset_plus_one));
+            entries.into_iter().map(|entry| (entry.hash, entry.offset_plus_one)).collect::<Vec<_>>()
         };
-        assert_eq!(sorted(slots), sorted(others));
+        assert_eq!(sorted(entries), sorted(others));
         assert!(places.len() > 10);
-        for Mark { offset, records } in places {
+        for SparseEntry { offset, records } in places {
             assert_eq!(other.seq_of(storage, offset).unwrap(), records + 1);
         }
     }
@@ -456,7 +464,7 @@ mod tests {
             let bytes = [&mixed_lines(seed, 5 << 20), tails[seed as usize]].concat();
             storage.append(&bytes).unwrap();
             let length = bytes.len() as u64;
-            let mut history = History::new();
+            let mut history = LogView::new();
             let tail = history.catch_up(&*storage, length).unwrap().tail;
             assert_eq!(tail.length, tails[seed as usize].len() as u64);
             assert_eq!(tail.record.is_some(), seed == 0);
@@ -474,7 +482,7 @@ mod tests {
             storage.append(bytes).unwrap();
         }
         let half = (around.len() + long.len()) as u64;
-        let mut history = History::new();
+        let mut history = LogView::new();
         assert_eq!(history.catch_up(&*storage, 2 * half).unwrap().tail.length, 0);
         let mut steps = in_steps(&*storage, history.index.keys(), around.len() as u64);
         steps.catch_up(&*storage, half).unwrap();
@@ -488,7 +496,7 @@ mod tests {
         let storage = MemoryDisk::default().open(Path::new("/log")).unwrap();
         let bytes = mixed_lines(5, 4 << 20);
         storage.append(&bytes).unwrap();
-        let mut history = History::new();
+        let mut history = LogView::new();
         let error = history.catch_up(&*storage, bytes.len() as u64 + 9).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
         history.catch_up(&*storage, bytes.len() as u64).unwrap();

@@ -1,17 +1,17 @@
-//! One record of a log: looked up at its offset, just written, or open at the end; and how many there are in a stretch.
+//! One record of a log: looked up at its offset, just written, or open at the end; and how many there are in a summary.
 
 use std::borrow::Cow;
 use std::io;
 
 use crate::event::Id;
 use crate::record::classify::MAX_LINE;
-use crate::record::classify::{self, Keys, Verdict};
-use crate::record::lines::{Lines, Piece};
+use crate::record::classify::{self, RecordIds, Verdict};
+use crate::record::lines::{LineChunk, LineReader};
 use crate::storage::Storage;
 
 /// A record that was looked up and found in the log.
 #[derive(Debug, Clone)]
-pub(crate) struct Found {
+pub(crate) struct FoundRecord {
     pub(crate) offset: u64,
     pub(crate) line: Vec<u8>,
     pub(crate) id: Option<Id>,
@@ -34,16 +34,16 @@ pub(crate) struct OpenRecord {
 }
 
 impl OpenRecord {
-    pub(crate) fn new(keys: &Keys<'_>, line: &[u8]) -> Self {
+    pub(crate) fn new(keys: &RecordIds<'_>, line: &[u8]) -> Self {
         let id = |value: &Option<Cow<'_, [u8]>>| value.as_deref().and_then(Id::of_member);
         OpenRecord { id: id(&keys.event_id), key: id(&keys.idempotency_key), line: line.to_vec() }
     }
 }
 
-impl Found {
+impl FoundRecord {
     /// Whether its id or its key is `id`.
     pub(crate) fn carries(&self, id: &Id) -> bool {
-        match classify::judge(&self.line) {
+        match classify::classify(&self.line) {
             Verdict::Record(keys) => [keys.event_id, keys.idempotency_key]
                 .into_iter()
                 .flatten()
@@ -53,12 +53,12 @@ impl Found {
     }
 }
 
-/// Reads the line that begins at `offset`, if it is a record; `end` is the frontier, so the line is complete.
+/// Reads the line that begins at `offset`, if it is a record; `end` is the scan_state, so the line is complete.
 pub(crate) fn read_record(
     storage: &dyn Storage,
     offset: u64,
     end: u64,
-) -> io::Result<Option<Found>> {
+) -> io::Result<Option<FoundRecord>> {
     let mut line: Vec<u8> = Vec::new();
     let mut step = 4096_usize;
     loop {
@@ -77,11 +77,11 @@ pub(crate) fn read_record(
         let fresh = line.get(before..).unwrap_or_default();
         if let Some(newline) = memchr::memchr(b'\n', fresh) {
             line.truncate(before + newline);
-            let id = match classify::judge(&line) {
+            let id = match classify::classify(&line) {
                 Verdict::Record(keys) => keys.event_id.and_then(|id| Id::of_member(&id)),
                 _ => return Ok(None),
             };
-            return Ok(Some(Found { offset, line, id }));
+            return Ok(Some(FoundRecord { offset, line, id }));
         }
         step = step.saturating_mul(4).min(1 << 20);
     }
@@ -91,7 +91,7 @@ pub(crate) fn read_record(
 pub(crate) fn is_as_read(bytes: &[u8], start: u64, names: [Option<&Id>; 2]) -> bool {
     let from = usize::try_from(start).unwrap_or(usize::MAX);
     let line = bytes.get(from..).unwrap_or_default().split(|byte| *byte == b'\n').next();
-    match line.map(classify::judge) {
+    match line.map(classify::classify) {
         Some(Verdict::Record(keys)) => {
             [keys.event_id, keys.idempotency_key].map(|name| name.map(Cow::into_owned))
                 == names.map(|name| name.map(|id| id.as_bytes().to_vec()))
@@ -102,17 +102,17 @@ pub(crate) fn is_as_read(bytes: &[u8], start: u64, names: [Option<&Id>; 2]) -> b
 
 /// Records between two beginnings of lines.
 pub(crate) fn count_records(storage: &dyn Storage, from: u64, to: u64) -> io::Result<u64> {
-    let mut lines = Lines::new(from, to);
+    let mut lines = LineReader::new(from, to);
     let mut records = 0;
     loop {
         match lines.next(storage)? {
-            Piece::Whole { bytes, .. } => {
-                classify::judge_lines(bytes, None, |_, verdict| {
+            LineChunk::Whole { bytes, .. } => {
+                classify::classify_lines(bytes, None, |_, verdict| {
                     records += u64::from(matches!(verdict, Verdict::Record(_)));
                 });
             }
-            Piece::TooLong { .. } => {}
-            Piece::Tail { .. } => return Ok(records),
+            LineChunk::TooLong { .. } => {}
+            LineChunk::Tail { .. } => return Ok(records),
         }
     }
 }

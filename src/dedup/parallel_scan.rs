@@ -1,13 +1,13 @@
-//! A scan of a long stretch of a log on two threads, in bounded memory.
+//! A scan of a long summary of a log on two threads, in bounded memory.
 
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use crate::dedup::chunk_summary::Stretch;
-use crate::dedup::table::Keys;
+use crate::dedup::chunk_summary::ChunkSummary;
+use crate::dedup::table::HashKey;
 use crate::mutex::locked;
-use crate::record::lines::{self, Lines};
-use crate::record::template::Stencils;
+use crate::record::lines::{self, LineReader};
+use crate::record::template::TemplateCache;
 use crate::storage::Storage;
 use crate::threads::pool;
 
@@ -17,27 +17,27 @@ const PIECE: usize = 1 << 20;
 const PART: usize = 32 << 10;
 
 /// A piece of a log whose lines were judged.
-pub(crate) struct Piece {
+pub(crate) struct ScannedChunk {
     bytes: Arc<Vec<u8>>,
     /// Bytes of whole lines.
     length: usize,
-    stretches: Vec<Stretch>,
+    summaries: Vec<ChunkSummary>,
 }
 
-impl Piece {
+impl ScannedChunk {
     /// Its lines.
     pub(crate) fn lines(&self) -> &[u8] {
         self.bytes.get(..self.length).unwrap_or_default()
     }
 
     /// What is in its lines, one part after the other.
-    pub(crate) fn stretches(&self) -> &[Stretch] {
-        &self.stretches
+    pub(crate) fn summaries(&self) -> &[ChunkSummary] {
+        &self.summaries
     }
 
     /// About how many ids and keys are in so many bytes if they are like this piece.
     pub(crate) fn names_in(&self, bytes: u64) -> usize {
-        let names: usize = self.stretches.iter().map(|stretch| stretch.names.len()).sum();
+        let names: usize = self.summaries.iter().map(|summary| summary.names.len()).sum();
         let all = u128::from(bytes) * names as u128 / self.length.max(1) as u128;
         usize::try_from(all).unwrap_or(usize::MAX)
     }
@@ -47,14 +47,14 @@ impl Piece {
 /// too long, whose end is returned, or to the tail. While the lines of a piece are judged, by another thread as well, this one hands
 /// over the piece before and reads the next one.
 pub(crate) fn whole_lines(
-    lines: &mut Lines,
+    lines: &mut LineReader,
     mut length: usize,
     storage: &dyn Storage,
-    keys: Keys,
-    mut take: impl FnMut(&Piece),
+    keys: HashKey,
+    mut take: impl FnMut(&ScannedChunk),
 ) -> io::Result<Option<u64>> {
     let known = Arc::new(Mutex::new(Vec::new()));
-    let mut before: Option<Piece> = None;
+    let mut before: Option<ScannedChunk> = None;
     let mut spare = Vec::new();
     loop {
         lines.lengthen(PIECE);
@@ -64,25 +64,25 @@ pub(crate) fn whole_lines(
         let judge = move |number| {
             let part = parts.get(number).cloned().unwrap_or_default();
             // Each thread takes what it knows of kinds of lines from part to part.
-            let mut stencils: Stencils = locked(&known).pop().unwrap_or_default();
+            let mut templates: TemplateCache = locked(&known).pop().unwrap_or_default();
             let part = judged.get(part).unwrap_or_default();
-            let stretch = Stretch::of(part, keys, Some(&mut stencils));
-            locked(&known).push(stencils);
-            stretch
+            let summary = ChunkSummary::of(part, keys, Some(&mut templates));
+            locked(&known).push(templates);
+            summary
         };
-        let (next, stretches) = pool::share_while(count, judge, || {
+        let (next, summaries) = pool::parallel_map_while(count, judge, || {
             if let Some(piece) = before.take() {
                 take(&piece);
                 // Memory that is used again needs not be cleared by the system.
                 spare = Arc::into_inner(piece.bytes).unwrap_or_default();
             }
             lines.next(storage).map(|next| match next {
-                lines::Piece::Whole { bytes, .. } => Ok(bytes.len()),
-                lines::Piece::TooLong { offset, length } => Err(Some(offset + length + 1)),
-                lines::Piece::Tail { .. } => Err(None),
+                lines::LineChunk::Whole { bytes, .. } => Ok(bytes.len()),
+                lines::LineChunk::TooLong { offset, length } => Err(Some(offset + length + 1)),
+                lines::LineChunk::Tail { .. } => Err(None),
             })
         });
-        let piece = Piece { bytes, length, stretches };
+        let piece = ScannedChunk { bytes, length, summaries };
         match next? {
             Ok(next) => length = next,
             Err(end) => {

@@ -1,4 +1,4 @@
-//! A part of a side index: the entries of one stretch of the log, sorted by hash, in blocks. `FORMAT.md` has its layout.
+//! A part of a side index: the entries of one summary of the log, sorted by hash, in blocks. `FORMAT.md` has its layout.
 //!
 //! Its header and meta are checked when it is loaded, a block when it is read.
 
@@ -8,8 +8,8 @@ use std::ops::Range;
 
 use sha2::{Digest, Sha256};
 
-use crate::dedup::scan_state::{Frontier, Mark};
-use crate::dedup::table::{Keys, MOST_PER_HASH, Slot};
+use crate::dedup::scan_state::{ScanState, SparseEntry};
+use crate::dedup::table::{Entry, HashKey, MAX_PER_HASH};
 use crate::event::Id;
 use crate::os;
 use crate::storage::Stat;
@@ -22,60 +22,65 @@ const PER_BLOCK: usize = (BLOCK - ENTRY) / ENTRY;
 const CHECKED: usize = PER_BLOCK * ENTRY;
 const DIGEST: usize = 32;
 const HEADER: usize = MAGIC.len() + 11 * 8 + 2 * DIGEST;
-/// Ids, marks and the directory of a part that is worth loading.
-const MOST_META: u64 = 1 << 30;
+/// Ids, sparse and the directory of a part that is worth loading.
+const MAX_META: u64 = 1 << 30;
 
 /// A part whose header and meta are whole.
 #[derive(Debug)]
-pub(crate) struct Part {
-    /// The stretch of the log.
+pub(crate) struct SortedRun {
+    /// The summary of the log.
     pub(crate) covers: Range<u64>,
     /// Records of the log before its end.
     pub(crate) records: u64,
-    pub(crate) keys: Keys,
+    pub(crate) keys: HashKey,
     /// With the digest of itself and of meta: no two parts have the same one.
     pub(crate) header: [u8; HEADER],
     /// Its place in the file.
     pub(crate) place: Range<u64>,
-    seal: u64,
+    salt: u64,
     /// The first hash of each block.
     directory: Vec<u64>,
     /// Of each block whose checksum was found right. What is whole is not written again, and checking takes three times as
     /// long as reading.
-    filters: Vec<Option<Box<Filter>>>,
+    filters: Vec<Option<Box<BloomFilter>>>,
 }
 
 /// Three bits for each hash of a block: a hash that has them all is there, or is one of three in a hundred others. So most new ids read
 /// no block, which is a fourth of the time of the thread that writes batches of them. A block takes 264 bytes, and only once it was read.
 #[derive(Debug)]
-struct Filter {
+struct BloomFilter {
     bits: [u64; 32],
     /// The checksum that was found right. With another one it is another block: that of a part which took this one's place.
     checksum: u64,
 }
 
 /// What a part says of the log at its end.
-pub(crate) struct Ends {
+pub(crate) struct RunSummary {
     pub(crate) tail_id: Option<Id>,
     pub(crate) last_id: Option<Id>,
-    /// Those of its stretch.
-    pub(crate) marks: Vec<Mark>,
+    /// Those of its summary.
+    pub(crate) sparse: Vec<SparseEntry>,
     /// SHA-256 of the last bytes covered.
-    pub(crate) probe_digest: Vec<u8>,
+    pub(crate) tail_digest: Vec<u8>,
 }
 
 /// What a part is to cover and to say.
-pub(crate) struct Covered<'a> {
+pub(crate) struct RunContents<'a> {
     pub(crate) stat: Stat,
     pub(crate) from: u64,
-    pub(crate) frontier: &'a Frontier,
-    pub(crate) marks: &'a [Mark],
-    pub(crate) keys: Keys,
+    pub(crate) scan_state: &'a ScanState,
+    pub(crate) sparse: &'a [SparseEntry],
+    pub(crate) keys: HashKey,
 }
 
-impl Part {
+impl SortedRun {
     /// The part at `at` of a file of `length` bytes, if it is whole and about the log `stat`.
-    pub(crate) fn read(file: &File, at: u64, length: u64, stat: &Stat) -> Option<(Part, Ends)> {
+    pub(crate) fn read(
+        file: &File,
+        at: u64,
+        length: u64,
+        stat: &Stat,
+    ) -> Option<(SortedRun, RunSummary)> {
         let mut header = [0; HEADER];
         os::read_exact_at(file, &mut header, at).ok()?;
         let mut fields = Fields(&header);
@@ -85,16 +90,16 @@ impl Part {
         let bound = [fields.number()?, fields.number()?];
         let [end, records, blocks, meta_length] =
             [fields.number()?, fields.number()?, fields.number()?, fields.number()?];
-        let keys = Keys(fields.number()?, fields.number()?);
-        let [start, seal] = [fields.number()?, fields.number()?];
-        let probe_digest = fields.take(DIGEST)?.to_vec();
+        let keys = HashKey(fields.number()?, fields.number()?);
+        let [start, salt] = [fields.number()?, fields.number()?];
+        let tail_digest = fields.take(DIGEST)?.to_vec();
         let digest = fields.take(DIGEST)?;
         // Nothing was checked yet: any number may stand there.
         let blocks_length = blocks.checked_add(1)?.checked_mul(BLOCK as u64)?;
         let meta_at = at.checked_add(blocks_length)?;
         let place = at..meta_at.checked_add(meta_length)?;
         let fits =
-            bound == [stat.device, stat.inode] && meta_length <= MOST_META && place.end <= length;
+            bound == [stat.device, stat.inode] && meta_length <= MAX_META && place.end <= length;
         if !fits {
             return None;
         }
@@ -107,9 +112,9 @@ impl Part {
         let mut fields = Fields(&meta);
         let tail_id = fields.id()?;
         let last_id = fields.id()?;
-        let marks = (0..fields.number()?)
-            .map(|_| Some(Mark { offset: fields.number()?, records: fields.number()? }))
-            .collect::<Option<Vec<Mark>>>()?;
+        let sparse = (0..fields.number()?)
+            .map(|_| Some(SparseEntry { offset: fields.number()?, records: fields.number()? }))
+            .collect::<Option<Vec<SparseEntry>>>()?;
         let directory = (0..blocks).map(|_| fields.number()).collect::<Option<Vec<u64>>>()?;
         // Behind it version 0.1.0 has NULs or nothing, and reads nothing.
         let born = fields.number().filter(|born| *born > 0);
@@ -118,8 +123,8 @@ impl Part {
         }
         let filters = directory.iter().map(|_| None).collect();
         let covers = start..end;
-        let part = Part { covers, records, keys, header, place, seal, directory, filters };
-        Some((part, Ends { tail_id, last_id, marks, probe_digest }))
+        let part = SortedRun { covers, records, keys, header, place, salt, directory, filters };
+        Some((part, RunSummary { tail_id, last_id, sparse, tail_digest }))
     }
 
     /// Adds the offsets of the records that may have an id of this hash, in file order.
@@ -137,10 +142,12 @@ impl Part {
             let known = filter.map(|filter| filter.checksum);
             let checksum = self.read_block(file, at as u64, &mut bytes, known)?;
             if let Some(filter) = self.filters.get_mut(at).filter(|_| known.is_none()) {
-                *filter = Some(Box::new(Filter::of(&bytes, checksum)));
+                *filter = Some(Box::new(BloomFilter::of(&bytes, checksum)));
             }
-            let same = slots_of(&bytes).skip_while(|slot| slot.hash < hash);
-            found.extend(same.take_while(|slot| slot.hash == hash).map(|slot| slot.place - 1));
+            let same = slots_of(&bytes).skip_while(|entry| entry.hash < hash);
+            found.extend(
+                same.take_while(|entry| entry.hash == hash).map(|entry| entry.offset_plus_one - 1),
+            );
         }
         Ok(())
     }
@@ -149,7 +156,7 @@ impl Part {
     pub(crate) fn each(
         &self,
         file: &File,
-        mut take: impl FnMut(Slot) -> io::Result<()>,
+        mut take: impl FnMut(Entry) -> io::Result<()>,
     ) -> io::Result<()> {
         let mut bytes = [0; BLOCK];
         for at in 0..self.directory.len() as u64 {
@@ -165,7 +172,7 @@ impl Part {
     }
 
     /// Takes over what was checked of the same part.
-    pub(crate) fn checked_like(&mut self, other: &mut Part) {
+    pub(crate) fn checked_like(&mut self, other: &mut SortedRun) {
         if self.header == other.header {
             self.filters = std::mem::take(&mut other.filters);
         }
@@ -182,17 +189,17 @@ impl Part {
         os::read_exact_at(file, bytes, self.place.start + BLOCK as u64 * (1 + at))?;
         let (entries, trailer) = bytes.split_at(CHECKED);
         let there = Fields(trailer).number().unwrap_or_default();
-        if known == Some(there) || there == checksum(self.keys, self.seal, at, entries) {
+        if known == Some(there) || there == checksum(self.keys, self.salt, at, entries) {
             return Ok(there);
         }
         Err(io::Error::new(io::ErrorKind::InvalidData, "a block of the side index is damaged"))
     }
 }
 
-impl Filter {
+impl BloomFilter {
     fn of(block: &[u8; BLOCK], checksum: u64) -> Self {
-        let mut filter = Filter { bits: [0; 32], checksum };
-        for (word, bit) in slots_of(block).flat_map(|slot| Self::bits(slot.hash)) {
+        let mut filter = BloomFilter { bits: [0; 32], checksum };
+        for (word, bit) in slots_of(block).flat_map(|entry| Self::bits(entry.hash)) {
             if let Some(bits) = filter.bits.get_mut(word) {
                 *bits |= bit;
             }
@@ -219,28 +226,28 @@ impl Filter {
 pub(crate) fn write(
     mut file: &File,
     at: u64,
-    covered: &Covered<'_>,
-    fill: impl FnOnce(&mut Blocks<'_>) -> io::Result<()>,
+    covered: &RunContents<'_>,
+    fill: impl FnOnce(&mut BlockWriter<'_>) -> io::Result<()>,
 ) -> io::Result<Vec<u8>> {
     file.seek(SeekFrom::Start(at + BLOCK as u64))?;
     let keys = covered.keys;
-    let Keys(seal, _) = Keys::random();
+    let HashKey(salt, _) = HashKey::random();
     let out = io::BufWriter::with_capacity(1 << 18, file);
     let directory = Vec::new();
-    let mut blocks = Blocks { keys, seal, directory, held: Vec::new(), last: (0, 0), out };
+    let mut blocks = BlockWriter { keys, salt, directory, held: Vec::new(), last: (0, 0), out };
     fill(&mut blocks)?;
     blocks.end()?;
-    let Blocks { directory, mut out, .. } = blocks;
+    let BlockWriter { directory, mut out, .. } = blocks;
 
     let mut meta = Vec::new();
-    let frontier = covered.frontier;
-    for id in [&frontier.tail_id, &frontier.last_id] {
+    let scan_state = covered.scan_state;
+    for id in [&scan_state.tail_id, &scan_state.last_id] {
         let bytes = id.as_ref().map_or(&[][..], Id::as_bytes);
         number(&mut meta, bytes.len() as u64);
         meta.extend_from_slice(bytes);
     }
-    number(&mut meta, covered.marks.len() as u64);
-    for mark in covered.marks {
+    number(&mut meta, covered.sparse.len() as u64);
+    for mark in covered.sparse {
         number(&mut meta, mark.offset);
         number(&mut meta, mark.records);
     }
@@ -257,26 +264,26 @@ pub(crate) fn write(
         VERSION,
         covered.stat.device,
         covered.stat.inode,
-        frontier.offset,
-        frontier.records,
+        scan_state.offset,
+        scan_state.records,
         directory.len() as u64,
         meta.len() as u64,
         keys.0,
         keys.1,
         covered.from,
-        seal,
+        salt,
     ];
     numbers.into_iter().for_each(|value| number(&mut header, value));
-    header.extend_from_slice(&Sha256::digest(frontier.probe()));
+    header.extend_from_slice(&Sha256::digest(scan_state.tail_bytes()));
     let digest = Sha256::new().chain_update(&header).chain_update(&meta).finalize();
     header.extend_from_slice(&digest);
     Ok(header)
 }
 
 /// Entries on their way into blocks.
-pub(crate) struct Blocks<'a> {
-    keys: Keys,
-    seal: u64,
+pub(crate) struct BlockWriter<'a> {
+    keys: HashKey,
+    salt: u64,
     directory: Vec<u64>,
     held: Vec<u8>,
     /// The last hash and how often it came.
@@ -284,18 +291,18 @@ pub(crate) struct Blocks<'a> {
     out: io::BufWriter<&'a File>,
 }
 
-impl Blocks<'_> {
-    pub(crate) fn put(&mut self, slot: Slot) -> io::Result<()> {
-        let times = if slot.hash == self.last.0 { self.last.1 + 1 } else { 1 };
-        self.last = (slot.hash, times);
-        if times > MOST_PER_HASH {
+impl BlockWriter<'_> {
+    pub(crate) fn put(&mut self, entry: Entry) -> io::Result<()> {
+        let times = if entry.hash == self.last.0 { self.last.1 + 1 } else { 1 };
+        self.last = (entry.hash, times);
+        if times > MAX_PER_HASH {
             return Ok(());
         }
         if self.held.is_empty() {
-            self.directory.push(slot.hash);
+            self.directory.push(entry.hash);
         }
-        number(&mut self.held, slot.hash);
-        number(&mut self.held, slot.place);
+        number(&mut self.held, entry.hash);
+        number(&mut self.held, entry.offset_plus_one);
         if self.held.len() == CHECKED { self.end() } else { Ok(()) }
     }
 
@@ -305,7 +312,7 @@ impl Blocks<'_> {
         }
         self.held.resize(CHECKED, 0);
         let at = self.directory.len() as u64 - 1;
-        let sum = checksum(self.keys, self.seal, at, &self.held);
+        let sum = checksum(self.keys, self.salt, at, &self.held);
         number(&mut self.held, sum);
         self.held.resize(BLOCK, 0);
         self.out.write_all(&self.held)?;
@@ -315,21 +322,21 @@ impl Blocks<'_> {
 }
 
 /// The entries of a block, sorted by their hashes.
-fn slots_of(block: &[u8; BLOCK]) -> impl Iterator<Item = Slot> {
-    let (slots, _) = block.as_chunks::<ENTRY>();
-    let slot = |bytes: &[u8; ENTRY]| {
+fn slots_of(block: &[u8; BLOCK]) -> impl Iterator<Item = Entry> {
+    let (entries, _) = block.as_chunks::<ENTRY>();
+    let entry = |bytes: &[u8; ENTRY]| {
         let mut fields = Fields(bytes);
-        Slot {
+        Entry {
             hash: fields.number().unwrap_or_default(),
-            place: fields.number().unwrap_or_default(),
+            offset_plus_one: fields.number().unwrap_or_default(),
         }
     };
-    slots.iter().take(PER_BLOCK).map(slot).take_while(|slot| slot.place != 0)
+    entries.iter().take(PER_BLOCK).map(entry).take_while(|entry| entry.offset_plus_one != 0)
 }
 
-/// The seal is another one in each part: who knew the part that stood at this place before does not take this one's blocks for it.
-fn checksum(keys: Keys, seal: u64, at: u64, entries: &[u8]) -> u64 {
-    Keys(keys.0 ^ seal, keys.1 ^ at).hash(entries)
+/// The salt is another one in each part: who knew the part that stood at this place before does not take this one's blocks for it.
+fn checksum(keys: HashKey, salt: u64, at: u64, entries: &[u8]) -> u64 {
+    HashKey(keys.0 ^ salt, keys.1 ^ at).hash(entries)
 }
 
 fn number(out: &mut Vec<u8>, value: u64) {
@@ -362,14 +369,14 @@ mod tests {
 
     #[test]
     fn a_filter_lets_every_hash_of_its_block_pass_and_few_others() {
-        let hash = |n: u64| Keys(1, 2).hash(&n.to_le_bytes());
+        let hash = |n: u64| HashKey(1, 2).hash(&n.to_le_bytes());
         let mut block = Vec::new();
         for n in 0..PER_BLOCK as u64 {
             number(&mut block, hash(n));
             number(&mut block, n + 1);
         }
         block.resize(BLOCK, 0);
-        let filter = Filter::of(block.as_slice().try_into().unwrap(), 0);
+        let filter = BloomFilter::of(block.as_slice().try_into().unwrap(), 0);
         assert!((0..PER_BLOCK as u64).all(|n| filter.may_have(hash(n))));
         let others = (1_000..11_000).filter(|n| filter.may_have(hash(*n))).count();
         assert!((1..600).contains(&others), "{others} of 10,000");
@@ -379,17 +386,17 @@ mod tests {
     fn a_block_of_another_part_at_the_same_place_is_not_believed_however_often_this_one_was_read() {
         let file = tempfile::tempfile().unwrap();
         let stat = Stat { device: 1, inode: 2, length: 100, links: 1, born: Some(3) };
-        let frontier = Frontier::new(100, 1, None, None, Vec::new());
-        let keys = Keys(5, 6);
-        let slot = |place| Slot { hash: 7, place };
+        let scan_state = ScanState::new(100, 1, None, None, Vec::new());
+        let keys = HashKey(5, 6);
+        let entry = |offset_plus_one| Entry { hash: 7, offset_plus_one };
         let put = |place| {
-            let covered = Covered { stat, from: 0, frontier: &frontier, marks: &[], keys };
-            let header = write(&file, 0, &covered, |blocks| blocks.put(slot(place))).unwrap();
+            let covered = RunContents { stat, from: 0, scan_state: &scan_state, sparse: &[], keys };
+            let header = write(&file, 0, &covered, |blocks| blocks.put(entry(place))).unwrap();
             os::write_all_at(&file, &header, 0).unwrap();
         };
         put(1);
         let length = file.metadata().unwrap().len();
-        let (mut part, _) = Part::read(&file, 0, length, &stat).unwrap();
+        let (mut part, _) = SortedRun::read(&file, 0, length, &stat).unwrap();
         for _ in 0..3 {
             let mut found = Vec::new();
             part.find(&file, 7, &mut found).unwrap();
@@ -401,7 +408,7 @@ mod tests {
 
         // The birth time of the log is part of what it is about, where both have one.
         for (born, fits) in [(Some(3), true), (None, true), (Some(4), false)] {
-            let read = Part::read(&file, 0, length, &Stat { born, ..stat });
+            let read = SortedRun::read(&file, 0, length, &Stat { born, ..stat });
             assert_eq!(read.is_some(), fits, "{born:?}");
         }
     }

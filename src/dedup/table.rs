@@ -8,16 +8,16 @@ use siphasher::sip::SipHasher13;
 
 /// Entries kept for one hash, the earliest ones: a foreign writer may repeat an id without end, and receipts
 /// name the first record.
-pub(crate) const MOST_PER_HASH: usize = 4;
+pub(crate) const MAX_PER_HASH: usize = 4;
 
 /// The key of the hash. Random, so that crafted ids cannot collide on purpose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Keys(pub(crate) u64, pub(crate) u64);
+pub(crate) struct HashKey(pub(crate) u64, pub(crate) u64);
 
-impl Keys {
+impl HashKey {
     pub(crate) fn random() -> Self {
         let random = || RandomState::new().build_hasher().finish();
-        Keys(random(), random())
+        HashKey(random(), random())
     }
 
     /// SipHash-1-3.
@@ -31,48 +31,48 @@ impl Keys {
 /// Tables of an index. Each grows alone, so that the old and the new one of a long log are not in memory together.
 const TABLES: usize = 16;
 
-/// The hashes and the offsets that belong to them, 16 bytes a slot: 22 to 43 bytes for an id.
+/// The hashes and the offsets that belong to them, 16 bytes a entry: 22 to 43 bytes for an id.
 #[derive(Debug, Clone)]
 pub(crate) struct DedupIndex {
     tables: [Table; TABLES],
-    keys: Keys,
+    keys: HashKey,
 }
 
 /// A hash table with open addressing.
 #[derive(Debug, Clone, Default)]
 struct Table {
-    slots: Vec<Slot>,
+    entries: Vec<Entry>,
     used: usize,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Slot {
+pub(crate) struct Entry {
     pub(crate) hash: u64,
-    /// Offset of the record plus one; 0 marks a free slot.
-    pub(crate) place: u64,
+    /// Offset of the record plus one; 0 sparse a free entry.
+    pub(crate) offset_plus_one: u64,
 }
 
 impl DedupIndex {
     /// An empty index.
     pub(crate) fn new() -> Self {
-        Self::with_keys(Keys::random())
+        Self::with_keys(HashKey::random())
     }
 
     /// An empty index whose hashes fit those of another one.
-    pub(crate) fn with_keys(keys: Keys) -> Self {
+    pub(crate) fn with_keys(keys: HashKey) -> Self {
         DedupIndex { tables: Default::default(), keys }
     }
 
-    pub(crate) fn keys(&self) -> Keys {
+    pub(crate) fn keys(&self) -> HashKey {
         self.keys
     }
 
-    /// Takes its entries out, in no order, and adds them to `slots`.
-    pub(crate) fn drain_into(&mut self, slots: &mut Vec<Slot>) {
-        slots.reserve_exact(self.tables.iter().map(|table| table.used).sum());
+    /// Takes its entries out, in no order, and adds them to `entries`.
+    pub(crate) fn drain_into(&mut self, entries: &mut Vec<Entry>) {
+        entries.reserve_exact(self.tables.iter().map(|table| table.used).sum());
         for table in &mut self.tables {
-            slots.extend(table.slots.iter().filter(|slot| slot.place != 0));
-            table.slots.fill(Slot::default());
+            entries.extend(table.entries.iter().filter(|entry| entry.offset_plus_one != 0));
+            table.entries.fill(Entry::default());
             table.used = 0;
         }
     }
@@ -84,34 +84,34 @@ impl DedupIndex {
 
     /// Remembers that the record at `offset` carries `id`.
     pub(crate) fn insert(&mut self, id: &[u8], offset: u64) {
-        self.put(Slot { hash: self.keys.hash(id), place: offset + 1 });
+        self.put(Entry { hash: self.keys.hash(id), offset_plus_one: offset + 1 });
     }
 
     /// Remembers an entry of another index with the same keys. Of equal hashes the one that stands first in the log has to come first.
-    pub(crate) fn put(&mut self, slot: Slot) {
-        if let Some(table) = self.tables.get_mut(table_of(slot.hash)) {
-            table.insert(slot);
+    pub(crate) fn put(&mut self, entry: Entry) {
+        if let Some(table) = self.tables.get_mut(table_of(entry.hash)) {
+            table.insert(entry);
         }
     }
 
     /// Remembers names by their hashes, with the offsets of their records.
     pub(crate) fn insert_hashes(&mut self, names: impl Iterator<Item = (u64, u64)>) {
         let mut names = names.peekable();
-        let mut group = [Slot::default(); 32];
+        let mut group = [Entry::default(); 32];
         while names.peek().is_some() {
             let mut count = 0;
             let mut touched = 0;
-            for (slot, (hash, offset)) in group.iter_mut().zip(names.by_ref()) {
-                *slot = Slot { hash, place: offset + 1 };
+            for (entry, (hash, offset)) in group.iter_mut().zip(names.by_ref()) {
+                *entry = Entry { hash, offset_plus_one: offset + 1 };
                 // Each place of a long index is out of the processor's caches. Read one after the other, with nothing that waits for what
                 // is there, they come all at once: that halves the time of an insertion.
                 touched ^= self.tables.get(table_of(hash)).map_or(0, |table| table.home(hash));
                 count += 1;
             }
             black_box(touched);
-            for slot in group.iter().take(count) {
-                if let Some(table) = self.tables.get_mut(table_of(slot.hash)) {
-                    table.insert(*slot);
+            for entry in group.iter().take(count) {
+                if let Some(table) = self.tables.get_mut(table_of(entry.hash)) {
+                    table.insert(*entry);
                 }
             }
         }
@@ -151,25 +151,25 @@ impl DedupIndex {
     }
 }
 
-/// The low bits of a hash choose the slot, so the high ones choose the table.
+/// The low bits of a hash choose the entry, so the high ones choose the table.
 fn table_of(hash: u64) -> usize {
     (hash >> (u64::BITS - TABLES.ilog2())) as usize
 }
 
 impl Table {
-    fn insert(&mut self, new: Slot) {
+    fn insert(&mut self, new: Entry) {
         self.reserve(1);
-        let mask = self.slots.len().wrapping_sub(1);
+        let mask = self.entries.len().wrapping_sub(1);
         let mut at = new.hash as usize & mask;
         let mut same = 0;
-        while let Some(slot) = self.slots.get_mut(at) {
-            if slot.place == 0 {
-                *slot = new;
+        while let Some(entry) = self.entries.get_mut(at) {
+            if entry.offset_plus_one == 0 {
+                *entry = new;
                 self.used += 1;
                 return;
             }
-            same += usize::from(slot.hash == new.hash);
-            if same == MOST_PER_HASH {
+            same += usize::from(entry.hash == new.hash);
+            if same == MAX_PER_HASH {
                 return;
             }
             at = (at + 1) & mask;
@@ -178,7 +178,7 @@ impl Table {
 
     fn reserve(&mut self, more: usize) {
         // A quarter stays free.
-        if (self.used + more) * 4 > self.slots.len() * 3 {
+        if (self.used + more) * 4 > self.entries.len() * 3 {
             let needed = (self.used + more).saturating_mul(4).div_ceil(3);
             self.resize(needed.next_power_of_two().max(8));
         }
@@ -187,51 +187,52 @@ impl Table {
     /// What is at the place where the search for a hash begins.
     #[inline]
     fn home(&self, hash: u64) -> u64 {
-        let at = hash as usize & self.slots.len().wrapping_sub(1);
-        self.slots.get(at).map_or(0, |slot| slot.place)
+        let at = hash as usize & self.entries.len().wrapping_sub(1);
+        self.entries.get(at).map_or(0, |entry| entry.offset_plus_one)
     }
 
     fn keep(&mut self, wanted: impl Fn(u64) -> bool) {
-        let mut kept = std::mem::take(&mut self.slots);
-        kept.retain(|slot| slot.place != 0 && wanted(slot.place));
+        let mut kept = std::mem::take(&mut self.entries);
+        kept.retain(|entry| entry.offset_plus_one != 0 && wanted(entry.offset_plus_one));
         self.used = 0;
         if !kept.is_empty() {
             self.resize((kept.len() * 2).next_power_of_two().max(8));
         }
-        for slot in kept {
-            self.place(slot);
+        for entry in kept {
+            self.place(entry);
         }
     }
 
     fn places(&self, hash: u64) -> impl Iterator<Item = u64> {
-        self.probe(hash)
-            .filter_map(|at| self.slots.get(at))
-            .take_while(|slot| slot.place != 0)
-            .filter(move |slot| slot.hash == hash)
-            .map(|slot| slot.place)
+        self.tail_bytes(hash)
+            .filter_map(|at| self.entries.get(at))
+            .take_while(|entry| entry.offset_plus_one != 0)
+            .filter(move |entry| entry.hash == hash)
+            .map(|entry| entry.offset_plus_one)
     }
 
-    fn place(&mut self, new: Slot) {
-        let free =
-            self.probe(new.hash).find(|at| self.slots.get(*at).is_some_and(|slot| slot.place == 0));
-        if let Some(slot) = free.and_then(|at| self.slots.get_mut(at)) {
-            *slot = new;
+    fn place(&mut self, new: Entry) {
+        let free = self
+            .tail_bytes(new.hash)
+            .find(|at| self.entries.get(*at).is_some_and(|entry| entry.offset_plus_one == 0));
+        if let Some(entry) = free.and_then(|at| self.entries.get_mut(at)) {
+            *entry = new;
             self.used += 1;
         }
     }
 
-    fn probe(&self, hash: u64) -> impl Iterator<Item = usize> + use<> {
-        let size = self.slots.len();
+    fn tail_bytes(&self, hash: u64) -> impl Iterator<Item = usize> + use<> {
+        let size = self.entries.len();
         let mask = size.wrapping_sub(1);
         let start = hash as usize;
         (0..size).map(move |step| start.wrapping_add(step) & mask)
     }
 
     fn resize(&mut self, size: usize) {
-        let old = std::mem::replace(&mut self.slots, vec![Slot::default(); size]);
+        let old = std::mem::replace(&mut self.entries, vec![Entry::default(); size]);
         self.used = 0;
-        for slot in old.into_iter().filter(|slot| slot.place != 0) {
-            self.place(slot);
+        for entry in old.into_iter().filter(|entry| entry.offset_plus_one != 0) {
+            self.place(entry);
         }
     }
 }
@@ -273,7 +274,7 @@ mod tests {
 
     #[test]
     fn candidates_stand_in_file_order_however_often_the_table_was_made_anew() {
-        let mut index = DedupIndex::with_keys(Keys(1, 2));
+        let mut index = DedupIndex::with_keys(HashKey(1, 2));
         for n in 0..6_000_u64 {
             index.insert(format!("id-{}", n % 2_000).as_bytes(), n);
         }

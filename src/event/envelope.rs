@@ -5,12 +5,12 @@ use std::borrow::Cow;
 use crate::error::{Error, Result};
 use crate::json::escape;
 use crate::json::excerpt::excerpt;
-use crate::json::{self, BYTE_ORDER_MARK, Fault, Visit};
+use crate::json::{self, BYTE_ORDER_MARK, Fault, Visitor};
 
 /// The top-level members of an event.
 pub(crate) struct Envelope<'a> {
     text: &'a [u8],
-    /// Keys as WTF-8, values raw.
+    /// RecordIds as WTF-8, values raw.
     members: Vec<(Cow<'a, [u8]>, &'a [u8])>,
 }
 
@@ -154,11 +154,11 @@ fn is_array(value: &[u8]) -> bool {
 
 fn is_list_of_strings(value: &[u8]) -> bool {
     #[derive(Default)]
-    struct Tally {
+    struct ListTally {
         values: usize,
         strings: usize,
     }
-    impl Visit for Tally {
+    impl Visitor for ListTally {
         fn value(&mut self, _from: usize) {
             self.values += 1;
         }
@@ -166,9 +166,9 @@ fn is_list_of_strings(value: &[u8]) -> bool {
             self.strings += 1;
         }
     }
-    let mut tally = Tally::default();
+    let mut tally = ListTally::default();
     // The array itself is a value too.
-    is_array(value) && json::walk(value, &mut tally).is_ok() && tally.values == tally.strings + 1
+    is_array(value) && json::parse(value, &mut tally).is_ok() && tally.values == tally.strings + 1
 }
 
 #[cfg(test)]

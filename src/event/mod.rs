@@ -12,13 +12,13 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 use crate::event::envelope::{Envelope, invalid, invalid_text};
-use crate::json::canonical::{Draft, Form, canonicalize, canonicalize_exactly};
+use crate::json::canonical::{Canonicalizer, Form, canonicalize, canonicalize_exactly};
 use crate::json::member_path::{path_at, repeated_key};
-use crate::json::{self, BYTE_ORDER_MARK, Fault, Shape, Visit};
-use crate::record::classify::{MAX_LINE, Verdict, judge};
+use crate::json::{self, BYTE_ORDER_MARK, Fault, Shape, Visitor};
+use crate::record::classify::{MAX_LINE, Verdict, classify};
 
 pub use id::Id;
-pub use timestamp::Instant;
+pub use timestamp::Timestamp;
 
 /// What an id and a chain add to a line.
 pub(crate) const ROOM: usize = 192;
@@ -142,7 +142,7 @@ impl Event {
         if memchr(b'\n', &line).is_some() {
             return Err(Error::validation("line has a line break in it"));
         }
-        let keys = match judge(&line) {
+        let keys = match classify(&line) {
             Verdict::Record(keys) if !line.starts_with(BYTE_ORDER_MARK) => keys,
             _ => {
                 let fault = json::object(&line, |_, _| ()).err().unwrap_or(Fault::NotAnObject);
@@ -296,9 +296,9 @@ fn digest(text: &[u8], form: Form) -> Result<([u8; 64], Option<Range<usize>>)> {
     /// A longer one would leave its memory with the thread.
     const LONG: usize = 1 << 20;
     thread_local! {
-        static USED: RefCell<(Draft, Vec<u8>)> = RefCell::default();
+        static USED: RefCell<(Canonicalizer, Vec<u8>)> = RefCell::default();
     }
-    let digest = |draft: &mut Draft, canonical: &mut Vec<u8>| match draft
+    let digest = |draft: &mut Canonicalizer, canonical: &mut Vec<u8>| match draft
         .read(text, form, Some("eventId"))
         .map_err(invalid)?
     {
@@ -310,7 +310,7 @@ fn digest(text: &[u8], form: Form) -> Result<([u8; 64], Option<Range<usize>>)> {
         Shape::Array | Shape::Scalar => Err(invalid(Fault::NotAnObject)),
     };
     if text.len() > LONG {
-        return digest(&mut Draft::default(), &mut Vec::with_capacity(text.len()));
+        return digest(&mut Canonicalizer::default(), &mut Vec::with_capacity(text.len()));
     }
     USED.with_borrow_mut(|(draft, canonical)| digest(draft, canonical))
 }
@@ -386,14 +386,14 @@ fn compact(text: &[u8]) -> Result<Vec<u8>> {
         out: Vec<u8>,
         taken: usize,
     }
-    impl Visit for Compact<'_> {
+    impl Visitor for Compact<'_> {
         fn space(&mut self, from: usize, to: usize) {
             self.out.extend_from_slice(self.text.get(self.taken..from).unwrap_or_default());
             self.taken = to;
         }
     }
     let mut tokens = Compact { text, out: Vec::with_capacity(text.len()), taken: 0 };
-    json::walk(text, &mut tokens).map_err(invalid)?;
-    Visit::space(&mut tokens, text.len(), text.len());
+    json::parse(text, &mut tokens).map_err(invalid)?;
+    Visitor::space(&mut tokens, text.len(), text.len());
     Ok(tokens.out)
 }

@@ -4,30 +4,30 @@ use crate::json::escape;
 
 /// Nanoseconds since 1970-01-01T00:00:00Z.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Instant(i128);
+pub struct Timestamp(i128);
 
 const SECOND: i128 = 1_000_000_000;
 const MILLISECOND: i128 = 1_000_000;
 /// What ECMAScript's dates reach, either way.
-const MOST_MILLISECONDS: f64 = 8.64e15;
+const MAX_MILLISECONDS: f64 = 8.64e15;
 
-impl Instant {
+impl Timestamp {
     /// Reads a raw JSON value: a string in the extended format of ISO 8601, or an integer number of milliseconds.
-    pub fn of_json(raw: &[u8]) -> Option<Instant> {
+    pub fn of_json(raw: &[u8]) -> Option<Timestamp> {
         match raw {
-            [b'"', inside @ .., b'"'] => Instant::of_text(&escape::unescape(inside)),
+            [b'"', inside @ .., b'"'] => Timestamp::of_text(&escape::unescape(inside)),
             _ => {
                 let number: f64 = std::str::from_utf8(raw).ok()?.parse().ok()?;
-                let fits = number.fract() == 0.0 && number.abs() <= MOST_MILLISECONDS;
-                fits.then(|| Instant(number as i128 * MILLISECOND))
+                let fits = number.fract() == 0.0 && number.abs() <= MAX_MILLISECONDS;
+                fits.then(|| Timestamp(number as i128 * MILLISECOND))
             }
         }
     }
 
     /// `YYYY`, `YYYY-MM`, `YYYY-MM-DD`, each with `Thh:mm`, seconds, a fraction and a zone if it goes on; a year may have six
     /// digits and a sign. A time without a zone counts as UTC.
-    pub fn of_text(text: &[u8]) -> Option<Instant> {
-        let mut rest = Rest(text);
+    pub fn of_text(text: &[u8]) -> Option<Timestamp> {
+        let mut rest = Remainder(text);
         let year = rest.year()?;
         let (mut month, mut day) = (1, 1);
         if rest.skip(b'-') {
@@ -41,19 +41,19 @@ impl Instant {
         }
         let time = if rest.skip(b'T') || rest.skip(b't') { rest.time()? } else { 0 };
         let days = i128::from(days_since_epoch(year, month, day));
-        rest.0.is_empty().then_some(Instant(days * 86_400 * SECOND + time))
+        rest.0.is_empty().then_some(Timestamp(days * 86_400 * SECOND + time))
     }
 
     /// Whole seconds from this one to a later one.
-    pub(crate) fn seconds_until(self, later: Instant) -> i128 {
+    pub(crate) fn seconds_until(self, later: Timestamp) -> i128 {
         (later.0 - self.0) / SECOND
     }
 }
 
 /// What is left to read.
-struct Rest<'a>(&'a [u8]);
+struct Remainder<'a>(&'a [u8]);
 
-impl Rest<'_> {
+impl Remainder<'_> {
     fn skip(&mut self, byte: u8) -> bool {
         match self.0.split_first() {
             Some((first, rest)) if *first == byte => {
@@ -158,7 +158,7 @@ mod tests {
     use super::*;
 
     fn milliseconds(text: &str) -> Option<i128> {
-        Instant::of_text(text.as_bytes()).map(|instant| instant.0.div_euclid(MILLISECOND))
+        Timestamp::of_text(text.as_bytes()).map(|instant| instant.0.div_euclid(MILLISECOND))
     }
 
     #[test]
@@ -215,7 +215,7 @@ mod tests {
 
     #[test]
     fn an_integer_is_milliseconds() {
-        let of = |raw: &str| Instant::of_json(raw.as_bytes());
+        let of = |raw: &str| Timestamp::of_json(raw.as_bytes());
         assert_eq!(of("1767323045678"), of("\"2026-01-02T03:04:05.678Z\""));
         assert_eq!(of("1e3"), of("\"1970-01-01T00:00:01\""));
         assert_eq!(of("-1"), of("\"1969-12-31T23:59:59.999Z\""));

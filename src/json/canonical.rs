@@ -8,7 +8,7 @@ use std::ops::Range;
 use crate::json::decimal;
 use crate::json::escape;
 use crate::json::key_order;
-use crate::json::parser::{self, Fault, Shape, Visit};
+use crate::json::parser::{self, Fault, Shape, Visitor};
 
 /// In which order the keys of an object stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub enum Form {
 /// The canonical bytes of any JSON value, without the top-level member whose key is `without`. Of
 /// equal keys the last counts; a number beyond the range of a double is `null`, as in JavaScript.
 pub fn canonicalize(text: &[u8], form: Form, without: Option<&str>) -> Result<Vec<u8>, Fault> {
-    let mut draft = Draft::default();
+    let mut draft = Canonicalizer::default();
     draft.read(text, form, without)?;
     let mut written = Vec::with_capacity(text.len());
     draft.write(text, &mut written);
@@ -33,7 +33,7 @@ pub fn canonicalize(text: &[u8], form: Form, without: Option<&str>) -> Result<Ve
 /// The canonical bytes of a JSON value as [`canonicalize`] gives them, but for its numbers: these
 /// keep their own text. Equal bytes mean equal values, also where numbers are no doubles.
 pub(crate) fn canonicalize_exactly(text: &[u8], without: Option<&str>) -> Result<Vec<u8>, Fault> {
-    let mut draft = Draft { keeps_numbers: true, ..Draft::default() };
+    let mut draft = Canonicalizer { keeps_numbers: true, ..Canonicalizer::default() };
     draft.read(text, Form::Jcs, without)?;
     let mut written = Vec::with_capacity(text.len());
     draft.write(text, &mut written);
@@ -46,7 +46,7 @@ pub(crate) fn canonicalize_by_value(
     text: &[u8],
     without: Option<&str>,
 ) -> Result<(Vec<u8>, Option<Vec<u8>>), Fault> {
-    let mut draft = Draft::default();
+    let mut draft = Canonicalizer::default();
     draft.read(text, Form::Jcs, without)?;
     let mut written = Vec::with_capacity(text.len());
     draft.write(text, &mut written);
@@ -59,7 +59,7 @@ pub(crate) fn canonicalize_by_value(
 /// that deep nesting does not copy anything twice. Its memory serves for one text after the other:
 /// without that, a fifth of the time of small records goes into the allocator.
 #[derive(Default)]
-pub(crate) struct Draft {
+pub(crate) struct Canonicalizer {
     /// Canonical tokens for the source, if it has others; else it is taken as it is.
     out: Vec<u8>,
     is_source: bool,
@@ -107,7 +107,7 @@ struct Shuffled {
     members: Range<usize>,
 }
 
-impl Draft {
+impl Canonicalizer {
     /// Reads a text, whatever it was used for before.
     pub(crate) fn read(
         &mut self,
@@ -123,8 +123,8 @@ impl Draft {
         self.unescaped.clear();
         self.changed = None;
         let without = without.map(str::as_bytes);
-        let mut pen = Pen { text, form, without, draft: self, taken: 0, depth: 0 };
-        let shape = parser::walk(text, &mut pen)?;
+        let mut pen = CanonicalVisitor { text, form, without, draft: self, taken: 0, depth: 0 };
+        let shape = parser::parse(text, &mut pen)?;
         let taken = pen.taken;
         self.is_source = taken == 0;
         if taken > 0 {
@@ -205,11 +205,11 @@ impl Draft {
 }
 
 /// Fills a draft.
-struct Pen<'a> {
+struct CanonicalVisitor<'a> {
     text: &'a [u8],
     form: Form,
     without: Option<&'a [u8]>,
-    draft: &'a mut Draft,
+    draft: &'a mut Canonicalizer,
     /// `out` has the source up to here; what follows is still to be copied as it is. 0 as long as there is nothing to change.
     taken: usize,
     depth: usize,
@@ -239,7 +239,7 @@ fn head_of(text: &[u8], key: Range<usize>) -> u64 {
     }
 }
 
-impl Pen<'_> {
+impl CanonicalVisitor<'_> {
     /// Where the source position `at`, not before `taken`, is in `out`.
     #[inline]
     fn place(&self, at: usize) -> usize {
@@ -335,7 +335,7 @@ impl Pen<'_> {
     }
 }
 
-impl Visit for Pen<'_> {
+impl Visitor for CanonicalVisitor<'_> {
     #[inline]
     fn space(&mut self, from: usize, to: usize) {
         self.take_up_to(from);
@@ -474,7 +474,7 @@ mod tests {
             "\"s\"",
             "{}",
         ];
-        let mut draft = Draft::default();
+        let mut draft = Canonicalizer::default();
         for form in [Form::Jcs, Form::Legacy] {
             for (before, text) in texts.iter().flat_map(|a| texts.map(|b| (a, b))) {
                 let _ = draft.read(before.as_bytes(), form, Some("eventId"));
@@ -504,7 +504,7 @@ mod tests {
             (r#"[{"a":1}]"#, ""),
             ("{}", ""),
         ] {
-            let mut draft = Draft::default();
+            let mut draft = Canonicalizer::default();
             draft.read(text.as_bytes(), Form::Jcs, Some("eventId")).unwrap();
             let mut told = Vec::new();
             for (key, value) in draft.members(text.as_bytes()) {

@@ -4,52 +4,52 @@ use std::collections::HashSet;
 use std::ops::Range;
 
 use crate::json::escape;
-use crate::json::parser::{self, Shape, Visit};
+use crate::json::parser::{self, Shape, Visitor};
 
 /// The longest path that a message has, in characters.
 const MAX_CHARACTERS: usize = 80;
 
 /// The path of the value that begins at the byte `at` of a JSON text.
 pub(crate) fn path_at(text: &[u8], at: usize) -> String {
-    let mut walk = Walk { text, look_for: Some(at), ..Walk::default() };
-    let _ = parser::walk(text, &mut walk);
+    let mut walk = PathWalk { text, look_for: Some(at), ..PathWalk::default() };
+    let _ = parser::parse(text, &mut walk);
     walk.found.unwrap_or_default()
 }
 
 /// The path of the first member whose key its object has already; keys are compared unescaped.
 pub(crate) fn repeated_key(text: &[u8]) -> Option<String> {
-    let mut walk = Walk { text, keeps_keys: true, ..Walk::default() };
-    let _ = parser::walk(text, &mut walk);
+    let mut walk = PathWalk { text, keeps_keys: true, ..PathWalk::default() };
+    let _ = parser::parse(text, &mut walk);
     walk.found
 }
 
 #[derive(Default)]
-struct Walk<'a> {
+struct PathWalk<'a> {
     text: &'a [u8],
     look_for: Option<usize>,
     keeps_keys: bool,
     /// What is open, outermost first.
-    open: Vec<Step>,
+    open: Vec<OpenContainer>,
     /// The keys of each open object, if they are compared.
     keys: Vec<HashSet<Vec<u8>>>,
     found: Option<String>,
 }
 
 /// How far an open container was read.
-enum Step {
+enum OpenContainer {
     /// The key of the member under way, inside its quotes.
     Key(Range<usize>),
     /// The element under way.
     Element(usize),
 }
 
-impl Walk<'_> {
+impl PathWalk<'_> {
     fn path(&self) -> String {
         let mut path = String::new();
         for step in &self.open {
             match step {
-                Step::Element(number) => path.push_str(&format!("[{number}]")),
-                Step::Key(key) => {
+                OpenContainer::Element(number) => path.push_str(&format!("[{number}]")),
+                OpenContainer::Key(key) => {
                     let raw = self.text.get(key.clone()).unwrap_or_default();
                     let name = escape::unescape(raw);
                     let name = String::from_utf8_lossy(&name);
@@ -79,7 +79,7 @@ fn is_name(text: &str) -> bool {
     !text.is_empty() && text.chars().all(is_part)
 }
 
-impl Visit for Walk<'_> {
+impl Visitor for PathWalk<'_> {
     fn value(&mut self, from: usize) {
         if self.look_for == Some(from) {
             self.found = Some(self.path());
@@ -88,7 +88,11 @@ impl Visit for Walk<'_> {
 
     fn open(&mut self, _at: usize, shape: Shape) {
         let is_object = shape == Shape::Object;
-        self.open.push(if is_object { Step::Key(0..0) } else { Step::Element(0) });
+        self.open.push(if is_object {
+            OpenContainer::Key(0..0)
+        } else {
+            OpenContainer::Element(0)
+        });
         if is_object && self.keeps_keys {
             self.keys.push(HashSet::new());
         }
@@ -97,7 +101,7 @@ impl Visit for Walk<'_> {
     fn key(&mut self, from: usize, to: usize, _plain: bool) {
         let key = from + 1..to - 1;
         if let Some(last) = self.open.last_mut() {
-            *last = Step::Key(key.clone());
+            *last = OpenContainer::Key(key.clone());
         }
         if let Some(keys) = self.keys.last_mut()
             && !keys.insert(escape::unescape(self.text.get(key).unwrap_or_default()).into_owned())
@@ -108,7 +112,7 @@ impl Visit for Walk<'_> {
     }
 
     fn done(&mut self, _to: usize, _container: Shape) {
-        if let Some(Step::Element(number)) = self.open.last_mut() {
+        if let Some(OpenContainer::Element(number)) = self.open.last_mut() {
             *number += 1;
         }
     }

@@ -1,7 +1,7 @@
 //! The grammar of JSON as `JSON.parse` reads it: one pass, no values built, no recursion.
 
 pub use crate::json::escape::{escape_into, unescape};
-use crate::json::string_mask::Stops;
+use crate::json::string_mask::StringMask;
 
 /// How many arrays and objects may be open at once; the outermost one counts.
 pub const MAX_DEPTH: usize = 1000;
@@ -33,7 +33,7 @@ pub enum Fault {
 /// raw key (inside its quotes, still escaped) and the raw value of each top-level member, in order.
 /// Members before a fault have been reported by the time the fault is returned.
 pub fn object<'a>(text: &'a [u8], member: impl FnMut(&'a [u8], &'a [u8])) -> Result<(), Fault> {
-    match walk(text, &mut Members { text, member, depth: 0, key: 0..0, value: 0 })? {
+    match parse(text, &mut Members { text, member, depth: 0, key: 0..0, value: 0 })? {
         Shape::Object => Ok(()),
         Shape::Array | Shape::Scalar => Err(Fault::NotAnObject),
     }
@@ -52,7 +52,7 @@ pub(crate) enum Shape {
 
 /// Sees the tokens of a text in order. Spans are byte offsets; strings include their quotes, and
 /// `plain` says that nothing in them is escaped.
-pub(crate) trait Visit {
+pub(crate) trait Visitor {
     /// Whitespace between tokens.
     fn space(&mut self, _from: usize, _to: usize) {}
     /// A value begins.
@@ -73,11 +73,11 @@ pub(crate) trait Visit {
 
 /// Walks one JSON text of any shape. What it accepts is exactly what `JSON.parse` accepts, but for
 /// nesting beyond [`MAX_DEPTH`].
-pub(crate) fn walk<V: Visit>(text: &[u8], visit: &mut V) -> Result<Shape, Fault> {
-    let mut cursor = Cursor::new(text);
+pub(crate) fn parse<V: Visitor>(text: &[u8], visit: &mut V) -> Result<Shape, Fault> {
+    let mut cursor = TextCursor::new(text);
     let walked = cursor.whole(visit);
     // What is in no string was looked at by the grammar, and is ASCII.
-    if (walked.is_err() || cursor.stops.saw_beyond_ascii)
+    if (walked.is_err() || cursor.mask.saw_beyond_ascii)
         && let Err(error) = std::str::from_utf8(text)
     {
         return Err(Fault::Invalid { at: error.valid_up_to() });
@@ -94,7 +94,7 @@ struct Members<'a, F> {
     value: usize,
 }
 
-impl<'a, F: FnMut(&'a [u8], &'a [u8])> Visit for Members<'a, F> {
+impl<'a, F: FnMut(&'a [u8], &'a [u8])> Visitor for Members<'a, F> {
     #[inline]
     fn value(&mut self, from: usize) {
         if self.depth == 1 {
@@ -163,18 +163,21 @@ impl Nest {
 /// Walks lines that are one object each, one after the other: a line needs not be searched for its end first, and each byte of
 /// its strings is looked at once, wherever the line begins.
 pub(crate) struct Objects<'a> {
-    cursor: Cursor<'a>,
+    cursor: TextCursor<'a>,
     is_utf8: Option<bool>,
 }
 
 impl<'a> Objects<'a> {
     pub(crate) fn new(lines: &'a [u8]) -> Self {
-        Objects { cursor: Cursor { within_lines: true, ..Cursor::new(lines) }, is_utf8: None }
+        Objects {
+            cursor: TextCursor { within_lines: true, ..TextCursor::new(lines) },
+            is_utf8: None,
+        }
     }
 
     /// Walks the line that begins at `from`. Where its newline is; `None` if it is no object, or has none, or if some line is no UTF-8.
     #[inline]
-    pub(crate) fn line<V: Visit>(&mut self, from: usize, visit: &mut V) -> Option<usize> {
+    pub(crate) fn line<V: Visitor>(&mut self, from: usize, visit: &mut V) -> Option<usize> {
         let cursor = &mut self.cursor;
         cursor.at = from;
         if cursor.token(visit) != Some(b'{') {
@@ -195,13 +198,13 @@ impl<'a> Objects<'a> {
     /// Where the plain run ends that a string has from `at` on: at its closing quote, if nothing is escaped or wrong in it.
     #[inline(always)]
     pub(crate) fn end_of_plain(&mut self, at: usize) -> usize {
-        self.cursor.stops.find(self.cursor.text, at)
+        self.cursor.mask.find(self.cursor.text, at)
     }
 
     /// Whether the strings up to here are UTF-8; false also where others are not.
     #[inline]
     pub(crate) fn is_good_so_far(&mut self) -> bool {
-        !self.cursor.stops.saw_beyond_ascii || self.is_utf8()
+        !self.cursor.mask.saw_beyond_ascii || self.is_utf8()
     }
 
     fn is_utf8(&mut self) -> bool {
@@ -211,23 +214,29 @@ impl<'a> Objects<'a> {
 }
 
 /// A place in a text.
-struct Cursor<'a> {
+struct TextCursor<'a> {
     text: &'a [u8],
     at: usize,
-    stops: Stops,
+    mask: StringMask,
     open: Nest,
     /// A newline is no whitespace.
     within_lines: bool,
 }
 
-impl<'a> Cursor<'a> {
+impl<'a> TextCursor<'a> {
     fn new(text: &'a [u8]) -> Self {
-        Cursor { text, at: 0, stops: Stops::new(), open: Nest::default(), within_lines: false }
+        TextCursor {
+            text,
+            at: 0,
+            mask: StringMask::new(),
+            open: Nest::default(),
+            within_lines: false,
+        }
     }
 
     /// A value that is all of the text, but for whitespace around it.
     #[inline(always)]
-    fn whole<V: Visit>(&mut self, visit: &mut V) -> Result<Shape, Fault> {
+    fn whole<V: Visitor>(&mut self, visit: &mut V) -> Result<Shape, Fault> {
         self.space(visit);
         let outermost = match self.peek() {
             None => return Err(Fault::Empty),
@@ -242,7 +251,7 @@ impl<'a> Cursor<'a> {
 
     /// A value with all that is in it.
     #[inline(always)]
-    fn value<V: Visit>(&mut self, visit: &mut V) -> Result<(), Fault> {
+    fn value<V: Visitor>(&mut self, visit: &mut V) -> Result<(), Fault> {
         self.open.depth = 0;
         let mut innermost = None;
         loop {
@@ -315,7 +324,7 @@ impl<'a> Cursor<'a> {
 
     /// The byte behind whitespace.
     #[inline(always)]
-    fn token<V: Visit>(&mut self, visit: &mut V) -> Option<u8> {
+    fn token<V: Visitor>(&mut self, visit: &mut V) -> Option<u8> {
         let byte = self.peek()?;
         if byte > b' ' {
             return Some(byte);
@@ -334,7 +343,7 @@ impl<'a> Cursor<'a> {
     }
 
     #[cold]
-    fn space<V: Visit>(&mut self, visit: &mut V) {
+    fn space<V: Visitor>(&mut self, visit: &mut V) {
         if self.peek().is_some_and(|byte| byte <= b' ') {
             let from = self.at;
             while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek()
@@ -348,7 +357,7 @@ impl<'a> Cursor<'a> {
 
     /// A key and its colon, up to the value.
     #[inline(always)]
-    fn key<V: Visit>(&mut self, visit: &mut V) -> Result<(), Fault> {
+    fn key<V: Visitor>(&mut self, visit: &mut V) -> Result<(), Fault> {
         if self.peek() != Some(b'"') {
             return self.fault();
         }
@@ -366,7 +375,7 @@ impl<'a> Cursor<'a> {
     /// A string from its opening quote to behind its closing one; whether nothing is escaped in it.
     #[inline(always)]
     fn string(&mut self) -> Result<bool, Fault> {
-        self.at = self.stops.find(self.text, self.at + 1);
+        self.at = self.mask.find(self.text, self.at + 1);
         if self.peek() == Some(b'"') {
             self.at += 1;
             return Ok(true);
@@ -404,7 +413,7 @@ impl<'a> Cursor<'a> {
                 }
                 _ => return self.fault(),
             }
-            self.at = self.stops.find(self.text, self.at);
+            self.at = self.mask.find(self.text, self.at);
         }
     }
 

@@ -3,7 +3,7 @@
 /// Finds the bytes that no plain run of a string has: quotes, backslashes and control characters. It looks at each byte of a text once and
 /// keeps one bit for it, so that the end of a string costs a shift and a count of zeros, wherever it is: no branch depends on where
 /// in a block a string begins. For strings of a dozen bytes that is a third of a search from each opening quote on.
-pub(crate) struct Stops {
+pub(crate) struct StringMask {
     /// Where the window begins that the bits are of.
     start: usize,
     /// Eight bytes more than are ever set, so that eight can be read from everywhere.
@@ -17,9 +17,9 @@ const WINDOW: usize = 16 * BLOCK;
 /// Behind every text.
 const FAR: usize = isize::MAX as usize + 1;
 
-impl Stops {
-    pub(crate) fn new() -> Stops {
-        Stops { start: FAR, bits: [0; WINDOW / 8 + 8], saw_beyond_ascii: false }
+impl StringMask {
+    pub(crate) fn new() -> StringMask {
+        StringMask { start: FAR, bits: [0; WINDOW / 8 + 8], saw_beyond_ascii: false }
     }
 
     /// The first such byte at `at` or behind it; the end of the text when there is none. It is always the same text.
@@ -148,7 +148,7 @@ mod tests {
                 prop_oneof![200 => Just(b'x'), 1 => Just(b'"'), 1 => any::<u8>()], 0..4000),
             places in proptest::collection::vec(0..4000usize, 1..20)
         ) {
-            let mut stops = Stops::new();
+            let mut stops = StringMask::new();
             for at in places {
                 let at = at.min(text.len());
                 let next = text[at..].iter().position(|byte| is_stop(*byte));

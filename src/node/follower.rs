@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 use napi::bindgen_prelude::Buffer;
 use napi_derive::napi;
 
-use super::follows::{Follows, Lines};
+use super::follows::{Follows, PendingBatch};
 use super::memory::{Memory, disk_of};
-use super::options::Read;
+use super::options::ReadOptionsJson;
 use super::outcome;
-use super::port::{Desk, Port, Slot, serve, start};
+use super::port::{Deferred, Port, PortState, serve, start};
 use crate::ChroniclePath;
 use crate::error::{Code, Error, Result};
 use crate::mutex::locked;
@@ -25,16 +25,16 @@ const GLANCE: Duration = Duration::from_millis(200);
 /// One log that is followed.
 #[napi]
 pub struct Follower {
-    desk: Rc<RefCell<Desk>>,
-    opened: Result<Arc<Opened>>,
+    desk: Rc<RefCell<PortState>>,
+    opened: Result<Arc<OpenFollow>>,
 }
 
-struct Opened {
+struct OpenFollow {
     path: ChroniclePath,
     follower: Mutex<Option<Follows>>,
-    lines: Lines,
+    lines: PendingBatch,
     /// The request for a look whose time has not come.
-    waiting: Mutex<Option<Arc<Slot>>>,
+    waiting: Mutex<Option<Arc<Deferred>>>,
     /// Something changed since the last look began.
     is_nudged: AtomicBool,
     /// When the path was looked at last; nothing before the first look.
@@ -52,13 +52,13 @@ impl Follower {
         memory: Option<&Memory>,
     ) -> Follower {
         let open = || {
-            let (path, selection, selected) = Read::order(&path, options.as_deref())?;
+            let (path, selection, selected) = ReadOptionsJson::order(&path, options.as_deref())?;
             let mut follower = Follows::new(disk_of(memory), selection, &selected);
             follower.fix_end(&path);
-            Ok(Arc::new(Opened {
+            Ok(Arc::new(OpenFollow {
                 path,
                 follower: Mutex::new(Some(follower)),
-                lines: Lines::default(),
+                lines: PendingBatch::default(),
                 waiting: Mutex::default(),
                 is_nudged: AtomicBool::new(false),
                 looked: Mutex::default(),
@@ -127,7 +127,7 @@ impl Follower {
     }
 }
 
-impl Opened {
+impl OpenFollow {
     /// Serves the request that waits; there is none when another job was faster.
     fn look(self: &Arc<Self>) {
         let Some(slot) = locked(&self.waiting).take() else { return };
@@ -135,7 +135,7 @@ impl Opened {
             // Before the look: what changes meanwhile may not be seen by it.
             self.is_nudged.store(false, Ordering::Relaxed);
             if locked(&self.looked).replace(Instant::now()).is_none() {
-                Opened::glance_at(Instant::now() + GLANCE, Arc::downgrade(self));
+                OpenFollow::glance_at(Instant::now() + GLANCE, Arc::downgrade(self));
             }
             match &mut *locked(&self.follower) {
                 Some(follower) => follower.look(&self.path, &self.lines),
@@ -145,11 +145,11 @@ impl Opened {
     }
 
     /// Looks at the path while no look is asked for, until the follow is closed or dropped.
-    fn glance_at(at: Instant, opened: Weak<Opened>) {
+    fn glance_at(at: Instant, opened: Weak<OpenFollow>) {
         let glance = move || {
             let Some(this) = opened.upgrade() else { return };
             if let Some(at) = this.glance() {
-                Opened::glance_at(at, opened);
+                OpenFollow::glance_at(at, opened);
             }
         };
         // Without a thread only the looks see what stands at the path.

@@ -19,7 +19,7 @@ pub(super) enum Follows {
 }
 
 /// The lines of the batch that was found last, until JavaScript takes them.
-pub(super) type Lines = Mutex<Option<Vec<u8>>>;
+pub(super) type PendingBatch = Mutex<Option<Vec<u8>>>;
 
 impl Follows {
     pub(super) fn new(disk: Arc<dyn Disk>, selection: Selection, selected: &Selected) -> Follows {
@@ -52,12 +52,12 @@ impl Follows {
     pub(super) fn look(
         &mut self,
         path: &ChroniclePath,
-        lines: &Lines,
+        lines: &PendingBatch,
     ) -> Result<(String, Option<String>)> {
         match self {
             Follows::Events(follower) => {
                 let look = follower.look(path)?;
-                Ok((outcome::look(&look), Some(outcome::text(look.slice))))
+                Ok((outcome::look(&look), Some(outcome::text(look.page))))
             }
             Follows::Lines(follower) => {
                 let look = follower.look(path)?;

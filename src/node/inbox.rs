@@ -21,7 +21,7 @@ const PART_BYTES: usize = 16 << 20;
 const HAND_OVER_BYTES: usize = 64 << 20;
 
 /// Where settlements are collected until the JavaScript thread takes them.
-pub(super) struct Inbox {
+pub(super) struct SettlementQueue {
     settled: Mutex<Settled>,
     waker: Waker,
 }
@@ -31,7 +31,7 @@ pub(super) struct Inbox {
 #[derive(Default)]
 struct Settled {
     facts: VecDeque<String>,
-    appends: VecDeque<Part>,
+    appends: VecDeque<AppendsText>,
     others: VecDeque<Settlement>,
     /// Values that are still made before one fails, for the tests.
     fails_after: Option<u32>,
@@ -40,7 +40,7 @@ struct Settled {
 /// Appends in one text, because a text for each is made by one thread and freed by another, crosses by itself and is parsed by
 /// itself.
 #[derive(Default)]
-struct Part {
+struct AppendsText {
     /// Number and outcome of each, the inside of a JSON array.
     elements: Vec<u8>,
     numbers: Vec<u32>,
@@ -66,9 +66,9 @@ pub(super) struct HandedOver<'env> {
     pub(super) others: Vec<(u32, JsString<'env>, Option<JsString<'env>>)>,
 }
 
-impl Inbox {
-    pub(super) fn new(waker: Waker) -> Inbox {
-        Inbox { settled: Mutex::default(), waker }
+impl SettlementQueue {
+    pub(super) fn new(waker: Waker) -> SettlementQueue {
+        SettlementQueue { settled: Mutex::default(), waker }
     }
 
     pub(super) fn push_facts(&self, facts: String) {
@@ -124,11 +124,11 @@ impl Settled {
     }
 
     fn append(&mut self, number: u32, outcome: &Outcome) {
-        let has_room = |part: &&mut Part| part.elements.len() < PART_BYTES;
+        let has_room = |part: &&mut AppendsText| part.elements.len() < PART_BYTES;
         match self.appends.back_mut().filter(has_room) {
             Some(part) => part.push(number, outcome),
             None => {
-                let mut part = Part::default();
+                let mut part = AppendsText::default();
                 part.push(number, outcome);
                 self.appends.push_back(part);
             }
@@ -194,7 +194,11 @@ impl Settled {
         }
     }
 
-    fn part_value<'env>(&mut self, env: &'env Env, part: &mut Part) -> Option<JsString<'env>> {
+    fn part_value<'env>(
+        &mut self,
+        env: &'env Env,
+        part: &mut AppendsText,
+    ) -> Option<JsString<'env>> {
         part.elements.push(b']');
         // They were made of texts, and of ids with whatever is no text escaped.
         let value = self.value(env, &String::from_utf8_lossy(&part.elements));
@@ -214,7 +218,7 @@ impl Settled {
     }
 }
 
-impl Part {
+impl AppendsText {
     fn push(&mut self, number: u32, outcome: &Outcome) {
         self.elements.push(if self.numbers.is_empty() { b'[' } else { b',' });
         outcome::append_into(number, outcome, &mut self.elements);
@@ -222,8 +226,8 @@ impl Part {
     }
 
     /// The same appends, each failed. Whether its event was written is not known on the other side.
-    fn failed(&self) -> Part {
-        let mut part = Part::default();
+    fn failed(&self) -> AppendsText {
+        let mut part = AppendsText::default();
         let failed = Outcome::Failed(cannot_hand_over().with_written(Written::Unknown));
         self.numbers.iter().for_each(|number| part.push(*number, &failed));
         part

@@ -6,17 +6,17 @@ use std::sync::{Arc, Mutex};
 use napi_derive::napi;
 
 use super::listing::{Entries, Listing};
-use super::options::{Read, Repair as Options};
+use super::options::{ReadOptionsJson, RepairOptionsJson};
 use super::outcome::{self, CANCELLED};
-use super::port::{Port, Slot};
+use super::port::{Deferred, Port};
 use crate::check::analyze::{Analysis, Analyzer};
 use crate::error::{Error, Result};
 use crate::mutex::locked;
 use crate::repair::{Repair, Report};
-use crate::threads::resumable::{self, Step, Turns};
-use crate::threads::semaphore::{MENDING, Permit, Permits, READING};
+use crate::threads::resumable::{self, Resumable, Resumed};
+use crate::threads::semaphore::{Permit, READS, REPAIRS, Semaphore};
 
-type Place = Arc<Mutex<Option<Box<dyn Entries>>>>;
+type ListSlot = Arc<Mutex<Option<Box<dyn Entries>>>>;
 
 /// Counts what a log holds. `links` gets all broken links, of which the outcome has the first.
 #[napi(catch_unwind)]
@@ -27,15 +27,16 @@ pub fn analyze(
     options: Option<String>,
     links: Option<&Listing>,
 ) {
-    let analyzer =
-        Read::parse(options.as_deref()).and_then(|options| options.path(&path)).map(Analyzer::new);
+    let analyzer = ReadOptionsJson::parse(options.as_deref())
+        .and_then(|options| options.path(&path))
+        .map(Analyzer::new);
     let links = links.map(Listing::place);
     let made = move |analysis: Analysis| {
         let text = outcome::analysis(&analysis);
         list(links, analysis.broken_links);
         text
     };
-    begin(port, id, &READING, analyzer, made);
+    begin(port, id, &READS, analyzer, made);
 }
 
 /// Rewrites a log, or says what a rewrite would do. `removed` gets all lines moved out, of which the outcome has the first.
@@ -47,7 +48,7 @@ pub fn repair(
     options: Option<String>,
     removed: Option<&Listing>,
 ) {
-    let repair = Options::parse(options.as_deref())
+    let repair = RepairOptionsJson::parse(options.as_deref())
         .and_then(|options| Ok(Repair::new(options.path(&path)?, options.into_core()?)));
     let removed = removed.map(Listing::place);
     let made = move |report: Report| {
@@ -55,10 +56,10 @@ pub fn repair(
         list(removed, report.removed);
         text
     };
-    begin(port, id, &MENDING, repair, made);
+    begin(port, id, &REPAIRS, repair, made);
 }
 
-fn list(place: Option<Place>, entries: impl Entries + 'static) {
+fn list(place: Option<ListSlot>, entries: impl Entries + 'static) {
     if let Some(place) = place {
         *locked(&place) = Some(Box::new(entries));
     }
@@ -70,18 +71,18 @@ struct Permitted<W> {
     _permit: Permit,
 }
 
-impl<W: Turns> Turns for Permitted<W> {
+impl<W: Resumable> Resumable for Permitted<W> {
     type Output = W::Output;
 
-    fn turn(&mut self) -> Result<Step<W::Output>> {
-        self.work.turn()
+    fn resume(&mut self) -> Result<Resumed<W::Output>> {
+        self.work.resume()
     }
 }
 
-fn begin<W: Turns>(
+fn begin<W: Resumable>(
     port: &Port,
     id: u32,
-    permits: &'static Permits,
+    permits: &'static Semaphore,
     work: Result<W>,
     made: impl FnOnce(W::Output) -> String + Send + 'static,
 ) {
@@ -99,8 +100,8 @@ fn begin<W: Turns>(
     }
 }
 
-fn run<W: Turns>(
-    slot: &Arc<Slot>,
+fn run<W: Resumable>(
+    slot: &Arc<Deferred>,
     stop: Arc<AtomicBool>,
     work: W,
     made: impl FnOnce(W::Output) -> String + Send + 'static,

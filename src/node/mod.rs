@@ -55,7 +55,7 @@ pub fn validate_path(path: String, any_extension: bool) -> String {
 #[napi(catch_unwind)]
 pub fn check_events(events: String, options: Option<String>) -> String {
     let lines = || {
-        let rules = options::Append::parse(options.as_deref())?.into_core()?.rules;
+        let rules = options::AppendOptionsJson::parse(options.as_deref())?.into_core()?.rules;
         let line = |text: Vec<u8>| {
             let event = Event::made_of(text, &rules)?;
             Ok(String::from_utf8_lossy(event.line()).into_owned())

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use crate::append::request::{AppendOptions, Durability, OnIdReuse};
 use crate::error::{Error, Result};
-use crate::event::timestamp::Instant;
+use crate::event::timestamp::Timestamp;
 use crate::event::{Id, Rules};
 use crate::json::excerpt::excerpt;
 use crate::path::ChroniclePath;
@@ -23,13 +23,13 @@ use crate::storage::Stat;
 
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub(super) struct Append {
+pub(super) struct AppendOptionsJson {
     lock_timeout_ms: Option<f64>,
     compute_id: Option<bool>,
-    idempotency_key: Option<Text>,
+    idempotency_key: Option<Wtf8Text>,
     chain: bool,
     #[serde(deserialize_with = "present")]
-    expected_tail: Option<Option<Text>>,
+    expected_tail: Option<Option<Wtf8Text>>,
     on_id_reuse: OnIdReuse,
     durability: Durability,
     any_extension: bool,
@@ -41,14 +41,14 @@ pub(super) struct Append {
 
 #[derive(Deserialize, Default, Clone, Copy)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub(super) struct Lock {
+pub(super) struct LockOptionsJson {
     lock_timeout_ms: Option<f64>,
     pub(super) mode: LockMode,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub(super) struct Read {
+pub(super) struct ReadOptionsJson {
     any_extension: bool,
     positions: bool,
     places: bool,
@@ -96,7 +96,7 @@ enum At {
     End,
     Seq(u64),
     Offset(u64),
-    EventId(Text),
+    EventId(Wtf8Text),
     Time(Time),
     Cursor(String),
 }
@@ -104,14 +104,14 @@ enum At {
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 struct Where {
-    r#type: Vec<Text>,
-    agent: Option<Text>,
-    actor_id: Option<Text>,
-    tags: Vec<Text>,
-    plan_hash: Option<Text>,
-    graph_commit: Option<Text>,
-    event_id: Option<Text>,
-    prev_event_id: Option<Text>,
+    r#type: Vec<Wtf8Text>,
+    agent: Option<Wtf8Text>,
+    actor_id: Option<Wtf8Text>,
+    tags: Vec<Wtf8Text>,
+    plan_hash: Option<Wtf8Text>,
+    graph_commit: Option<Wtf8Text>,
+    event_id: Option<Wtf8Text>,
+    prev_event_id: Option<Wtf8Text>,
     since: Option<Time>,
     until: Option<Time>,
 }
@@ -135,7 +135,7 @@ pub(super) struct Met {
 
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub(super) struct Repair {
+pub(super) struct RepairOptionsJson {
     any_extension: bool,
     dry_run: bool,
     remove_duplicates: bool,
@@ -147,10 +147,10 @@ pub(super) struct Repair {
 
 /// A string that may have lone surrogates, as its JSON form between quotes.
 #[derive(Deserialize)]
-struct Text(#[serde(deserialize_with = "wtf8")] Vec<u8>);
+struct Wtf8Text(#[serde(deserialize_with = "wtf8")] Vec<u8>);
 
-impl Append {
-    pub(super) fn parse(text: Option<&str>) -> Result<Append> {
+impl AppendOptionsJson {
+    pub(super) fn parse(text: Option<&str>) -> Result<AppendOptionsJson> {
         parse(text)
     }
 
@@ -184,8 +184,8 @@ impl Append {
     }
 }
 
-impl Lock {
-    pub(super) fn parse(text: Option<&str>) -> Result<Lock> {
+impl LockOptionsJson {
+    pub(super) fn parse(text: Option<&str>) -> Result<LockOptionsJson> {
         parse(text)
     }
 
@@ -194,19 +194,19 @@ impl Lock {
     }
 }
 
-impl Read {
+impl ReadOptionsJson {
     /// Everything that a read needs. The path is resolved: the current directory may change before the file is opened.
     pub(super) fn order(
         path: &str,
         options: Option<&str>,
     ) -> Result<(ChroniclePath, Selection, Selected)> {
-        let options = Read::parse(options)?;
+        let options = ReadOptionsJson::parse(options)?;
         let path = options.path(path)?;
         let (selection, selected) = options.into_core()?;
         Ok((path, selection, selected))
     }
 
-    pub(super) fn parse(text: Option<&str>) -> Result<Read> {
+    pub(super) fn parse(text: Option<&str>) -> Result<ReadOptionsJson> {
         parse(text)
     }
 
@@ -215,7 +215,9 @@ impl Read {
     }
 
     fn into_core(self) -> Result<(Selection, Selected)> {
-        let Read { positions, places, tail, lines, reverse, on_rewrite, batches, .. } = self;
+        let ReadOptionsJson {
+            positions, places, tail, lines, reverse, on_rewrite, batches, ..
+        } = self;
         let selection = Selection {
             from: self.from.map(|at| at.into_core("from")).transpose()?.unwrap_or_default(),
             to: self.to.map(|at| at.into_core("to")).transpose()?,
@@ -248,7 +250,7 @@ impl At {
             At::End => Place::End,
             At::Seq(seq) => Place::Seq(seq),
             At::Offset(offset) => Place::Offset(offset),
-            At::EventId(Text(id)) => Place::EventId(id),
+            At::EventId(Wtf8Text(id)) => Place::EventId(id),
             At::Time(time) => Place::Time(time.into_core(&format!("{name}.time"))?),
             At::Cursor(cursor) => Place::Cursor(cursor.parse()?),
         })
@@ -257,8 +259,8 @@ impl At {
 
 impl Where {
     fn into_core(self) -> Result<Filter> {
-        let text = |text: Option<Text>| text.map(|Text(text)| text);
-        let texts = |texts: Vec<Text>| texts.into_iter().map(|Text(text)| text).collect();
+        let text = |text: Option<Wtf8Text>| text.map(|Wtf8Text(text)| text);
+        let texts = |texts: Vec<Wtf8Text>| texts.into_iter().map(|Wtf8Text(text)| text).collect();
         let time = |time: Option<Time>, name| time.map(|time| time.into_core(name)).transpose();
         Ok(Filter::new(Wanted {
             types: texts(self.r#type),
@@ -276,9 +278,9 @@ impl Where {
 }
 
 impl Time {
-    fn into_core(self, name: &str) -> Result<Instant> {
+    fn into_core(self, name: &str) -> Result<Timestamp> {
         let raw = self.0.to_string();
-        Instant::of_json(raw.as_bytes()).ok_or_else(|| {
+        Timestamp::of_json(raw.as_bytes()).ok_or_else(|| {
             let start = excerpt(raw.as_bytes());
             Error::validation(format!("{name} is no point in time: {start}"))
         })
@@ -306,8 +308,8 @@ impl Met {
     }
 }
 
-impl Repair {
-    pub(super) fn parse(text: Option<&str>) -> Result<Repair> {
+impl RepairOptionsJson {
+    pub(super) fn parse(text: Option<&str>) -> Result<RepairOptionsJson> {
         parse(text)
     }
 
@@ -340,12 +342,12 @@ pub(super) fn check_path(raw: &str, any_extension: bool) -> Result<()> {
 pub(super) fn instants(values: &str) -> Result<Vec<Option<usize>>> {
     let values: Vec<serde_json::Value> = serde_json::from_str(values)
         .map_err(|error| Error::validation(format!("bad times: {error}")))?;
-    let instants: Vec<Option<Instant>> =
-        values.iter().map(|value| Instant::of_json(value.to_string().as_bytes())).collect();
-    let mut order: Vec<Instant> = instants.iter().flatten().copied().collect();
+    let instants: Vec<Option<Timestamp>> =
+        values.iter().map(|value| Timestamp::of_json(value.to_string().as_bytes())).collect();
+    let mut order: Vec<Timestamp> = instants.iter().flatten().copied().collect();
     order.sort_unstable();
     order.dedup();
-    let place = |instant: &Instant| order.binary_search(instant).ok();
+    let place = |instant: &Timestamp| order.binary_search(instant).ok();
     Ok(instants.iter().map(|instant| instant.as_ref().and_then(place)).collect())
 }
 
@@ -363,14 +365,14 @@ fn lock_timeout(given: Option<f64>) -> Result<Duration> {
         .map_err(|_| Error::validation("lockTimeoutMs is out of range"))
 }
 
-fn id(text: Text, name: &str) -> Result<Id> {
+fn id(text: Wtf8Text, name: &str) -> Result<Id> {
     Id::new(text.0).ok_or_else(|| Error::validation(format!("{name} must be a non-empty string")))
 }
 
 /// Tells an absent field from one that is null.
 fn present<'de, D: serde::Deserializer<'de>>(
     deserializer: D,
-) -> std::result::Result<Option<Option<Text>>, D::Error> {
+) -> std::result::Result<Option<Option<Wtf8Text>>, D::Error> {
     Deserialize::deserialize(deserializer).map(Some)
 }
 
@@ -378,8 +380,8 @@ fn present<'de, D: serde::Deserializer<'de>>(
 fn wtf8<'de, D: serde::Deserializer<'de>>(
     deserializer: D,
 ) -> std::result::Result<Vec<u8>, D::Error> {
-    struct Bytes;
-    impl serde::de::Visitor<'_> for Bytes {
+    struct Wtf8Bytes;
+    impl serde::de::Visitor<'_> for Wtf8Bytes {
         type Value = Vec<u8>;
         fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
             f.write_str("a string")
@@ -391,5 +393,5 @@ fn wtf8<'de, D: serde::Deserializer<'de>>(
             Ok(value.to_vec())
         }
     }
-    deserializer.deserialize_bytes(Bytes)
+    deserializer.deserialize_bytes(Wtf8Bytes)
 }

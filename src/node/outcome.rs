@@ -14,7 +14,7 @@ use crate::json::escape_into;
 use crate::os;
 use crate::read::follow::{FileState, Look};
 use crate::read::line_batch::BatchLook;
-use crate::read::page::{BadLine, RecordPlace, Slice};
+use crate::read::page::{BadLine, Page, RecordPlace};
 use crate::repair::Report;
 use crate::repair::plan::RemovedLine;
 use crate::storage::Stat;
@@ -24,7 +24,7 @@ pub(super) const CANCELLED: &str = "{\"cancelled\":true}";
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Failure<'a> {
+struct ErrorJson<'a> {
     code: &'static str,
     message: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -58,7 +58,7 @@ struct FailureCause<'a> {
 /// `{"error":..}`
 pub(super) fn error(error: &Error) -> String {
     let position = error.position();
-    let failure = Failure {
+    let failure = ErrorJson {
         code: error.code().as_str(),
         message: error.to_string(),
         path: error.path().map(|path| path.to_string_lossy().into_owned()),
@@ -119,7 +119,7 @@ fn write_append(outcome: &Outcome, out: &mut Vec<u8>) {
 
 /// The file that records were read from, as far as cursors need it.
 #[derive(Serialize)]
-pub(super) struct File {
+pub(super) struct FileJson {
     /// Decimal: they do not fit the numbers of JavaScript.
     device: String,
     inode: String,
@@ -129,9 +129,9 @@ pub(super) struct File {
     counted: bool,
 }
 
-impl File {
-    pub(super) fn new(stat: &Stat, counted: bool) -> File {
-        File {
+impl FileJson {
+    pub(super) fn new(stat: &Stat, counted: bool) -> FileJson {
+        FileJson {
             device: stat.device.to_string(),
             inode: stat.inode.to_string(),
             born: stat.born.map(|born| born.to_string()),
@@ -141,31 +141,31 @@ impl File {
 }
 
 #[derive(Serialize)]
-struct Bad {
+struct BadLineJson {
     kind: &'static str,
     line: u64,
     offset: u64,
     length: u64,
 }
 
-impl Bad {
-    fn new(bad: &BadLine) -> Bad {
+impl BadLineJson {
+    fn new(bad: &BadLine) -> BadLineJson {
         let BadLine { kind, line, offset, length } = *bad;
-        Bad { kind: kind.as_str(), line, offset, length }
+        BadLineJson { kind: kind.as_str(), line, offset, length }
     }
 }
 
-/// A slice but its records, which cross as they are.
+/// A page but its records, which cross as they are.
 #[derive(Serialize)]
-struct SlicePart {
+struct PageJson {
     done: bool,
     count: u64,
-    bad: Vec<Bad>,
+    bad: Vec<BadLineJson>,
     /// Seq, offset, length and line of each.
     #[serde(skip_serializing_if = "Option::is_none")]
     places: Option<Vec<u64>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    file: Option<File>,
+    file: Option<FileJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
     start: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -178,14 +178,14 @@ struct SlicePart {
     trouble: Option<String>,
 }
 
-impl SlicePart {
-    fn new(slice: &Slice, places: bool, file: Option<File>) -> SlicePart {
+impl PageJson {
+    fn new(page: &Page, places: bool, file: Option<FileJson>) -> PageJson {
         let four = |place: &RecordPlace| [place.seq, place.offset, place.length, place.line];
-        SlicePart {
-            done: slice.done,
-            count: slice.count,
-            bad: slice.bad.iter().map(Bad::new).collect(),
-            places: places.then(|| slice.places.iter().flat_map(four).collect()),
+        PageJson {
+            done: page.done,
+            count: page.count,
+            bad: page.bad.iter().map(BadLineJson::new).collect(),
+            places: places.then(|| page.places.iter().flat_map(four).collect()),
             file,
             start: None,
             idle: None,
@@ -196,26 +196,26 @@ impl SlicePart {
 }
 
 /// The outcome of a read.
-pub(super) fn slice(slice: &Slice, places: bool, file: Option<File>) -> String {
-    ok(&SlicePart::new(slice, places, file))
+pub(super) fn slice(page: &Page, places: bool, file: Option<FileJson>) -> String {
+    ok(&PageJson::new(page, places, file))
 }
 
 /// The outcome of a look at a log that is followed.
 pub(super) fn look(look: &Look) -> String {
-    let file = look.stat.as_ref().map(|stat| File::new(stat, look.is_counted));
-    ok(&SlicePart {
+    let file = look.stat.as_ref().map(|stat| FileJson::new(stat, look.is_counted));
+    ok(&PageJson {
         start: look.start.map(|start| start.to_string()),
         idle: Some(look.is_idle),
         state: (look.file != FileState::Same).then(|| look.file.as_str()),
         trouble: look.trouble.as_ref().map(ToString::to_string),
-        ..SlicePart::new(&look.slice, true, file)
+        ..PageJson::new(&look.page, true, file)
     })
 }
 
 /// The outcome of a look for lines, which cross as they are.
 pub(super) fn batch_look(look: &BatchLook) -> String {
     #[derive(Serialize)]
-    struct Batch {
+    struct LineBatchJson {
         count: u64,
         first: u64,
         last: u64,
@@ -224,10 +224,10 @@ pub(super) fn batch_look(look: &BatchLook) -> String {
         file: &'static str,
     }
     #[derive(Serialize)]
-    struct Part {
-        bad: Vec<Bad>,
+    struct BatchUpdateJson {
+        bad: Vec<BadLineJson>,
         #[serde(skip_serializing_if = "Option::is_none")]
-        batch: Option<Batch>,
+        batch: Option<LineBatchJson>,
         #[serde(skip_serializing_if = "Option::is_none")]
         start: Option<String>,
         idle: bool,
@@ -237,7 +237,7 @@ pub(super) fn batch_look(look: &BatchLook) -> String {
         trouble: Option<String>,
     }
     let state = look.batch.as_ref().map(|batch| batch.file);
-    let batch = look.batch.as_ref().map(|batch| Batch {
+    let batch = look.batch.as_ref().map(|batch| LineBatchJson {
         count: batch.count,
         first: batch.first,
         last: batch.last,
@@ -245,8 +245,8 @@ pub(super) fn batch_look(look: &BatchLook) -> String {
         cursor: batch.cursor.to_string(),
         file: batch.file.as_str(),
     });
-    ok(&Part {
-        bad: look.bad.iter().map(Bad::new).collect(),
+    ok(&BatchUpdateJson {
+        bad: look.bad.iter().map(BadLineJson::new).collect(),
         batch,
         start: look.start.map(|start| start.to_string()),
         idle: look.is_idle,
@@ -255,10 +255,10 @@ pub(super) fn batch_look(look: &BatchLook) -> String {
     })
 }
 
-/// The records of a slice.
-pub(super) fn text(slice: Slice) -> String {
+/// The records of a page.
+pub(super) fn text(page: Page) -> String {
     // Records are valid UTF-8: the scanner lets nothing else through.
-    String::from_utf8(slice.json)
+    String::from_utf8(page.json)
         .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
@@ -266,7 +266,7 @@ pub(super) fn text(slice: Slice) -> String {
 pub(super) fn facts(facts: &BatchFacts) -> String {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
-    struct Told {
+    struct BatchFactsJson {
         path: String,
         appends: usize,
         events: usize,
@@ -277,7 +277,7 @@ pub(super) fn facts(facts: &BatchFacts) -> String {
         sync_ms: Option<f64>,
     }
     let milliseconds = |time: Duration| time.as_secs_f64() * 1000.0;
-    json(&Told {
+    json(&BatchFactsJson {
         path: facts.path.to_string_lossy().into_owned(),
         appends: facts.appends,
         events: facts.events,
@@ -318,7 +318,7 @@ pub(super) fn progress(progress: &Progress) -> String {
 pub(super) fn report(report: &Report) -> String {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
-    struct Head<'a> {
+    struct ReportJson<'a> {
         repaired: bool,
         #[serde(skip_serializing_if = "Option::is_none")]
         backup_path: Option<String>,
@@ -328,7 +328,7 @@ pub(super) fn report(report: &Report) -> String {
         warnings: &'a [String],
     }
     let text = |path: &PathBuf| path.to_string_lossy().into_owned();
-    let mut out = json(&Head {
+    let mut out = json(&ReportJson {
         repaired: report.repaired,
         backup_path: report.backup.as_ref().map(text),
         removed_path: report.removed_file.as_ref().map(text),
@@ -452,7 +452,7 @@ fn times(out: &mut Vec<u8>, range: &TimeRange) {
 
 fn done(receipts: &[Receipt], warnings: &[Warning], out: &mut Vec<u8>) {
     #[derive(Serialize)]
-    struct Rest {
+    struct ReceiptJson {
         seq: u64,
         offset: u64,
         length: u64,
@@ -472,7 +472,7 @@ fn done(receipts: &[Receipt], warnings: &[Warning], out: &mut Vec<u8>) {
             id.to_json(out);
         }
         let rest = out.len();
-        write(out, &Rest { seq, offset, length, duplicate, identical, durable });
+        write(out, &ReceiptJson { seq, offset, length, duplicate, identical, durable });
         if let Some(brace) = out.get_mut(rest).filter(|_| receipt.event_id.is_some()) {
             *brace = b',';
         }
@@ -480,13 +480,13 @@ fn done(receipts: &[Receipt], warnings: &[Warning], out: &mut Vec<u8>) {
     out.push(b']');
     if !warnings.is_empty() {
         #[derive(Serialize)]
-        struct Told<'a> {
+        struct WarningJson<'a> {
             code: &'a str,
             message: &'a str,
         }
-        let told: Vec<Told<'_>> = warnings
+        let told: Vec<WarningJson<'_>> = warnings
             .iter()
-            .map(|warning| Told { code: warning.code, message: &warning.message })
+            .map(|warning| WarningJson { code: warning.code, message: &warning.message })
             .collect();
         out.extend_from_slice(b",\"warnings\":");
         write(out, &told);

@@ -5,14 +5,14 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
 use super::outcome;
-use super::port::{Desk, start};
+use super::port::{PortState, start};
 use crate::error::{Code, Error, Result};
 use crate::mutex::locked;
 use crate::threads::pool;
 use crate::threads::semaphore;
 
 /// What is done to a log in slices.
-pub(super) trait Work: Send + 'static {
+pub(super) trait PagedWork: Send + 'static {
     /// What is needed to begin. Paths in it are resolved: the current directory may change before the file is opened.
     type Order: Clone + Send + 'static;
     /// Opens the log.
@@ -20,7 +20,7 @@ pub(super) trait Work: Send + 'static {
     where
         Self: Sized;
     /// The next slice.
-    fn next(&mut self, order: &Self::Order) -> Result<Part>;
+    fn next(&mut self, order: &Self::Order) -> Result<PageText>;
     /// Whether its caller may take any time between two slices. Others would wait for that if such work were counted among the
     /// readers that may be open at a time.
     fn is_paced_by_caller(_order: &Self::Order) -> bool {
@@ -29,29 +29,29 @@ pub(super) trait Work: Send + 'static {
 }
 
 /// The outcome of a slice and the text that crosses as it is; `done` when nothing comes after.
-pub(super) struct Part {
+pub(super) struct PageText {
     pub(super) outcome: String,
     pub(super) text: Option<String>,
     pub(super) done: bool,
 }
 
 /// One such work. Nothing is opened before the first slice is asked for.
-pub(super) struct Slices<W: Work> {
-    desk: Rc<RefCell<Desk>>,
+pub(super) struct Paging<W: PagedWork> {
+    desk: Rc<RefCell<PortState>>,
     order: Result<W::Order>,
-    state: Arc<Mutex<State<W>>>,
+    state: Arc<Mutex<PagingState<W>>>,
 }
 
-struct State<W> {
+struct PagingState<W> {
     work: Option<W>,
     permit: Option<semaphore::Permit>,
     closed: bool,
 }
 
-impl<W: Work> Slices<W> {
-    pub(super) fn new(desk: Rc<RefCell<Desk>>, order: Result<W::Order>) -> Self {
-        let state = State { work: None, permit: None, closed: false };
-        Slices { desk, order, state: Arc::new(Mutex::new(state)) }
+impl<W: PagedWork> Paging<W> {
+    pub(super) fn new(desk: Rc<RefCell<PortState>>, order: Result<W::Order>) -> Self {
+        let state = PagingState { work: None, permit: None, closed: false };
+        Paging { desk, order, state: Arc::new(Mutex::new(state)) }
     }
 
     /// Does the next slice. One at a time: the caller waits for it.
@@ -75,7 +75,7 @@ impl<W: Work> Slices<W> {
         if is_paced_by_caller {
             begin(None);
         } else {
-            semaphore::READING.acquire(Box::new(move |permit| begin(Some(permit))));
+            semaphore::READS.acquire(Box::new(move |permit| begin(Some(permit))));
         }
     }
 
@@ -84,7 +84,7 @@ impl<W: Work> Slices<W> {
         // This thread must not wait for that.
         let state = self.state.clone();
         let close = move || {
-            *locked(&state) = State { work: None, permit: None, closed: true };
+            *locked(&state) = PagingState { work: None, permit: None, closed: true };
         };
         match id {
             Some(id) => {
@@ -100,8 +100,8 @@ impl<W: Work> Slices<W> {
     }
 }
 
-fn begin<W: Work>(
-    state: &Mutex<State<W>>,
+fn begin<W: PagedWork>(
+    state: &Mutex<PagingState<W>>,
     order: &W::Order,
     permit: Option<semaphore::Permit>,
 ) -> Result<()> {
@@ -113,7 +113,10 @@ fn begin<W: Work>(
     Ok(())
 }
 
-fn next<W: Work>(state: &Mutex<State<W>>, order: &W::Order) -> Result<(String, Option<String>)> {
+fn next<W: PagedWork>(
+    state: &Mutex<PagingState<W>>,
+    order: &W::Order,
+) -> Result<(String, Option<String>)> {
     let mut state = locked(state);
     let Some(work) = &mut state.work else {
         return Err(Error::new(Code::Closed, "it was closed"));

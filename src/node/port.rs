@@ -13,9 +13,9 @@ use napi::JsString;
 use napi::bindgen_prelude::{Either3, Env, Function, Null, Uint8ArraySlice};
 use napi_derive::napi;
 
-use super::inbox::{HandedOver, Inbox, Settlement};
+use super::inbox::{HandedOver, Settlement, SettlementQueue};
 use super::memory::{Memory, registry_of};
-use super::options::Append;
+use super::options::AppendOptionsJson;
 use super::outcome::{self, CANCELLED};
 use super::text::{Text, texts};
 use super::wake::{Hold, waker};
@@ -29,8 +29,8 @@ use crate::writer::registry::{Registry, Ticket};
 use crate::{AppendOptions, ChroniclePath};
 
 /// One request's right to settle, used at most once; dropped unused, it settles with an error.
-pub(super) struct Slot {
-    inbox: Arc<Inbox>,
+pub(super) struct Deferred {
+    inbox: Arc<SettlementQueue>,
     id: u32,
     settled: AtomicBool,
 }
@@ -38,21 +38,21 @@ pub(super) struct Slot {
 enum Cancel {
     Append(Ticket),
     Lock(Search),
-    Other(Arc<Slot>),
+    Other(Arc<Deferred>),
     /// Work in turns, which settles itself once it has stopped; before its first one it is over at once.
-    Stop(Arc<Begun>, Weak<Slot>),
+    Stop(Arc<StopFlag>, Weak<Deferred>),
 }
 
 /// How far work in turns is.
 #[derive(Default)]
-pub(super) struct Begun {
+pub(super) struct StopFlag {
     /// It has begun, or never will.
     is: AtomicBool,
     /// It is to stop.
     pub(super) stop: Arc<AtomicBool>,
 }
 
-impl Begun {
+impl StopFlag {
     /// Says that it begins now. False if it was given up before.
     pub(super) fn begin(&self) -> bool {
         !self.is.swap(true, Ordering::AcqRel)
@@ -60,15 +60,15 @@ impl Begun {
 }
 
 /// What only the JavaScript thread uses: what is pending, and whether that keeps the process alive.
-pub(super) struct Desk {
-    inbox: Arc<Inbox>,
+pub(super) struct PortState {
+    inbox: Arc<SettlementQueue>,
     hold: Hold,
     appends: Arc<Appends>,
     observer: Option<Observer>,
     pending: HashMap<u32, Option<Cancel>, BuildHasherDefault<Number>>,
     /// Numbers of the appends that were handed over last.
     handed: Vec<u32>,
-    last: Option<Last>,
+    last: Option<LastAppend>,
 }
 
 /// Hashes a request's number, which nobody chooses.
@@ -90,13 +90,13 @@ impl Hasher for Number {
 }
 
 /// The path and the options of the append before: mostly the next one has the same, and reading them costs as much as all else of handing it over.
-struct Last {
-    named: Named,
+struct LastAppend {
+    named: AppendKey,
     checked: (ChroniclePath, Arc<AppendOptions>),
 }
 
 #[derive(Default)]
-struct Named {
+struct AppendKey {
     path: String,
     any_extension: bool,
     options: Option<String>,
@@ -107,21 +107,21 @@ const AT_END: Duration = Duration::from_secs(5);
 
 /// Appends of one environment, and who hears of their outcomes.
 struct Appends {
-    inbox: Arc<Inbox>,
+    inbox: Arc<SettlementQueue>,
     pending: Arc<Pending>,
 }
 
 impl Settles for Appends {
     fn settle(&self, number: u32, outcome: Outcome) {
-        let _accepted = Accepted(&self.pending);
+        let _accepted = CountedAppend(&self.pending);
         self.inbox.push_append(number, &outcome);
     }
 }
 
 /// One of them, counted out also when it panics.
-struct Accepted<'a>(&'a Pending);
+struct CountedAppend<'a>(&'a Pending);
 
-impl Drop for Accepted<'_> {
+impl Drop for CountedAppend<'_> {
     fn drop(&mut self) {
         // The generation changes at the end of the environment, which submits nothing any more.
         self.0.discharge(Parity::default(), 0);
@@ -131,7 +131,7 @@ impl Drop for Accepted<'_> {
 /// One for each realm that loaded the package.
 #[napi]
 pub struct Port {
-    pub(super) desk: Rc<RefCell<Desk>>,
+    pub(super) desk: Rc<RefCell<PortState>>,
 }
 
 type Drained<'env> = Vec<Either3<u32, JsString<'env>, Null>>;
@@ -147,11 +147,11 @@ impl Port {
             accepted.wait(AT_END);
         });
         let (waker, hold) = waker(&env, napi::JsValue::raw(&on_settled), at_end)?;
-        let inbox = Arc::new(Inbox::new(waker));
+        let inbox = Arc::new(SettlementQueue::new(waker));
         let appends = Arc::new(Appends { inbox: inbox.clone(), pending });
         let pending = HashMap::default();
         let handed = Vec::new();
-        let desk = Desk { inbox, hold, appends, observer: None, pending, handed, last: None };
+        let desk = PortState { inbox, hold, appends, observer: None, pending, handed, last: None };
         Ok(Port { desk: Rc::new(RefCell::new(desk)) })
     }
 
@@ -167,7 +167,7 @@ impl Port {
     ) -> napi::Result<()> {
         let registry = registry_of(memory);
         let texts = texts(events.to_vec(ROOM)?);
-        let asked = Asked { path, options, any_extension: false };
+        let asked = AppendArgs { path, options, any_extension: false };
         self.desk.borrow_mut().append(id, asked, |path, options, completion| {
             Ok(registry.submit(path, texts, false, options, completion))
         })
@@ -185,7 +185,7 @@ impl Port {
     ) -> napi::Result<()> {
         let registry = registry_of(memory);
         let texts = Texts::of_lines(&lines, ROOM);
-        let asked = Asked { path, options, any_extension: false };
+        let asked = AppendArgs { path, options, any_extension: false };
         self.desk.borrow_mut().append(id, asked, |path, options, completion| {
             Ok(registry.submit(path, texts, false, options, completion))
         })
@@ -274,12 +274,12 @@ impl Port {
     }
 }
 
-impl Desk {
+impl PortState {
     /// Checks an append and hands it over to `submit`.
     pub(super) fn append(
         &mut self,
         id: u32,
-        asked: Asked,
+        asked: AppendArgs,
         submit: impl FnOnce(&ChroniclePath, Arc<AppendOptions>, Completion) -> Result<Ticket>,
     ) -> napi::Result<()> {
         let asked_before = self.is_last(&asked)?;
@@ -302,7 +302,7 @@ impl Desk {
         Ok(())
     }
 
-    fn is_last(&self, asked: &Asked) -> napi::Result<bool> {
+    fn is_last(&self, asked: &AppendArgs) -> napi::Result<bool> {
         let Some(last) = &self.last else { return Ok(false) };
         // A relative path names another file when the current directory changes.
         let is_path = Path::new(&last.named.path).is_absolute()
@@ -317,7 +317,10 @@ impl Desk {
     }
 
     /// Path and options, or those of the append before.
-    fn checked(&mut self, named: Option<Named>) -> Result<&(ChroniclePath, Arc<AppendOptions>)> {
+    fn checked(
+        &mut self,
+        named: Option<AppendKey>,
+    ) -> Result<&(ChroniclePath, Arc<AppendOptions>)> {
         let known = self.last.take();
         let last = match (named, known) {
             (None, Some(last)) => last,
@@ -326,23 +329,23 @@ impl Desk {
                 let (path, mut options) =
                     check(&named.path, named.options.as_deref(), named.any_extension)?;
                 options.observer = self.observer.clone();
-                Last { named, checked: (path, Arc::new(options)) }
+                LastAppend { named, checked: (path, Arc::new(options)) }
             }
         };
         Ok(&self.last.insert(last).checked)
     }
 
     /// Waits for locks that `seek` looks for.
-    pub(super) fn seek(&mut self, id: u32, seek: impl FnOnce(Slot) -> Search) {
+    pub(super) fn seek(&mut self, id: u32, seek: impl FnOnce(Deferred) -> Search) {
         let slot = self.slot(id);
         let search = seek(slot);
         self.pending.insert(id, Some(Cancel::Lock(search)));
     }
 
-    pub(super) fn slot(&mut self, id: u32) -> Slot {
+    pub(super) fn slot(&mut self, id: u32) -> Deferred {
         self.pending.insert(id, None);
         self.hold.set(true);
-        Slot { inbox: self.inbox.clone(), id, settled: AtomicBool::new(false) }
+        Deferred { inbox: self.inbox.clone(), id, settled: AtomicBool::new(false) }
     }
 
     fn work(
@@ -354,21 +357,21 @@ impl Desk {
     }
 
     /// A request that is given up between two turns of its work.
-    pub(super) fn stoppable(&mut self, id: u32) -> (Arc<Slot>, Arc<Begun>) {
+    pub(super) fn stoppable(&mut self, id: u32) -> (Arc<Deferred>, Arc<StopFlag>) {
         let slot = Arc::new(self.slot(id));
-        let begun = Arc::new(Begun::default());
+        let begun = Arc::new(StopFlag::default());
         self.pending.insert(id, Some(Cancel::Stop(begun.clone(), Arc::downgrade(&slot))));
         (slot, begun)
     }
 
-    pub(super) fn cancellable(&mut self, id: u32) -> Arc<Slot> {
+    pub(super) fn cancellable(&mut self, id: u32) -> Arc<Deferred> {
         let slot = Arc::new(self.slot(id));
         self.pending.insert(id, Some(Cancel::Other(slot.clone())));
         slot
     }
 }
 
-impl Slot {
+impl Deferred {
     pub(super) fn settle(&self, outcome: String, text: Option<String>) {
         if !self.settled.swap(true, Ordering::AcqRel) {
             self.inbox.push(Settlement { id: self.id, outcome, text });
@@ -376,7 +379,7 @@ impl Slot {
     }
 }
 
-impl Drop for Slot {
+impl Drop for Deferred {
     fn drop(&mut self) {
         if !*self.settled.get_mut() {
             self.settle(outcome::error(&abandoned()), None);
@@ -386,7 +389,7 @@ impl Drop for Slot {
 
 /// Runs `work` on a worker and settles with what it gives.
 pub(super) fn start(
-    slot: &Arc<Slot>,
+    slot: &Arc<Deferred>,
     work: impl FnOnce() -> Result<(String, Option<String>)> + Send + 'static,
 ) {
     let served = slot.clone();
@@ -397,7 +400,7 @@ pub(super) fn start(
 }
 
 /// Settles with what `work` gives, or with an error when it panics.
-pub(super) fn serve(slot: &Arc<Slot>, work: impl FnOnce() -> Result<(String, Option<String>)>) {
+pub(super) fn serve(slot: &Arc<Deferred>, work: impl FnOnce() -> Result<(String, Option<String>)>) {
     let guard = SettleOnDrop(slot);
     match work() {
         Ok((outcome, text)) => guard.0.settle(outcome, text),
@@ -405,7 +408,7 @@ pub(super) fn serve(slot: &Arc<Slot>, work: impl FnOnce() -> Result<(String, Opt
     }
 }
 
-struct SettleOnDrop<'a>(&'a Slot);
+struct SettleOnDrop<'a>(&'a Deferred);
 
 impl Drop for SettleOnDrop<'_> {
     fn drop(&mut self) {
@@ -419,15 +422,15 @@ fn abandoned() -> Error {
 }
 
 /// An append as JavaScript hands it over.
-pub(super) struct Asked {
+pub(super) struct AppendArgs {
     pub(super) path: Text,
     pub(super) options: Option<Text>,
     pub(super) any_extension: bool,
 }
 
-impl Asked {
-    fn named(&self) -> napi::Result<Named> {
-        Ok(Named {
+impl AppendArgs {
+    fn named(&self) -> napi::Result<AppendKey> {
+        Ok(AppendKey {
             path: self.path.to_text()?,
             any_extension: self.any_extension,
             options: self.options.as_ref().map(Text::to_text).transpose()?,
@@ -442,7 +445,7 @@ pub(super) fn check(
     any_extension: bool,
 ) -> Result<(ChroniclePath, AppendOptions)> {
     let parse = || {
-        let options = Append::parse(options)?;
+        let options = AppendOptionsJson::parse(options)?;
         let path = options.path(path, any_extension)?;
         Ok((path, options.into_core()?))
     };

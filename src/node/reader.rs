@@ -1,27 +1,27 @@
-//! Reading a log, slice by slice.
+//! Reading a log, page by page.
 
 use std::sync::Arc;
 
 use napi_derive::napi;
 
 use super::memory::{Memory, disk_of};
-use super::options::{Read, Selected};
+use super::options::{ReadOptionsJson, Selected};
 use super::outcome;
-use super::paging::{Part, Slices, Work};
+use super::paging::{PageText, PagedWork, Paging};
 use super::port::Port;
 use crate::error::Result;
 use crate::read::reader::Reader as CoreReader;
-use crate::read::tail::Counted;
+use crate::read::tail::CountMode;
 use crate::storage::Disk;
 use crate::{ChroniclePath, Selection};
 
 /// One sequential read of a log as it was when the read began.
 #[napi]
-pub struct Reader(Slices<CoreReader>);
+pub struct Reader(Paging<CoreReader>);
 
 /// What is read.
 #[derive(Clone)]
-pub(super) struct Order {
+pub(super) struct ReadOrder {
     disk: Arc<dyn Disk>,
     path: ChroniclePath,
     selection: Arc<Selection>,
@@ -39,14 +39,14 @@ impl Reader {
         memory: Option<&Memory>,
     ) -> Reader {
         let order = || {
-            let (path, selection, options) = Read::order(&path, options.as_deref())?;
+            let (path, selection, options) = ReadOptionsJson::order(&path, options.as_deref())?;
             let disk = disk_of(memory);
-            Ok(Order { disk, path, selection: Arc::new(selection), options })
+            Ok(ReadOrder { disk, path, selection: Arc::new(selection), options })
         };
-        Reader(Slices::new(port.desk.clone(), order()))
+        Reader(Paging::new(port.desk.clone(), order()))
     }
 
-    /// Reads the next slice.
+    /// Reads the next page.
     #[napi(catch_unwind)]
     pub fn next(&self, id: u32) {
         self.0.next(id);
@@ -59,31 +59,33 @@ impl Reader {
     }
 }
 
-impl Work for CoreReader {
-    type Order = Order;
+impl PagedWork for CoreReader {
+    type Order = ReadOrder;
 
-    fn begin(order: &Order) -> Result<Self> {
+    fn begin(order: &ReadOrder) -> Result<Self> {
         let Selected { tail, positions, lines, .. } = order.options;
         match tail {
             None => CoreReader::select(&*order.disk, &order.path, &order.selection),
             Some(count) => {
-                let counted = Counted { always: positions, for_bad_lines: lines };
+                let counted = CountMode { always: positions, for_bad_lines: lines };
                 CoreReader::open_counted_tail(&*order.disk, &order.path, u64::from(count), counted)
             }
         }
     }
 
-    fn is_paced_by_caller(order: &Order) -> bool {
+    fn is_paced_by_caller(order: &ReadOrder) -> bool {
         order.options.places
     }
 
-    fn next(&mut self, order: &Order) -> Result<Part> {
-        let slice = self.next_slice(&order.path)?;
-        let done = slice.done;
+    fn next(&mut self, order: &ReadOrder) -> Result<PageText> {
+        let page = self.next_page(&order.path)?;
+        let done = page.done;
         let Selected { positions, places, .. } = order.options;
-        let file =
-            self.stat().filter(|_| places).map(|stat| outcome::File::new(stat, self.is_counted()));
-        let outcome = outcome::slice(&slice, positions || places, file);
-        Ok(Part { outcome, text: Some(outcome::text(slice)), done })
+        let file = self
+            .stat()
+            .filter(|_| places)
+            .map(|stat| outcome::FileJson::new(stat, self.is_counted()));
+        let outcome = outcome::slice(&page, positions || places, file);
+        Ok(PageText { outcome, text: Some(outcome::text(page)), done })
     }
 }

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex};
 
 use napi_derive::napi;
 
-use super::options::{self, Lock};
+use super::options::{self, LockOptionsJson};
 use super::outcome;
-use super::port::{Asked, Desk, Port};
+use super::port::{AppendArgs, Port, PortState};
 use super::text::{Text, texts};
 use crate::ChroniclePath;
 use crate::error::{Code, Error, Result, Written};
@@ -19,8 +19,8 @@ use crate::session::{Session as CoreSession, Sought};
 /// Files locked together. When it is collected, or its environment ends, they are released.
 #[napi]
 pub struct Session {
-    desk: Rc<RefCell<Desk>>,
-    wanted: Result<(Vec<ChroniclePath>, Lock)>,
+    desk: Rc<RefCell<PortState>>,
+    wanted: Result<(Vec<ChroniclePath>, LockOptionsJson)>,
     held: Arc<Mutex<Option<Arc<CoreSession>>>>,
 }
 
@@ -35,7 +35,7 @@ impl Session {
                 .map_err(|error| Error::validation(format!("bad paths: {error}")))?;
             let paths =
                 names.iter().map(|name| options::path(name, true)).collect::<Result<_>>()?;
-            Ok((paths, Lock::parse(options.as_deref())?))
+            Ok((paths, LockOptionsJson::parse(options.as_deref())?))
         };
         Session { desk: port.desk.clone(), wanted: wanted(), held: Arc::default() }
     }
@@ -78,7 +78,7 @@ impl Session {
     ) -> napi::Result<()> {
         let session = self.session();
         let texts = texts(events.to_vec(ROOM)?);
-        let asked = Asked { path, options, any_extension: true };
+        let asked = AppendArgs { path, options, any_extension: true };
         self.desk.borrow_mut().append(id, asked, |path, options, completion| {
             session?.submit(path, texts, false, options, completion)
         })

@@ -1,13 +1,13 @@
-//! One check of a log, slice by slice.
+//! One check of a log, page by page.
 
 use std::sync::Arc;
 
 use napi_derive::napi;
 
 use super::memory::{Memory, disk_of};
-use super::options::Read;
+use super::options::ReadOptionsJson;
 use super::outcome;
-use super::paging::{Part, Slices, Work};
+use super::paging::{PageText, PagedWork, Paging};
 use super::port::Port;
 use crate::ChroniclePath;
 use crate::check::verify::Verifier as CoreVerifier;
@@ -16,7 +16,7 @@ use crate::storage::Disk;
 
 /// One check of a log as it was when the check began.
 #[napi]
-pub struct Verifier(Slices<CoreVerifier>);
+pub struct Verifier(Paging<CoreVerifier>);
 
 #[napi]
 impl Verifier {
@@ -28,12 +28,13 @@ impl Verifier {
         options: Option<String>,
         memory: Option<&Memory>,
     ) -> Verifier {
-        let path = Read::parse(options.as_deref()).and_then(|options| options.path(&path));
+        let path =
+            ReadOptionsJson::parse(options.as_deref()).and_then(|options| options.path(&path));
         let order = path.map(|path| (disk_of(memory), path));
-        Verifier(Slices::new(port.desk.clone(), order))
+        Verifier(Paging::new(port.desk.clone(), order))
     }
 
-    /// Checks the next slice.
+    /// Checks the next page.
     #[napi(catch_unwind)]
     pub fn next(&self, id: u32) {
         self.0.next(id);
@@ -46,15 +47,15 @@ impl Verifier {
     }
 }
 
-impl Work for CoreVerifier {
+impl PagedWork for CoreVerifier {
     type Order = (Arc<dyn Disk>, ChroniclePath);
 
     fn begin((disk, path): &Self::Order) -> Result<Self> {
         CoreVerifier::open_on(&**disk, path)
     }
 
-    fn next(&mut self, (_, path): &Self::Order) -> Result<Part> {
-        let progress = self.next_slice(path)?;
-        Ok(Part { outcome: outcome::progress(&progress), text: None, done: progress.done })
+    fn next(&mut self, (_, path): &Self::Order) -> Result<PageText> {
+        let progress = self.next_page(path)?;
+        Ok(PageText { outcome: outcome::progress(&progress), text: None, done: progress.done })
     }
 }

@@ -243,7 +243,7 @@ pub(crate) fn drop_cached(file: &File, range: Range<u64>) -> io::Result<bool> {
     const ALIGNMENTS: [u64; 6] = [4096, 65_536, 4 << 20, 4 << 20, 4 << 20, 4 << 20];
     // A probe that misses begins to read the page, and on a busy machine finds it: one in a thousand. The pages behind were gone, so what is
     // there of them by now has come from the disk; only those before are tried again.
-    const MOST_TRIES: usize = 100;
+    const MAX_TRIES: usize = 100;
 
     let kind = kind_of(&retry_on_intr(|| fstatfs(file))?);
     if kind == TMPFS_MAGIC || kind == RAMFS_MAGIC {
@@ -254,7 +254,7 @@ pub(crate) fn drop_cached(file: &File, range: Range<u64>) -> io::Result<bool> {
         return Ok(true);
     }
     let mut attempt = 0;
-    for _ in 0..MOST_TRIES {
+    for _ in 0..MAX_TRIES {
         let Some(align) = ALIGNMENTS.get(attempt) else { break };
         if attempt > 2 {
             // A page under I/O or in a processor's batch of pages cannot be dropped for a moment.
@@ -280,7 +280,7 @@ pub(crate) fn drop_cached(_file: &File, _range: Range<u64>) -> io::Result<bool> 
     Ok(true)
 }
 
-/// The last page of a stretch that is in the cache. Where the file was never written the kernel makes zeros without the disk, so those pages
+/// The last page of a summary that is in the cache. Where the file was never written the kernel makes zeros without the disk, so those pages
 /// are left out, and looked for first: a probe there makes a page.
 #[cfg(target_os = "linux")]
 fn last_cached(file: &File, range: Range<u64>) -> io::Result<Option<u64>> {
@@ -309,7 +309,7 @@ fn is_cached(file: &File, offset: u64) -> io::Result<bool> {
     }
 }
 
-/// Where a stretch of the file has data: not where it was never written, as `lseek(2)` tells with `SEEK_DATA` and `SEEK_HOLE`.
+/// Where a summary of the file has data: not where it was never written, as `lseek(2)` tells with `SEEK_DATA` and `SEEK_HOLE`.
 #[cfg(target_os = "linux")]
 fn data_in(file: &File, range: Range<u64>) -> Vec<Range<u64>> {
     use rustix::fs::{SeekFrom, seek};

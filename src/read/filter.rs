@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use memchr::memchr;
 use memchr::memmem::{self, Finder};
 
-use crate::event::timestamp::Instant;
+use crate::event::timestamp::Timestamp;
 use crate::json::escape;
-use crate::json::{self, Shape, Visit};
+use crate::json::{self, Shape, Visitor};
 use crate::record::classify::{self, Verdict};
 
 /// What a record must have. Strings are compared as they are after unescaping, times as instants; what is empty or absent is not asked.
@@ -30,9 +30,9 @@ pub struct Wanted {
     /// `prevEventId`.
     pub prev_event_id: Option<Vec<u8>>,
     /// `timestamp` is this or later.
-    pub since: Option<Instant>,
+    pub since: Option<Timestamp>,
     /// `timestamp` is this or earlier.
-    pub until: Option<Instant>,
+    pub until: Option<Timestamp>,
 }
 
 /// Tells which lines are wanted records.
@@ -51,7 +51,7 @@ struct Needles {
 
 /// The members of a record that a filter looks at, raw; of equal keys the last counts.
 #[derive(Default)]
-struct Members<'a> {
+struct FilterMembers<'a> {
     kind: Option<&'a [u8]>,
     timestamp: Option<&'a [u8]>,
     actor: Option<&'a [u8]>,
@@ -97,21 +97,21 @@ impl Filter {
     }
 
     /// Judges a line, and tells whether it is a wanted record.
-    pub(crate) fn judge<'a>(&self, line: &'a [u8]) -> (Verdict<'a>, bool) {
+    pub(crate) fn classify<'a>(&self, line: &'a [u8]) -> (Verdict<'a>, bool) {
         if self.is_all() {
-            let verdict = classify::judge_members(line, |_, _| {});
+            let verdict = classify::classify_members(line, |_, _| {});
             let is_record = matches!(verdict, Verdict::Record(_));
             return (verdict, is_record);
         }
-        let mut members = Members::default();
-        let verdict = classify::judge_members(line, |key, value| members.note(key, value));
+        let mut members = FilterMembers::default();
+        let verdict = classify::classify_members(line, |key, value| members.note(key, value));
         let wants = matches!(verdict, Verdict::Record(_)) && self.wanted.has(&members);
         (verdict, wants)
     }
 }
 
 impl Wanted {
-    fn has(&self, members: &Members<'_>) -> bool {
+    fn has(&self, members: &FilterMembers<'_>) -> bool {
         self.has_type(members.kind)
             && is_text(&self.event_id, members.event_id)
             && is_text(&self.prev_event_id, members.prev_event_id)
@@ -153,12 +153,12 @@ impl Wanted {
         if self.since.is_none() && self.until.is_none() {
             return true;
         }
-        let Some(time) = raw.and_then(Instant::of_json) else { return false };
+        let Some(time) = raw.and_then(Timestamp::of_json) else { return false };
         self.since.is_none_or(|since| since <= time) && self.until.is_none_or(|until| time <= until)
     }
 }
 
-impl<'a> Members<'a> {
+impl<'a> FilterMembers<'a> {
     #[inline]
     fn note(&mut self, key: &'a [u8], value: &'a [u8]) {
         match self.slot(key) {
@@ -248,7 +248,7 @@ fn strings(raw: &[u8]) -> Option<Vec<Cow<'_, [u8]>>> {
         depth: usize,
         found: Vec<Cow<'a, [u8]>>,
     }
-    impl Visit for Strings<'_> {
+    impl Visitor for Strings<'_> {
         fn string(&mut self, from: usize, to: usize, _plain: bool) {
             if self.depth == 1 {
                 let inside = self.text.get(from + 1..to - 1).unwrap_or_default();
@@ -263,7 +263,7 @@ fn strings(raw: &[u8]) -> Option<Vec<Cow<'_, [u8]>>> {
         }
     }
     let mut strings = Strings { text: raw, depth: 0, found: Vec::new() };
-    (json::walk(raw, &mut strings) == Ok(Shape::Array)).then_some(strings.found)
+    (json::parse(raw, &mut strings) == Ok(Shape::Array)).then_some(strings.found)
 }
 
 #[cfg(test)]
@@ -271,13 +271,13 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    fn at(text: &str) -> Option<Instant> {
-        Some(Instant::of_text(text.as_bytes()).unwrap())
+    fn at(text: &str) -> Option<Timestamp> {
+        Some(Timestamp::of_text(text.as_bytes()).unwrap())
     }
 
     fn wants(wanted: Wanted, line: &str) -> bool {
         let filter = Filter::new(wanted);
-        let (_, wants) = filter.judge(line.as_bytes());
+        let (_, wants) = filter.classify(line.as_bytes());
         assert!(!wants || filter.may_want(line.as_bytes()), "passed over: {line}");
         wants
     }

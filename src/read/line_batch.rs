@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::path::ChroniclePath;
 use crate::read::cursor::{Cursor, Step};
 use crate::read::follow::{FileState, Follower, Look, OnRewrite};
-use crate::read::page::{BadLine, RecordPlace, Slice};
+use crate::read::page::{BadLine, Page, RecordPlace};
 use crate::read::selection::Selection;
 use crate::storage::synced::SyncedDisk;
 use crate::storage::{Disk, Stat};
@@ -90,7 +90,7 @@ pub struct BatchFollower {
     limits: BatchLimits,
     /// The disk, where lines are given only once they are on it.
     synced: Option<Arc<SyncedDisk>>,
-    held: Option<Held>,
+    held: Option<PendingLines>,
     /// Number of the record given last in the file that is read.
     given: Option<u64>,
     /// A sync that failed at a look that found lines.
@@ -98,7 +98,7 @@ pub struct BatchFollower {
 }
 
 /// What a look found and was not given yet.
-struct Held {
+struct PendingLines {
     bytes: Vec<u8>,
     /// Bytes that were given.
     given: usize,
@@ -154,12 +154,12 @@ impl BatchFollower {
         if let Some(failure) = self.failure.take() {
             return Err(failure);
         }
-        let Look { slice, stat, is_counted, start, is_idle, file, begun_after, trouble } =
+        let Look { page, stat, is_counted, start, is_idle, file, begun_after, trouble } =
             self.look_further(path)?;
-        let Slice { json: bytes, places, bad, .. } = slice;
+        let Page { json: bytes, places, bad, .. } = page;
         let held = stat.filter(|_| !places.is_empty()).map(|stat| {
             let places = places.into();
-            Held { bytes, given: 0, places, stat, is_counted, begun_after, file }
+            PendingLines { bytes, given: 0, places, stat, is_counted, begun_after, file }
         });
         let batch = held.map(|held| self.give(held));
         Ok(BatchLook { batch, bad, start, is_idle: is_idle && self.held.is_none(), trouble })
@@ -174,7 +174,7 @@ impl BatchFollower {
             && let Some(trouble) = look.trouble.take()
         {
             let failure = disk.explain(trouble);
-            if look.slice.is_empty() {
+            if look.page.is_empty() {
                 return Err(failure);
             }
             self.failure = Some(failure);
@@ -183,7 +183,7 @@ impl BatchFollower {
     }
 
     /// Gives as much of what is held as a batch may have, and holds the rest.
-    fn give(&mut self, mut held: Held) -> LineBatch {
+    fn give(&mut self, mut held: PendingLines) -> LineBatch {
         let first = held.places.front().map_or(0, |place| place.seq);
         let file = std::mem::take(&mut held.file);
         if file != FileState::Same {
@@ -211,7 +211,7 @@ impl BatchFollower {
     }
 }
 
-impl Held {
+impl PendingLines {
     /// The next bytes, which are not copied where they are all that there are.
     fn take(&mut self, length: usize) -> Vec<u8> {
         let end = self.given.saturating_add(length).min(self.bytes.len());

@@ -2,10 +2,10 @@
 
 use crate::record::classify::Verdict;
 
-/// Bytes of records in a slice, about: JavaScript parses it in one piece.
-pub(crate) const SLICE: usize = 256 << 10;
-/// Bytes passed for one slice, about: other work waits for the thread.
-pub(crate) const PASSED: u64 = 16 << 20;
+/// Bytes of records in a page, about: JavaScript parses it in one piece.
+pub(crate) const PAGE_BYTES: usize = 256 << 10;
+/// Bytes passed for one page, about: other work waits for the thread.
+pub(crate) const SCAN_BUDGET: u64 = 16 << 20;
 
 /// Why a line is no record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,9 +65,9 @@ pub struct RecordPlace {
     pub length: u64,
 }
 
-/// How a slice holds its records.
+/// How a page holds its records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum Form {
+pub(crate) enum PageForm {
     /// As one JSON array.
     #[default]
     Array,
@@ -77,7 +77,7 @@ pub(crate) enum Form {
 
 /// Some records in the order of the read.
 #[derive(Debug, Default)]
-pub struct Slice {
+pub struct Page {
     /// The records as one JSON array; of a read for lines, their lines.
     pub json: Vec<u8>,
     /// The place of each.
@@ -88,25 +88,25 @@ pub struct Slice {
     pub bad: Vec<BadLine>,
     /// Nothing comes after.
     pub done: bool,
-    form: Form,
+    form: PageForm,
 }
 
-impl Slice {
-    pub(crate) fn begin() -> Slice {
-        Slice::of(Form::Array)
+impl Page {
+    pub(crate) fn begin() -> Page {
+        Page::of(PageForm::Array)
     }
 
-    pub(crate) fn of(form: Form) -> Slice {
-        let json = if form == Form::Array { vec![b'['] } else { Vec::new() };
-        Slice { json, form, ..Slice::default() }
+    pub(crate) fn of(form: PageForm) -> Page {
+        let json = if form == PageForm::Array { vec![b'['] } else { Vec::new() };
+        Page { json, form, ..Page::default() }
     }
 
     pub(crate) fn push(&mut self, line: &[u8], place: RecordPlace) {
-        if self.form == Form::Array && self.json.len() > 1 {
+        if self.form == PageForm::Array && self.json.len() > 1 {
             self.json.push(b',');
         }
         self.json.extend_from_slice(line);
-        if self.form == Form::Lines {
+        if self.form == PageForm::Lines {
             self.json.push(b'\n');
         }
         self.places.push(place);
@@ -121,7 +121,7 @@ impl Slice {
     /// Takes back the record that was pushed last, which has `length` bytes.
     pub(crate) fn take_back(&mut self, length: usize) {
         if self.places.pop().is_some() {
-            let is_apart = self.form == Form::Lines || !self.places.is_empty();
+            let is_apart = self.form == PageForm::Lines || !self.places.is_empty();
             self.json.truncate(self.json.len().saturating_sub(length + usize::from(is_apart)));
             self.count -= 1;
         }
@@ -135,13 +135,13 @@ impl Slice {
     /// The line at `offset` is the last of its file and has no newline there.
     pub(crate) fn leave_open(&mut self, offset: u64) {
         let is_last = self.places.last().is_some_and(|place| place.offset == offset);
-        if self.form == Form::Lines && is_last {
+        if self.form == PageForm::Lines && is_last {
             self.json.pop();
         }
     }
 
-    pub(crate) fn end(mut self, done: bool) -> Slice {
-        if self.form == Form::Array {
+    pub(crate) fn end(mut self, done: bool) -> Page {
+        if self.form == PageForm::Array {
             self.json.push(b']');
         }
         self.done = done;

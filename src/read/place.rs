@@ -6,7 +6,7 @@ use std::path::Path;
 use memchr::memchr;
 
 use crate::error::{Code, Error, Result};
-use crate::event::timestamp::Instant;
+use crate::event::timestamp::Timestamp;
 use crate::read::cursor::{self, Counted, Cursor, Of};
 use crate::read::filter::{Filter, Wanted};
 use crate::record::classify::MAX_LINE;
@@ -27,65 +27,65 @@ pub enum Place {
     /// Before the first record with this `eventId`.
     EventId(Vec<u8>),
     /// Before the first record whose timestamp is this or later.
-    Time(Instant),
+    Time(Timestamp),
     /// Where a read left off.
     Cursor(Cursor),
 }
 
 /// A place as far as it is known without reading all that comes before it.
-pub(crate) enum Bound {
+pub(crate) enum ResolvedPlace {
     /// Here, with the numbers of records and lines before it where they are known.
     At { offset: u64, counted: Option<Counted> },
     /// Before the record that it is asked of.
-    Gate(Gate),
+    StartCondition(StartCondition),
 }
 
 /// What a record is asked to know whether it stands behind a place.
-pub(crate) enum Gate {
+pub(crate) enum StartCondition {
     Seq(u64),
     /// Asked of lines, not of records.
     Offset(u64),
-    First(Box<Filter>, Named),
+    First(Box<Filter>, SearchKey),
 }
 
 /// What a gate looks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Named {
+pub(crate) enum SearchKey {
     EventId,
     Time,
 }
 
-impl Gate {
+impl StartCondition {
     /// Whether this record, given with its number, is the first behind the place.
     pub(crate) fn is_at(&self, line: &[u8], seq: u64) -> bool {
         match self {
-            Gate::Seq(wanted) => seq >= *wanted,
-            Gate::Offset(_) => false,
-            Gate::First(filter, _) => filter.may_want(line) && filter.judge(line).1,
+            StartCondition::Seq(wanted) => seq >= *wanted,
+            StartCondition::Offset(_) => false,
+            StartCondition::First(filter, _) => filter.may_want(line) && filter.classify(line).1,
         }
     }
 
     /// Whether the line may be that record.
     pub(crate) fn may_be_at(&self, line: &[u8]) -> bool {
         match self {
-            Gate::Seq(_) | Gate::Offset(_) => true,
-            Gate::First(filter, _) => filter.may_want(line),
+            StartCondition::Seq(_) | StartCondition::Offset(_) => true,
+            StartCondition::First(filter, _) => filter.may_want(line),
         }
     }
 
     /// Whether the line that begins at `offset` is behind the place, whatever it is.
     pub(crate) fn is_before(&self, offset: u64) -> bool {
-        matches!(self, Gate::Offset(place) if *place <= offset)
+        matches!(self, StartCondition::Offset(place) if *place <= offset)
     }
 
     /// Whether it waits for a certain id.
     pub(crate) fn names_an_id(&self) -> bool {
-        matches!(self, Gate::First(_, Named::EventId))
+        matches!(self, StartCondition::First(_, SearchKey::EventId))
     }
 
     /// Whether records have to be counted.
     pub(crate) fn counts(&self) -> bool {
-        matches!(self, Gate::Seq(_) | Gate::Offset(_))
+        matches!(self, StartCondition::Seq(_) | StartCondition::Offset(_))
     }
 }
 
@@ -94,27 +94,38 @@ impl Place {
     ///
     /// # Errors
     /// `ECONFLICT` for a cursor whose file this is not, `EIO`.
-    pub(crate) fn resolve(&self, storage: &dyn Storage, stat: &Stat, path: &Path) -> Result<Bound> {
+    pub(crate) fn resolve(
+        &self,
+        storage: &dyn Storage,
+        stat: &Stat,
+        path: &Path,
+    ) -> Result<ResolvedPlace> {
         let cannot_read = |error| {
             Error::io(format!("cannot read {}", path.display()), "pread", error).with_path(path)
         };
-        let at = |offset| Bound::At { offset, counted: None };
+        let at = |offset| ResolvedPlace::At { offset, counted: None };
         Ok(match self {
             Place::Start | Place::Offset(0) => {
-                Bound::At { offset: 0, counted: Some(Counted::default()) }
+                ResolvedPlace::At { offset: 0, counted: Some(Counted::default()) }
             }
             Place::End => at(stat.length),
             Place::Offset(offset) => {
                 at(line_start(storage, *offset, stat.length).map_err(cannot_read)?)
             }
-            Place::Seq(seq) => Bound::Gate(Gate::Seq(*seq)),
+            Place::Seq(seq) => ResolvedPlace::StartCondition(StartCondition::Seq(*seq)),
             Place::EventId(id) => {
                 let wanted = Wanted { event_id: Some(id.clone()), ..Wanted::default() };
-                Bound::Gate(Gate::First(Box::new(Filter::new(wanted)), Named::EventId))
+                ResolvedPlace::StartCondition(StartCondition::First(
+                    Box::new(Filter::new(wanted)),
+                    SearchKey::EventId,
+                ))
             }
             Place::Time(time) => {
                 let wanted = Wanted { since: Some(*time), ..Wanted::default() };
-                Bound::Gate(Gate::First(Box::new(Filter::new(wanted)), Named::Time))
+                ResolvedPlace::StartCondition(StartCondition::First(
+                    Box::new(Filter::new(wanted)),
+                    SearchKey::Time,
+                ))
             }
             Place::Cursor(cursor) => match place_of(cursor, storage, stat).map_err(cannot_read)? {
                 Some(bound) => bound,
@@ -154,10 +165,10 @@ pub(crate) fn place_of(
     cursor: &Cursor,
     storage: &dyn Storage,
     stat: &Stat,
-) -> io::Result<Option<Bound>> {
+) -> io::Result<Option<ResolvedPlace>> {
     let Cursor { offset, length, hash, of, counted, .. } = *cursor;
     if *cursor == Cursor::NOWHERE {
-        return Ok(Some(Bound::At { offset: 0, counted }));
+        return Ok(Some(ResolvedPlace::At { offset: 0, counted }));
     }
     let end = offset.saturating_add(length);
     if !cursor.may_be_in(stat) || end > stat.length || length > MAX_LINE as u64 {
@@ -177,16 +188,16 @@ pub(crate) fn place_of(
             let before = |Counted { records, lines }| {
                 Some(Counted { records: records.checked_sub(1)?, lines: lines.checked_sub(1)? })
             };
-            return Ok(Some(Bound::At { offset, counted: counted.and_then(before) }));
+            return Ok(Some(ResolvedPlace::At { offset, counted: counted.and_then(before) }));
         }
-        Of::Bytes => return Ok(Some(Bound::At { offset: end, counted })),
+        Of::Bytes => return Ok(Some(ResolvedPlace::At { offset: end, counted })),
         Of::RecordBefore => counted,
     };
     // The record may have been the last line, without its newline then.
     let mut next = [0];
     match storage.read_at(&mut next, end)? {
-        0 => Ok(Some(Bound::At { offset: end, counted })),
-        _ if next == [b'\n'] => Ok(Some(Bound::At { offset: end + 1, counted })),
+        0 => Ok(Some(ResolvedPlace::At { offset: end, counted })),
+        _ if next == [b'\n'] => Ok(Some(ResolvedPlace::At { offset: end + 1, counted })),
         _ => Ok(None),
     }
 }

@@ -7,20 +7,20 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::path::ChroniclePath;
 use crate::read::cursor::Counted;
-use crate::read::page::{PASSED, SLICE, Slice};
-use crate::read::place::{self, Bound, Gate, Place};
-use crate::read::selection::{Left, Pick, Selection};
+use crate::read::page::{PAGE_BYTES, Page, SCAN_BUDGET};
+use crate::read::place::{self, Place, ResolvedPlace, StartCondition};
+use crate::read::selection::{Picker, Remaining, Selection};
 use crate::read::tail::{self, Start};
 use crate::record::classify::{self, Tail, Verdict};
-use crate::record::lines::{Lines, Piece};
-use crate::record::reverse_lines::Backwards;
+use crate::record::lines::{LineChunk, LineReader};
+use crate::record::reverse_lines::ReverseLines;
 use crate::storage::{Disk, FileDisk, Stat, Storage, cannot_read, is_cut};
 
-/// Reads a log, as it was when the reader was opened, slice by slice. A torn tail is no record and no bad line: it may be an append
+/// Reads a log, as it was when the reader was opened, page by page. A torn tail is no record and no bad line: it may be an append
 /// that is under way.
 pub struct Reader {
     source: Option<Source>,
-    pick: Pick,
+    pick: Picker,
     stat: Option<Stat>,
     is_counted: bool,
 }
@@ -31,14 +31,14 @@ struct Source {
 }
 
 enum Walk {
-    Forward(Lines),
+    Forward(LineReader),
     /// Finds both ends, and counts, before reading backwards.
-    Locate(Lines, Located),
-    Backward(Backwards, Left),
+    Locate(LineReader, Bounds),
+    Backward(ReverseLines, Remaining),
 }
 
-/// What is known of a stretch that is to be read backwards.
-struct Located {
+/// What is known of a summary that is to be read backwards.
+struct Bounds {
     floor: Option<u64>,
     ceiling: u64,
     /// Records and lines passed.
@@ -46,7 +46,7 @@ struct Located {
 }
 
 /// Times a file that is cut while its end is looked for is looked at anew.
-pub(crate) const MOST_ATTEMPTS: usize = 10;
+pub(crate) const MAX_ATTEMPTS: usize = 10;
 
 impl Reader {
     /// Opens the whole log; one that does not exist is empty.
@@ -74,7 +74,7 @@ impl Reader {
         };
         let from = selection.from.resolve(&*storage, &stat, path)?;
         let to = match &selection.to {
-            None => Bound::At { offset: stat.length, counted: None },
+            None => ResolvedPlace::At { offset: stat.length, counted: None },
             Some(to) => to.resolve(&*storage, &stat, path)?,
         };
         let (walk, pick, is_counted) = if selection.reverse {
@@ -92,7 +92,7 @@ impl Reader {
     /// # Errors
     /// As [`Reader::open`].
     pub fn open_tail(path: &ChroniclePath, count: u64) -> Result<Reader> {
-        Self::open_counted_tail(&FileDisk, path, count, tail::Counted::default())
+        Self::open_counted_tail(&FileDisk, path, count, tail::CountMode::default())
     }
 
     /// Opens the log before its last `count` records, with the numbers that they have in the file, for which all of it is read.
@@ -100,7 +100,7 @@ impl Reader {
     /// # Errors
     /// As [`Reader::open`].
     pub fn open_numbered_tail(path: &ChroniclePath, count: u64) -> Result<Reader> {
-        let counted = tail::Counted { always: true, for_bad_lines: true };
+        let counted = tail::CountMode { always: true, for_bad_lines: true };
         Self::open_counted_tail(&FileDisk, path, count, counted)
     }
 
@@ -108,7 +108,7 @@ impl Reader {
         disk: &dyn Disk,
         path: &ChroniclePath,
         count: u64,
-        counted: tail::Counted,
+        counted: tail::CountMode,
     ) -> Result<Reader> {
         let path = path.as_path();
         let Some((storage, mut stat)) = open(disk, path)? else {
@@ -118,14 +118,14 @@ impl Reader {
         loop {
             match tail::last_records(&*storage, stat.length, count, counted) {
                 Ok(Start { offset, lines, records }) => {
-                    let mut pick = Pick::new(&Selection::default(), None, None);
+                    let mut pick = Picker::new(&Selection::default(), None, None);
                     pick.passed = Counted { records, lines };
-                    let walk = Walk::Forward(Lines::new(offset, stat.length));
+                    let walk = Walk::Forward(LineReader::new(offset, stat.length));
                     let source = Some(Source { storage, walk });
                     return Ok(Reader { source, pick, stat: Some(stat), is_counted: false });
                 }
                 // Somebody cut the file in the middle of the search.
-                Err(error) if is_cut(&error) && attempts < MOST_ATTEMPTS => attempts += 1,
+                Err(error) if is_cut(&error) && attempts < MAX_ATTEMPTS => attempts += 1,
                 Err(error) => return Err(cannot_read(path, "pread", error)),
             }
             stat = storage.stat().map_err(|error| cannot_read(path, "fstat", error))?;
@@ -133,7 +133,7 @@ impl Reader {
     }
 
     fn empty() -> Reader {
-        let pick = Pick::new(&Selection::default(), None, None);
+        let pick = Picker::new(&Selection::default(), None, None);
         Reader { source: None, pick, stat: None, is_counted: true }
     }
 
@@ -151,12 +151,12 @@ impl Reader {
     ///
     /// # Errors
     /// `EIO`; `EVALIDATION` when no record has the id to begin at.
-    pub fn next_slice(&mut self, path: &ChroniclePath) -> Result<Slice> {
-        let mut slice = Slice::begin();
+    pub fn next_page(&mut self, path: &ChroniclePath) -> Result<Page> {
+        let mut page = Page::begin();
         let Some(source) = &mut self.source else {
-            return Ok(slice.end(true));
+            return Ok(page.end(true));
         };
-        let done = match source.step(&mut self.pick, &mut slice) {
+        let done = match source.step(&mut self.pick, &mut page) {
             Ok(done) => done,
             // Somebody cut the file: what is left of it was read.
             Err(error) if is_cut(&error) => true,
@@ -164,56 +164,69 @@ impl Reader {
         };
         if done {
             self.source = None;
-            if !self.pick.is_over && self.pick.from.as_ref().is_some_and(Gate::names_an_id) {
+            if !self.pick.is_over
+                && self.pick.from.as_ref().is_some_and(StartCondition::names_an_id)
+            {
                 return Err(place::unknown_id(path.as_path()));
             }
         }
-        Ok(slice.end(done))
+        Ok(page.end(done))
     }
 }
 
 /// How to read forward. A place is known with its numbers, or all before it is passed through a gate.
-fn forward(selection: &Selection, from: Bound, to: Bound, end: u64) -> (Walk, Pick, bool) {
-    let counts = selection.numbered || matches!(to, Bound::Gate(Gate::Seq(_)));
+fn forward(
+    selection: &Selection,
+    from: ResolvedPlace,
+    to: ResolvedPlace,
+    end: u64,
+) -> (Walk, Picker, bool) {
+    let counts =
+        selection.numbered || matches!(to, ResolvedPlace::StartCondition(StartCondition::Seq(_)));
     let (start, counted, from) = match from {
-        Bound::At { offset, counted: None } if counts && offset < end => {
-            (0, Some(Counted::default()), Some(Gate::Offset(offset)))
+        ResolvedPlace::At { offset, counted: None } if counts && offset < end => {
+            (0, Some(Counted::default()), Some(StartCondition::Offset(offset)))
         }
-        Bound::At { offset, counted } => (offset, counted, None),
-        Bound::Gate(gate) => (0, Some(Counted::default()), Some(gate)),
+        ResolvedPlace::At { offset, counted } => (offset, counted, None),
+        ResolvedPlace::StartCondition(gate) => (0, Some(Counted::default()), Some(gate)),
     };
     let (end, to) = match to {
-        Bound::At { offset, .. } => (offset.min(end), None),
-        Bound::Gate(gate) => (end, Some(gate)),
+        ResolvedPlace::At { offset, .. } => (offset.min(end), None),
+        ResolvedPlace::StartCondition(gate) => (end, Some(gate)),
     };
-    let mut pick = Pick::new(selection, from, to);
+    let mut pick = Picker::new(selection, from, to);
     pick.passed = counted.unwrap_or_default();
     let is_counted = counted.is_some() && pick.counts();
-    (Walk::Forward(Lines::new(start, end.max(start))), pick, is_counted)
+    (Walk::Forward(LineReader::new(start, end.max(start))), pick, is_counted)
 }
 
 /// How to read backwards. Both ends have to be known first.
-fn backward(selection: &Selection, from: Bound, to: Bound, end: u64) -> (Walk, Pick, bool) {
+fn backward(
+    selection: &Selection,
+    from: ResolvedPlace,
+    to: ResolvedPlace,
+    end: u64,
+) -> (Walk, Picker, bool) {
     let (floor, from) = match from {
-        Bound::At { offset, .. } => (Some(offset), None),
-        Bound::Gate(gate) => (None, Some(gate)),
+        ResolvedPlace::At { offset, .. } => (Some(offset), None),
+        ResolvedPlace::StartCondition(gate) => (None, Some(gate)),
     };
     let (ceiling, counted, to) = match to {
-        Bound::At { offset, counted } => (offset.min(end), counted, None),
-        Bound::Gate(gate) => (end, None, Some(gate)),
+        ResolvedPlace::At { offset, counted } => (offset.min(end), counted, None),
+        ResolvedPlace::StartCondition(gate) => (end, None, Some(gate)),
     };
     let is_known = from.is_none() && to.is_none() && (counted.is_some() || !selection.numbered);
-    let pick = Pick::new(selection, from, to);
+    let pick = Picker::new(selection, from, to);
     let mut is_counted = pick.counts();
     let walk = match floor {
         Some(floor) if is_known => {
             is_counted = counted.is_some() && pick.counts();
-            let backwards = Backwards::new(floor, ceiling.max(floor));
-            Walk::Backward(backwards, Left(counted))
+            let backwards = ReverseLines::new(floor, ceiling.max(floor));
+            Walk::Backward(backwards, Remaining(counted))
         }
         _ => {
             let passed = Counted::default();
-            Walk::Locate(Lines::new(0, ceiling), Located { floor, ceiling, passed })
+            Walk::Locate(LineReader::new(0, ceiling), Bounds { floor, ceiling, passed })
         }
     };
     (walk, pick, is_counted)
@@ -221,15 +234,15 @@ fn backward(selection: &Selection, from: Bound, to: Bound, end: u64) -> (Walk, P
 
 impl Source {
     /// Passes some of the file; whether nothing is left to pass.
-    fn step(&mut self, pick: &mut Pick, slice: &mut Slice) -> io::Result<bool> {
+    fn step(&mut self, pick: &mut Picker, page: &mut Page) -> io::Result<bool> {
         let storage = &*self.storage;
         let mut passed = 0;
-        while slice.weight() < SLICE && passed < PASSED {
+        while page.weight() < PAGE_BYTES && passed < SCAN_BUDGET {
             if pick.is_over {
                 return Ok(true);
             }
             passed += match &mut self.walk {
-                Walk::Forward(lines) => match forward_step(lines, pick, storage, slice)? {
+                Walk::Forward(lines) => match forward_step(lines, pick, storage, page)? {
                     Some(bytes) => bytes,
                     None => return Ok(true),
                 },
@@ -238,16 +251,16 @@ impl Source {
                     None => {
                         let Some(floor) = located.floor else { return Ok(true) };
                         pick.to = None;
-                        let backwards = Backwards::new(floor, located.ceiling.max(floor));
+                        let backwards = ReverseLines::new(floor, located.ceiling.max(floor));
                         self.walk = Walk::Backward(
                             backwards,
-                            Left(pick.counts().then_some(located.passed)),
+                            Remaining(pick.counts().then_some(located.passed)),
                         );
                         0
                     }
                 },
                 Walk::Backward(backwards, left) => {
-                    match backward_step(backwards, left, pick, storage, slice)? {
+                    match backward_step(backwards, left, pick, storage, page)? {
                         Some(bytes) => bytes,
                         None => return Ok(true),
                     }
@@ -260,76 +273,76 @@ impl Source {
 
 /// How many bytes were passed; nothing at the end.
 fn forward_step(
-    lines: &mut Lines,
-    pick: &mut Pick,
+    lines: &mut LineReader,
+    pick: &mut Picker,
     storage: &dyn Storage,
-    slice: &mut Slice,
+    page: &mut Page,
 ) -> io::Result<Option<u64>> {
     Ok(match lines.next(storage)? {
-        Piece::Whole { offset, bytes } => {
+        LineChunk::Whole { offset, bytes } => {
             let passed = classify::complete_lines(bytes, |start, line| {
-                pick.meet(line, offset + start as u64, slice);
+                pick.visit(line, offset + start as u64, page);
             });
             Some(passed as u64)
         }
-        Piece::TooLong { offset, length } => {
-            pick.meet_too_long(offset, length, slice);
+        LineChunk::TooLong { offset, length } => {
+            pick.visit_too_long(offset, length, page);
             Some(length)
         }
-        Piece::Tail { offset, bytes, .. } => {
-            pick.meet_tail(bytes, offset, slice);
+        LineChunk::Tail { offset, bytes, .. } => {
+            pick.visit_tail(bytes, offset, page);
             None
         }
     })
 }
 
 fn backward_step(
-    backwards: &mut Backwards,
-    left: &mut Left,
-    pick: &mut Pick,
+    backwards: &mut ReverseLines,
+    left: &mut Remaining,
+    pick: &mut Picker,
     storage: &dyn Storage,
-    slice: &mut Slice,
+    page: &mut Page,
 ) -> io::Result<Option<u64>> {
     let is_tail = backwards.is_at_end();
     let Some(line) = backwards.previous_line(storage)? else { return Ok(None) };
     match &line.bytes {
         Some(bytes) if is_tail => {
-            if let Tail::Record(_) = classify::judge_tail(bytes) {
-                pick.meet_backwards(bytes, line.offset, left, slice);
+            if let Tail::Record(_) = classify::classify_tail(bytes) {
+                pick.visit_backwards(bytes, line.offset, left, page);
             }
         }
         None if is_tail => {}
-        Some(bytes) => pick.meet_backwards(bytes, line.offset, left, slice),
+        Some(bytes) => pick.visit_backwards(bytes, line.offset, left, page),
         None => {
-            pick.meet_too_long_backwards(line.offset, line.length, left, slice);
+            pick.visit_too_long_backwards(line.offset, line.length, left, page);
         }
     }
     Ok(Some(line.length + 1))
 }
 
-impl Located {
+impl Bounds {
     /// How many bytes were passed; nothing when both ends are found.
     fn step(
         &mut self,
-        lines: &mut Lines,
-        pick: &mut Pick,
+        lines: &mut LineReader,
+        pick: &mut Picker,
         storage: &dyn Storage,
     ) -> io::Result<Option<u64>> {
         let mut is_found = false;
         let passed = match lines.next(storage)? {
-            Piece::Whole { offset, bytes } => {
+            LineChunk::Whole { offset, bytes } => {
                 let passed = classify::complete_lines(bytes, |start, line| {
-                    is_found |= !is_found && self.meet(line, offset + start as u64, pick);
+                    is_found |= !is_found && self.visit(line, offset + start as u64, pick);
                 });
                 Some(passed as u64)
             }
-            Piece::TooLong { length, .. } => {
+            LineChunk::TooLong { length, .. } => {
                 self.passed.lines += 1;
                 Some(length)
             }
-            Piece::Tail { offset, bytes, .. } => {
-                if let Tail::Record(_) = classify::judge_tail(bytes) {
-                    self.meet(bytes, offset, pick);
+            LineChunk::Tail { offset, bytes, .. } => {
+                if let Tail::Record(_) = classify::classify_tail(bytes) {
+                    self.visit(bytes, offset, pick);
                 }
                 None
             }
@@ -337,11 +350,11 @@ impl Located {
         Ok(passed.filter(|_| !is_found))
     }
 
-    /// Passes a line; whether the stretch ends before it.
-    fn meet(&mut self, line: &[u8], offset: u64, pick: &mut Pick) -> bool {
+    /// Passes a line; whether the summary ends before it.
+    fn visit(&mut self, line: &[u8], offset: u64, pick: &mut Picker) -> bool {
         let may_matter = pick.counts() || pick.may_open(line);
         let seq = self.passed.records + 1;
-        if may_matter && matches!(classify::judge(line), Verdict::Record(_)) {
+        if may_matter && matches!(classify::classify(line), Verdict::Record(_)) {
             if pick.from.take_if(|gate| gate.is_at(line, seq)).is_some() {
                 self.floor = Some(offset);
             }

@@ -2,8 +2,8 @@
 
 use crate::read::cursor::Counted;
 use crate::read::filter::Filter;
-use crate::read::page::{BadKind, BadLine, RecordPlace, Slice};
-use crate::read::place::{Gate, Place};
+use crate::read::page::{BadKind, BadLine, Page, RecordPlace};
+use crate::read::place::{Place, StartCondition};
 use crate::record::classify::{self, Tail, Verdict};
 
 /// Which records are read, and how.
@@ -30,11 +30,11 @@ pub struct Selection {
 }
 
 /// Takes the records of a selection out of the lines passed.
-pub(crate) struct Pick {
+pub(crate) struct Picker {
     /// Closed until the first record.
-    pub(crate) from: Option<Gate>,
+    pub(crate) from: Option<StartCondition>,
     /// Closed until the first record that is none any more.
-    pub(crate) to: Option<Gate>,
+    pub(crate) to: Option<StartCondition>,
     filter: Filter,
     judges_all: bool,
     count_only: bool,
@@ -50,9 +50,9 @@ pub(crate) struct Pick {
 
 /// Records and lines that are left when reading backwards, where they were counted; else 0.
 #[derive(Clone, Copy)]
-pub(crate) struct Left(pub(crate) Option<Counted>);
+pub(crate) struct Remaining(pub(crate) Option<Counted>);
 
-impl Left {
+impl Remaining {
     fn records(self) -> u64 {
         self.0.map_or(0, |left| left.records)
     }
@@ -74,12 +74,16 @@ impl Left {
     }
 }
 
-impl Pick {
-    pub(crate) fn new(selection: &Selection, from: Option<Gate>, to: Option<Gate>) -> Pick {
-        let counts = [&from, &to].into_iter().flatten().any(Gate::counts);
+impl Picker {
+    pub(crate) fn new(
+        selection: &Selection,
+        from: Option<StartCondition>,
+        to: Option<StartCondition>,
+    ) -> Picker {
+        let counts = [&from, &to].into_iter().flatten().any(StartCondition::counts);
         let looks_at_all =
             selection.numbered || selection.all_bad_lines || selection.filter.is_all();
-        Pick {
+        Picker {
             from,
             to,
             filter: selection.filter.clone(),
@@ -99,59 +103,59 @@ impl Pick {
     }
 
     /// Passes a complete line, reading forward.
-    pub(crate) fn meet(&mut self, line: &[u8], offset: u64, slice: &mut Slice) {
+    pub(crate) fn visit(&mut self, line: &[u8], offset: u64, page: &mut Page) {
         self.pass_line(offset);
         if !self.is_over && (self.judges_all || self.may_pick(line)) {
-            let (verdict, is_wanted) = self.filter.judge(line);
-            self.meet_judged(line, &verdict, is_wanted, offset, slice);
+            let (verdict, is_wanted) = self.filter.classify(line);
+            self.visit_judged(line, &verdict, is_wanted, offset, page);
         }
     }
 
     /// Passes a line too long to be a record.
-    pub(crate) fn meet_too_long(&mut self, offset: u64, length: u64, slice: &mut Slice) {
+    pub(crate) fn visit_too_long(&mut self, offset: u64, length: u64, page: &mut Page) {
         self.pass_line(offset);
-        self.meet_bad(BadKind::Malformed, offset, length, slice);
+        self.visit_bad(BadKind::Malformed, offset, length, page);
     }
 
     /// Passes what stands behind the last newline; whether it is a record.
-    pub(crate) fn meet_tail(&mut self, bytes: &[u8], offset: u64, slice: &mut Slice) -> bool {
-        let is_record = matches!(classify::judge_tail(bytes), Tail::Record(_));
+    pub(crate) fn visit_tail(&mut self, bytes: &[u8], offset: u64, page: &mut Page) -> bool {
+        let is_record = matches!(classify::classify_tail(bytes), Tail::Record(_));
         if is_record {
-            self.meet(bytes, offset, slice);
+            self.visit(bytes, offset, page);
         }
         is_record
     }
 
     /// Passes a line, reading backwards.
-    pub(crate) fn meet_backwards(
+    pub(crate) fn visit_backwards(
         &mut self,
         line: &[u8],
         offset: u64,
-        left: &mut Left,
-        slice: &mut Slice,
+        left: &mut Remaining,
+        page: &mut Page,
     ) {
         self.passed.lines = left.lines();
         if !self.is_over && (self.judges_all || self.filter.may_want(line)) {
-            let (verdict, is_wanted) = self.filter.judge(line);
+            let (verdict, is_wanted) = self.filter.classify(line);
             let is_record = matches!(verdict, Verdict::Record(_));
             // The last step counts the record that it passes.
             self.passed.records = left.records().saturating_sub(1);
-            self.meet_judged(line, &verdict, is_wanted, offset, slice);
+            self.visit_judged(line, &verdict, is_wanted, offset, page);
             left.pass_record(is_record);
         }
         left.pass_line();
     }
 
     /// Passes a line too long to be a record, reading backwards.
-    pub(crate) fn meet_too_long_backwards(
+    pub(crate) fn visit_too_long_backwards(
         &mut self,
         offset: u64,
         length: u64,
-        left: &mut Left,
-        slice: &mut Slice,
+        left: &mut Remaining,
+        page: &mut Page,
     ) {
         self.passed.lines = left.lines();
-        self.meet_bad(BadKind::Malformed, offset, length, slice);
+        self.visit_bad(BadKind::Malformed, offset, length, page);
         left.pass_line();
     }
 
@@ -180,17 +184,17 @@ impl Pick {
         }
     }
 
-    fn meet_judged(
+    fn visit_judged(
         &mut self,
         line: &[u8],
         verdict: &Verdict<'_>,
         is_wanted: bool,
         offset: u64,
-        slice: &mut Slice,
+        page: &mut Page,
     ) {
         let length = line.len() as u64;
         if let Some(kind) = BadKind::of(verdict) {
-            return self.meet_bad(kind, offset, length, slice);
+            return self.visit_bad(kind, offset, length, page);
         }
         if !matches!(verdict, Verdict::Record(_)) {
             return;
@@ -214,17 +218,17 @@ impl Pick {
             return;
         }
         if self.count_only {
-            slice.count += 1;
+            page.count += 1;
         } else {
-            slice.push(line, RecordPlace { seq, line: self.passed.lines, offset, length });
+            page.push(line, RecordPlace { seq, line: self.passed.lines, offset, length });
         }
         self.left -= 1;
         self.is_over = self.left == 0;
     }
 
-    fn meet_bad(&mut self, kind: BadKind, offset: u64, length: u64, slice: &mut Slice) {
+    fn visit_bad(&mut self, kind: BadKind, offset: u64, length: u64, page: &mut Page) {
         if !self.is_over && self.from.is_none() {
-            slice.bad.push(BadLine { kind, line: self.passed.lines, offset, length });
+            page.bad.push(BadLine { kind, line: self.passed.lines, offset, length });
         }
     }
 }

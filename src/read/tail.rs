@@ -4,8 +4,8 @@ use std::io;
 
 use crate::read::page::BadKind;
 use crate::record::classify::{self, Tail, Verdict};
-use crate::record::lines::{Lines, Piece};
-use crate::record::reverse_lines::Backwards;
+use crate::record::lines::{LineChunk, LineReader};
+use crate::record::reverse_lines::ReverseLines;
 use crate::storage::Storage;
 
 /// Where a read begins, and how many lines and records come before.
@@ -18,7 +18,7 @@ pub(crate) struct Start {
 
 /// What is to be counted from the beginning of the file, which reads all of it.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Counted {
+pub(crate) struct CountMode {
     /// Records and lines, whatever is found.
     pub(crate) always: bool,
     /// Lines, when a bad one is among the last.
@@ -30,9 +30,9 @@ pub(crate) fn last_records(
     storage: &dyn Storage,
     end: u64,
     count: u64,
-    counted: Counted,
+    counted: CountMode,
 ) -> io::Result<Start> {
-    let mut backwards = Backwards::new(0, end);
+    let mut backwards = ReverseLines::new(0, end);
     let mut offset = end;
     let mut records = 0;
     let mut any_bad = false;
@@ -42,10 +42,10 @@ pub(crate) fn last_records(
             break;
         };
         let is_record = match &line.bytes {
-            Some(bytes) if is_tail => matches!(classify::judge_tail(bytes), Tail::Record(_)),
+            Some(bytes) if is_tail => matches!(classify::classify_tail(bytes), Tail::Record(_)),
             None if is_tail => false,
             Some(bytes) => {
-                let verdict = classify::judge(bytes);
+                let verdict = classify::classify(bytes);
                 any_bad |= BadKind::of(&verdict).is_some();
                 matches!(verdict, Verdict::Record(_))
             }
@@ -68,17 +68,18 @@ pub(crate) fn last_records(
 /// Lines and records before `offset`, where a line begins.
 fn count_before(storage: &dyn Storage, offset: u64) -> io::Result<Start> {
     let mut start = Start { offset, ..Start::default() };
-    let mut lines = Lines::new(0, offset);
+    let mut lines = LineReader::new(0, offset);
     loop {
         match lines.next(storage)? {
-            Piece::Whole { bytes, .. } => {
+            LineChunk::Whole { bytes, .. } => {
                 classify::complete_lines(bytes, |_, line| {
                     start.lines += 1;
-                    start.records += u64::from(matches!(classify::judge(line), Verdict::Record(_)));
+                    start.records +=
+                        u64::from(matches!(classify::classify(line), Verdict::Record(_)));
                 });
             }
-            Piece::TooLong { .. } => start.lines += 1,
-            Piece::Tail { .. } => return Ok(start),
+            LineChunk::TooLong { .. } => start.lines += 1,
+            LineChunk::Tail { .. } => return Ok(start),
         }
     }
 }

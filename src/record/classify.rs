@@ -6,8 +6,8 @@ use std::borrow::Cow;
 use memchr::{memchr, memchr_iter};
 
 use crate::json::escape;
-use crate::json::{self, BYTE_ORDER_MARK, Fault, Objects, Shape, Visit};
-use crate::record::template::{Name, Stencils};
+use crate::json::{self, BYTE_ORDER_MARK, Fault, Objects, Shape, Visitor};
+use crate::record::template::{MemberName, TemplateCache};
 
 /// The longest line of a log, in bytes without its newline.
 pub const MAX_LINE: usize = 64 * 1024 * 1024;
@@ -16,7 +16,7 @@ pub const MAX_LINE: usize = 64 * 1024 * 1024;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict<'a> {
     /// One JSON object.
-    Record(Keys<'a>),
+    Record(RecordIds<'a>),
     /// Nothing but spaces, tabs and `\r`.
     Blank,
     /// Anything else, and every line longer than [`MAX_LINE`].
@@ -24,13 +24,13 @@ pub enum Verdict<'a> {
     /// No record, and a 0x00 byte in it.
     Nul,
     /// A byte order mark (U+FEFF) and one JSON object behind it: no record for a reader, but the object is known by these keys.
-    Marked(Keys<'a>),
+    Marked(RecordIds<'a>),
 }
 
 /// What a record can be found by: its top-level strings of these names as WTF-8. An empty string or
 /// another type counts as none; of equal keys the last counts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Keys<'a> {
+pub struct RecordIds<'a> {
     /// `eventId`.
     pub event_id: Option<Cow<'a, [u8]>>,
     /// `idempotencyKey`.
@@ -43,7 +43,7 @@ pub enum Tail<'a> {
     /// Nothing, or only spaces, tabs and `\r`.
     Clean,
     /// One whole JSON object: a record, because no object is the beginning of another one.
-    Record(Keys<'a>),
+    Record(RecordIds<'a>),
     /// The beginning of a record that was never finished, or what a crash left in its place.
     Torn {
         /// Whether a 0x00 byte is in it.
@@ -52,36 +52,36 @@ pub enum Tail<'a> {
 }
 
 /// Judges one complete line, given without its newline.
-pub fn judge(line: &[u8]) -> Verdict<'_> {
+pub fn classify(line: &[u8]) -> Verdict<'_> {
     let mut finder = Finder::new(line);
-    let read = || match json::walk(line, &mut finder)? {
+    let read = || match json::parse(line, &mut finder)? {
         Shape::Object => Ok(()),
         Shape::Array | Shape::Scalar => Err(Fault::NotAnObject),
     };
-    match judge_by(line, read) {
+    match classify_with(line, read) {
         Verdict::Record(_) => Verdict::Record(finder.keys),
         other => other,
     }
 }
 
 /// Judges as [`judge`] does, and shows the raw top-level members instead of looking for keys among them.
-pub(crate) fn judge_members<'a>(
+pub(crate) fn classify_members<'a>(
     line: &'a [u8],
     member: impl FnMut(&'a [u8], &'a [u8]),
 ) -> Verdict<'a> {
-    judge_by(line, || json::object(line, member))
+    classify_with(line, || json::object(line, member))
 }
 
 /// Judges as [`judge`] does, by a reading of the line that tells whether it is one object, and notes what it likes.
-pub(crate) fn judge_by(line: &[u8], read: impl FnOnce() -> Result<(), Fault>) -> Verdict<'_> {
+pub(crate) fn classify_with(line: &[u8], read: impl FnOnce() -> Result<(), Fault>) -> Verdict<'_> {
     if line.len() > MAX_LINE {
         return Verdict::Malformed;
     }
     match read() {
-        Ok(()) => Verdict::Record(Keys::default()),
+        Ok(()) => Verdict::Record(RecordIds::default()),
         Err(Fault::Empty) => Verdict::Blank,
         Err(_) if memchr(0, line).is_some() => Verdict::Nul,
-        Err(_) => match behind_mark(line).map(judge) {
+        Err(_) => match behind_mark(line).map(classify) {
             Some(Verdict::Record(keys)) => Verdict::Marked(keys),
             _ => Verdict::Malformed,
         },
@@ -94,8 +94,8 @@ pub(crate) fn behind_mark(line: &[u8]) -> Option<&[u8]> {
 }
 
 /// Judges the bytes behind the last newline of a file.
-pub fn judge_tail(tail: &[u8]) -> Tail<'_> {
-    match judge(tail) {
+pub fn classify_tail(tail: &[u8]) -> Tail<'_> {
+    match classify(tail) {
         Verdict::Record(keys) => Tail::Record(keys),
         Verdict::Blank => Tail::Clean,
         Verdict::Malformed | Verdict::Nul | Verdict::Marked(_) => {
@@ -117,25 +117,26 @@ pub fn complete_lines<'a>(bytes: &'a [u8], mut line: impl FnMut(usize, &'a [u8])
 }
 
 /// Splits and judges lines as [`complete_lines`] and [`judge`] do, in one walk: calls `line` with the start of each and its verdict. Where many
-/// lines are to be judged, `stencils` save most of it.
-pub(crate) fn judge_lines<'a>(
+/// lines are to be judged, `templates` save most of it.
+pub(crate) fn classify_lines<'a>(
     bytes: &'a [u8],
-    mut stencils: Option<&mut Stencils>,
+    mut templates: Option<&mut TemplateCache>,
     mut line: impl FnMut(usize, Verdict<'a>),
 ) -> usize {
     let mut objects = Objects::new(bytes);
     let fits = |start| move |newline: &usize| newline - start <= MAX_LINE;
     let mut start = 0;
     loop {
-        if let Some(stencils) = &mut stencils
-            && let Some(newline) = stencils.fit(&mut objects, start).filter(fits(start))
+        if let Some(templates) = &mut templates
+            && let Some(newline) = templates.match_line(&mut objects, start).filter(fits(start))
         {
-            let named = |name| match stencils.named(bytes, name) {
+            let named = |name| match templates.named(bytes, name) {
                 Some([b'"', inside @ .., b'"']) if !inside.is_empty() => Some(inside.into()),
                 _ => None,
             };
-            let [event_id, idempotency_key] = [named(Name::EventId), named(Name::IdempotencyKey)];
-            line(start, Verdict::Record(Keys { event_id, idempotency_key }));
+            let [event_id, idempotency_key] =
+                [named(MemberName::EventId), named(MemberName::IdempotencyKey)];
+            line(start, Verdict::Record(RecordIds { event_id, idempotency_key }));
             start = newline + 1;
             continue;
         }
@@ -143,15 +144,15 @@ pub(crate) fn judge_lines<'a>(
         match objects.line(start, &mut finder).filter(fits(start)) {
             Some(newline) => {
                 line(start, Verdict::Record(finder.keys));
-                if let Some(stencils) = &mut stencils {
-                    stencils.learn(bytes, start, newline);
+                if let Some(templates) = &mut templates {
+                    templates.observe_miss(bytes, start, newline);
                 }
                 start = newline + 1;
             }
             None => {
                 let rest = bytes.get(start..).unwrap_or_default();
                 let Some(length) = memchr(b'\n', rest) else { return start };
-                line(start, judge(rest.get(..length).unwrap_or_default()));
+                line(start, classify(rest.get(..length).unwrap_or_default()));
                 start += length + 1;
             }
         }
@@ -163,21 +164,21 @@ struct Finder<'a> {
     text: &'a [u8],
     depth: usize,
     /// Whose value comes next, of those that are looked for.
-    member: Option<Name>,
-    keys: Keys<'a>,
+    member: Option<MemberName>,
+    keys: RecordIds<'a>,
 }
 
 impl<'a> Finder<'a> {
     fn new(text: &'a [u8]) -> Self {
-        Finder { text, depth: 0, member: None, keys: Keys::default() }
+        Finder { text, depth: 0, member: None, keys: RecordIds::default() }
     }
 
     #[inline]
-    fn note(&mut self, name: Name, value: Option<Cow<'a, [u8]>>) {
+    fn note(&mut self, name: MemberName, value: Option<Cow<'a, [u8]>>) {
         match name {
-            Name::EventId => self.keys.event_id = value,
-            Name::IdempotencyKey => self.keys.idempotency_key = value,
-            Name::PrevEventId | Name::Timestamp => {}
+            MemberName::EventId => self.keys.event_id = value,
+            MemberName::IdempotencyKey => self.keys.idempotency_key = value,
+            MemberName::PrevEventId | MemberName::Timestamp => {}
         }
     }
 
@@ -189,7 +190,7 @@ impl<'a> Finder<'a> {
     }
 }
 
-impl Visit for Finder<'_> {
+impl Visitor for Finder<'_> {
     #[inline]
     fn key(&mut self, from: usize, to: usize, plain: bool) {
         if self.depth != 1 {
@@ -201,8 +202,8 @@ impl Visit for Finder<'_> {
             return;
         }
         self.member = match &*self.inside(from, to, plain) {
-            b"eventId" => Some(Name::EventId),
-            b"idempotencyKey" => Some(Name::IdempotencyKey),
+            b"eventId" => Some(MemberName::EventId),
+            b"idempotencyKey" => Some(MemberName::IdempotencyKey),
             _ => None,
         };
         if let Some(name) = self.member {
@@ -236,8 +237,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn keys<'a>(event_id: Option<&'a str>, idempotency_key: Option<&'a str>) -> Keys<'a> {
-        Keys {
+    fn keys<'a>(event_id: Option<&'a str>, idempotency_key: Option<&'a str>) -> RecordIds<'a> {
+        RecordIds {
             event_id: event_id.map(|id| id.as_bytes().into()),
             idempotency_key: idempotency_key.map(|key| key.as_bytes().into()),
         }
@@ -254,14 +255,19 @@ mod tests {
             b"{\"a\":\"\xe2\x80\xa8\xc2\x85\"}",
             b"{\"a\":\"\\ud800\\u0000\"}",
         ] {
-            assert_eq!(judge(line), Verdict::Record(Keys::default()), "{}", line.escape_ascii());
+            assert_eq!(
+                classify(line),
+                Verdict::Record(RecordIds::default()),
+                "{}",
+                line.escape_ascii()
+            );
         }
     }
 
     #[test]
     fn a_line_that_is_no_object_is_blank_malformed_or_nul() {
         for line in [&b""[..], b" ", b"\t \r", b"\r"] {
-            assert_eq!(judge(line), Verdict::Blank, "{}", line.escape_ascii());
+            assert_eq!(classify(line), Verdict::Blank, "{}", line.escape_ascii());
         }
         for line in [
             &b"{"[..],
@@ -278,10 +284,10 @@ mod tests {
             b"\x0b",
             b"\xc2\xa0",
         ] {
-            assert_eq!(judge(line), Verdict::Malformed, "{}", line.escape_ascii());
+            assert_eq!(classify(line), Verdict::Malformed, "{}", line.escape_ascii());
         }
         for line in [&b"\0"[..], b"\0\0{}", b"{}\0", b"{\"a\":\"\0\"}", b" \0"] {
-            assert_eq!(judge(line), Verdict::Nul, "{}", line.escape_ascii());
+            assert_eq!(classify(line), Verdict::Nul, "{}", line.escape_ascii());
         }
     }
 
@@ -289,13 +295,13 @@ mod tests {
     fn an_object_behind_a_byte_order_mark_is_no_record_but_has_its_keys() {
         let line = "\u{feff}{\"eventId\":\"a\",\"idempotencyKey\":\"b\"}\r";
         let marked = Verdict::Marked(keys(Some("a"), Some("b")));
-        assert_eq!(judge(line.as_bytes()), marked);
+        assert_eq!(classify(line.as_bytes()), marked);
         let mut found = Vec::new();
         let lines = format!("{line}\n{{}}\n");
-        judge_lines(lines.as_bytes(), None, |start, verdict| found.push((start, verdict)));
-        let second = (line.len() + 1, Verdict::Record(Keys::default()));
+        classify_lines(lines.as_bytes(), None, |start, verdict| found.push((start, verdict)));
+        let second = (line.len() + 1, Verdict::Record(RecordIds::default()));
         assert_eq!(found, [(0, marked), second]);
-        assert_eq!(judge_tail(line.as_bytes()), Tail::Torn { nul: false });
+        assert_eq!(classify_tail(line.as_bytes()), Tail::Torn { nul: false });
     }
 
     #[test]
@@ -312,10 +318,10 @@ mod tests {
             (r#"{"\u0065ventId":"\u0061\n","a\n":"x"}"#, keys(Some("a\n"), None)),
             (r#"{"eventId" : "\"" , "idempotencyKey" : " " }"#, keys(Some("\""), Some(" "))),
         ] {
-            assert_eq!(judge(line.as_bytes()), Verdict::Record(expected), "{line}");
+            assert_eq!(classify(line.as_bytes()), Verdict::Record(expected), "{line}");
         }
-        let lone = Keys { event_id: Some(b"\xed\xa0\x80"[..].into()), idempotency_key: None };
-        assert_eq!(judge(br#"{"eventId":"\ud800"}"#), Verdict::Record(lone));
+        let lone = RecordIds { event_id: Some(b"\xed\xa0\x80"[..].into()), idempotency_key: None };
+        assert_eq!(classify(br#"{"eventId":"\ud800"}"#), Verdict::Record(lone));
     }
 
     #[test]
@@ -323,28 +329,28 @@ mod tests {
         let mut line = b"{\"eventId\":\"a\",\"b\":\"".to_vec();
         line.resize(MAX_LINE - 2, b'x');
         line.extend_from_slice(b"\"}");
-        assert_eq!(judge(&line), Verdict::Record(keys(Some("a"), None)));
-        assert_eq!(judge_tail(&line), Tail::Record(keys(Some("a"), None)));
+        assert_eq!(classify(&line), Verdict::Record(keys(Some("a"), None)));
+        assert_eq!(classify_tail(&line), Tail::Record(keys(Some("a"), None)));
         line.push(b' ');
-        assert_eq!(judge(&line), Verdict::Malformed);
-        assert_eq!(judge_tail(&line), Tail::Torn { nul: false });
+        assert_eq!(classify(&line), Verdict::Malformed);
+        assert_eq!(classify_tail(&line), Tail::Torn { nul: false });
         line.fill(b' ');
-        assert_eq!(judge(&line), Verdict::Malformed);
+        assert_eq!(classify(&line), Verdict::Malformed);
     }
 
     #[test]
     fn a_tail_is_a_record_only_when_the_whole_object_is_there() {
         let whole = "{\"type\":\"\u{1f600}\",\"eventId\":\"a}\",\"b\":[{}]}".as_bytes();
-        assert_eq!(judge_tail(whole), Tail::Record(keys(Some("a}"), None)));
-        assert_eq!(judge_tail(b""), Tail::Clean);
-        assert_eq!(judge_tail(b" \t\r"), Tail::Clean);
+        assert_eq!(classify_tail(whole), Tail::Record(keys(Some("a}"), None)));
+        assert_eq!(classify_tail(b""), Tail::Clean);
+        assert_eq!(classify_tail(b" \t\r"), Tail::Clean);
         for cut in 1..whole.len() {
-            assert_eq!(judge_tail(&whole[..cut]), Tail::Torn { nul: false }, "cut at {cut}");
+            assert_eq!(classify_tail(&whole[..cut]), Tail::Torn { nul: false }, "cut at {cut}");
             let padded = [&whole[..cut], b"\0\0"].concat();
-            assert_eq!(judge_tail(&padded), Tail::Torn { nul: true }, "cut at {cut}");
+            assert_eq!(classify_tail(&padded), Tail::Torn { nul: true }, "cut at {cut}");
         }
-        assert_eq!(judge_tail(&[whole, b"\0"].concat()), Tail::Torn { nul: true });
-        assert_eq!(judge_tail(&[whole, whole].concat()), Tail::Torn { nul: false });
+        assert_eq!(classify_tail(&[whole, b"\0"].concat()), Tail::Torn { nul: true });
+        assert_eq!(classify_tail(&[whole, whole].concat()), Tail::Torn { nul: false });
     }
 
     #[test]
@@ -403,7 +409,7 @@ mod tests {
         fn any_bytes_get_a_verdict(bytes in likely_bytes()) {
             let blank = bytes.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n'));
             let nul = bytes.contains(&0);
-            match judge(&bytes) {
+            match classify(&bytes) {
                 Verdict::Record(_) => {
                     let text = std::str::from_utf8(&bytes).unwrap();
                     prop_assert!(serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok());
@@ -413,8 +419,8 @@ mod tests {
                 Verdict::Nul => prop_assert!(nul),
                 Verdict::Malformed | Verdict::Marked(_) => prop_assert!(!nul && !blank),
             }
-            match judge_tail(&bytes) {
-                Tail::Record(keys) => prop_assert_eq!(judge(&bytes), Verdict::Record(keys)),
+            match classify_tail(&bytes) {
+                Tail::Record(keys) => prop_assert_eq!(classify(&bytes), Verdict::Record(keys)),
                 Tail::Clean => prop_assert!(blank),
                 Tail::Torn { nul: told } => prop_assert_eq!(told, nul),
             }
@@ -423,12 +429,12 @@ mod tests {
         #[test]
         fn lines_judged_in_one_walk_get_the_verdicts_they_get_alone(bytes in likely_lines()) {
             let mut alone = Vec::new();
-            let end = complete_lines(&bytes, |start, line| alone.push((start, judge(line))));
-            let mut known = Stencils::default();
+            let end = complete_lines(&bytes, |start, line| alone.push((start, classify(line))));
+            let mut known = TemplateCache::default();
             for round in 0..4 {
-                let stencils = (round > 0).then_some(&mut known);
+                let templates = (round > 0).then_some(&mut known);
                 let mut together = Vec::new();
-                let judged = judge_lines(&bytes, stencils, |start, it| together.push((start, it)));
+                let judged = classify_lines(&bytes, templates, |start, it| together.push((start, it)));
                 prop_assert_eq!(judged, end);
                 prop_assert_eq!(&together, &alone);
             }

@@ -1,4 +1,4 @@
-//! Walks through a stretch of a log in pieces of whole lines, in bounded memory.
+//! Walks through a summary of a log in pieces of whole lines, in bounded memory.
 
 use std::io;
 use std::ops::Range;
@@ -14,7 +14,7 @@ const CHUNK: usize = 256 << 10;
 const MAX_OVERLAP: usize = 4096;
 
 /// A walk from the start of a line to a fixed end.
-pub(crate) struct Lines {
+pub(crate) struct LineReader {
     /// Bytes read at a time.
     chunk: usize,
     /// Where the first byte of `held` stands.
@@ -29,7 +29,7 @@ pub(crate) struct Lines {
 
 /// What comes next.
 #[derive(Debug)]
-pub(crate) enum Piece<'a> {
+pub(crate) enum LineChunk<'a> {
     /// One or more complete lines with their newlines; the first begins at `offset`.
     Whole { offset: u64, bytes: &'a [u8] },
     /// A complete line too long to be a record; `length` is without its newline.
@@ -51,10 +51,10 @@ pub(crate) fn parts_of(bytes: &[u8], length: usize) -> Vec<Range<usize>> {
     parts
 }
 
-impl Lines {
+impl LineReader {
     /// From `offset`, where a line begins, to `end`.
     pub(crate) fn new(offset: u64, end: u64) -> Self {
-        Lines { chunk: CHUNK, offset, end, held: Vec::new(), filled: 0, used: 0 }
+        LineReader { chunk: CHUNK, offset, end, held: Vec::new(), filled: 0, used: 0 }
     }
 
     /// From now on in pieces twice as long, of `most` bytes at most.
@@ -76,7 +76,7 @@ impl Lines {
     }
 
     /// The next piece. `UnexpectedEof` when the file ends before `end`.
-    pub(crate) fn next(&mut self, storage: &dyn Storage) -> io::Result<Piece<'_>> {
+    pub(crate) fn next(&mut self, storage: &dyn Storage) -> io::Result<LineChunk<'_>> {
         self.held.copy_within(self.used..self.filled, 0);
         self.filled -= self.used;
         self.offset += self.used as u64;
@@ -90,7 +90,7 @@ impl Lines {
                 return self.pass_over(storage);
             }
             let Some(before) = self.fill(storage)? else {
-                return Ok(Piece::Tail {
+                return Ok(LineChunk::Tail {
                     offset: self.offset,
                     bytes: self.filled(),
                     length: self.filled as u64,
@@ -108,10 +108,10 @@ impl Lines {
     }
 
     /// The lines held up to their last newline.
-    fn whole(&mut self, newline: usize) -> Piece<'_> {
+    fn whole(&mut self, newline: usize) -> LineChunk<'_> {
         self.used = newline + 1;
         let bytes = self.held.get(..self.used).unwrap_or_default();
-        Piece::Whole { offset: self.offset, bytes }
+        LineChunk::Whole { offset: self.offset, bytes }
     }
 
     /// Reads on behind what is held, and says where that begins in it. Nothing at the end of the walk.
@@ -159,7 +159,7 @@ impl Lines {
     }
 
     /// Finds the end of a line that is too long, keeping nothing of it.
-    fn pass_over(&mut self, storage: &dyn Storage) -> io::Result<Piece<'_>> {
+    fn pass_over(&mut self, storage: &dyn Storage) -> io::Result<LineChunk<'_>> {
         let offset = self.offset;
         loop {
             self.offset += self.filled as u64;
@@ -170,11 +170,11 @@ impl Lines {
                 self.offset = data.clamp(self.offset, self.end - 1);
             }
             if self.fill(storage)?.is_none() {
-                return Ok(Piece::Tail { offset, bytes: &[], length: self.offset - offset });
+                return Ok(LineChunk::Tail { offset, bytes: &[], length: self.offset - offset });
             }
             if let Some(newline) = memchr(b'\n', self.filled()) {
                 self.used = newline + 1;
-                return Ok(Piece::TooLong {
+                return Ok(LineChunk::TooLong {
                     offset,
                     length: self.offset + newline as u64 - offset,
                 });
@@ -189,7 +189,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::record::reverse_lines::Backwards;
+    use crate::record::reverse_lines::ReverseLines;
     use crate::storage::Disk;
     use crate::storage::memory::MemoryDisk;
 
@@ -204,7 +204,7 @@ mod tests {
         [b"{\"a\":\"", &*text, b"\"}\n"].concat()
     }
 
-    /// Ends the log before its last line and writes `other` there.
+    /// RunSummary the log before its last line and writes `other` there.
     fn take_back(storage: &dyn Storage, start: usize, other: &[u8]) {
         storage.set_len(start as u64).unwrap();
         storage.append(other).unwrap();
@@ -218,15 +218,15 @@ mod tests {
             let (first, other) = (record(b'a', length), record(b'b', length));
             let storage = log(&[&*before, &first].concat());
             let start = before.len();
-            let mut lines = Lines::new(0, (start + length) as u64);
+            let mut lines = LineReader::new(0, (start + length) as u64);
             if start > 0 {
-                assert!(matches!(lines.next(&*storage).unwrap(), Piece::Whole { .. }));
+                assert!(matches!(lines.next(&*storage).unwrap(), LineChunk::Whole { .. }));
             } else {
                 lines.fill(&*storage).unwrap();
             }
             take_back(&*storage, start, &other);
             match lines.next(&*storage).unwrap() {
-                Piece::Whole { offset, bytes } => {
+                LineChunk::Whole { offset, bytes } => {
                     assert_eq!((offset, bytes == other), (start as u64, true));
                 }
                 other => panic!("{other:?}"),
@@ -239,7 +239,7 @@ mod tests {
         let length = 40_000;
         let (first, other) = (record(b'a', length), record(b'b', length));
         let storage = log(&[&b"{}\n"[..], &first].concat());
-        let mut backwards = Backwards::new(0, (3 + length) as u64);
+        let mut backwards = ReverseLines::new(0, (3 + length) as u64);
         backwards.previous_line(&*storage).unwrap().unwrap();
         take_back(&*storage, 3, &other);
         let line = backwards.previous_line(&*storage).unwrap().unwrap();

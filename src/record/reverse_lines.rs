@@ -1,4 +1,4 @@
-//! A walk from the end of a stretch of a log to its beginning, line by line, in bounded memory.
+//! A walk from the end of a summary of a log to its beginning, line by line, in bounded memory.
 
 use std::io;
 
@@ -16,7 +16,7 @@ const LARGEST_BLOCK: u64 = 1 << 20;
 const MAX_OVERLAP: usize = 512;
 
 /// A walk back from a fixed end to a fixed beginning, where a line begins.
-pub(crate) struct Backwards {
+pub(crate) struct ReverseLines {
     floor: u64,
     /// Everything from here on was handed out, or is held.
     start: u64,
@@ -37,10 +37,10 @@ pub(crate) struct PreviousLine {
     pub(crate) bytes: Option<Vec<u8>>,
 }
 
-impl Backwards {
+impl ReverseLines {
     /// From `end` back to `floor`.
-    pub(crate) fn new(floor: u64, end: u64) -> Backwards {
-        Backwards {
+    pub(crate) fn new(floor: u64, end: u64) -> ReverseLines {
+        ReverseLines {
             floor,
             start: end,
             block: BLOCK,
@@ -164,7 +164,7 @@ mod tests {
 
     use super::*;
     use crate::os;
-    use crate::record::lines::{Lines, Piece};
+    use crate::record::lines::{LineChunk, LineReader};
     use crate::storage::Stat;
 
     /// A real file, and how much of it was read.
@@ -214,13 +214,13 @@ mod tests {
         let end = HOLE + 10;
         let storage = Sparse(file, AtomicU64::new(0));
 
-        let mut lines = Lines::new(0, end);
+        let mut lines = LineReader::new(0, end);
         let mut found = Vec::new();
         loop {
             found.push(match lines.next(&storage).unwrap() {
-                Piece::Whole { offset, bytes } => (offset, bytes.len() as u64),
-                Piece::TooLong { offset, length } => (offset, length),
-                Piece::Tail { offset, length, .. } => {
+                LineChunk::Whole { offset, bytes } => (offset, bytes.len() as u64),
+                LineChunk::TooLong { offset, length } => (offset, length),
+                LineChunk::Tail { offset, length, .. } => {
                     assert_eq!((offset, length), (end, 0));
                     break;
                 }
@@ -228,7 +228,7 @@ mod tests {
         }
         assert_eq!(found, [(0, 8), (8, HOLE - 7), (HOLE + 2, 8)]);
 
-        let mut backwards = Backwards::new(0, end);
+        let mut backwards = ReverseLines::new(0, end);
         let mut found = Vec::new();
         while let Some(line) = backwards.previous_line(&storage).unwrap() {
             found.push((line.offset, line.length, line.bytes.is_some()));
@@ -238,11 +238,11 @@ mod tests {
         assert!(storage.1.load(Ordering::Relaxed) < 400 << 20);
 
         // What ends in a hole is too long; a file that was cut in it is seen to be cut.
-        let mut lines = Lines::new(8, HOLE);
+        let mut lines = LineReader::new(8, HOLE);
         assert!(
-            matches!(lines.next(&storage).unwrap(), Piece::Tail { length, .. } if length == HOLE - 8)
+            matches!(lines.next(&storage).unwrap(), LineChunk::Tail { length, .. } if length == HOLE - 8)
         );
         storage.set_len(HOLE / 2).unwrap();
-        assert!(crate::storage::is_cut(&Lines::new(8, HOLE).next(&storage).unwrap_err()));
+        assert!(crate::storage::is_cut(&LineReader::new(8, HOLE).next(&storage).unwrap_err()));
     }
 }

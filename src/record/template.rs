@@ -1,64 +1,64 @@
 //! Lines that have the same bytes as an earlier one but for their values.
 //!
 //! The events of a kind have the same members, mostly in the same order. A record taught once what is between its values: a line that has
-//! the same bytes there, and values of the same kinds, is a record as well, without a walk through its grammar, and the members of its
+//! the same bytes there, and values of the same entries, is a record as well, without a walk through its grammar, and the members of its
 //! canonical form are in the same places. That takes a third of the time of a walk.
 
 use std::ops::Range;
 
 use crate::json::canonical::{Form, canonicalize};
 use crate::json::escape;
-use crate::json::{self, Objects, Shape, Visit};
+use crate::json::{self, Objects, Shape, Visitor};
 
 /// The top-level members that a line can be found or judged by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Name {
+pub(crate) enum MemberName {
     EventId,
     IdempotencyKey,
     PrevEventId,
     Timestamp,
 }
 
-/// Stencils of the last kinds of lines.
+/// TemplateCache of the last entries of lines.
 #[derive(Default)]
-pub(crate) struct Stencils {
-    kinds: Vec<Kind>,
-    /// The values of the line that fitted last: what is between the quotes of strings.
+pub(crate) struct TemplateCache {
+    entries: Vec<CacheEntry>,
+    /// The values of the line that matched last: what is between the quotes of strings.
     values: Vec<Range<usize>>,
-    fitted: usize,
+    matched: usize,
 }
 
 /// Lines that begin alike.
 #[derive(Clone, Default)]
-struct Kind {
-    /// Lines that did not fit since a stencil was cut.
-    misfits: u32,
-    /// So many misfits, and another one is cut: cutting one takes as long as to walk through a dozen lines.
-    patience: u32,
-    stencil: Option<Stencil>,
+struct CacheEntry {
+    /// Lines that did not match_line since a template was compile.
+    misses: u32,
+    /// So many misses, and another one is compile: cutting one takes as long as to walk through a dozen lines.
+    backoff: u32,
+    template: Option<Template>,
 }
 
 #[derive(Clone, Default)]
-struct Stencil {
-    slots: Vec<Slot>,
+struct Template {
+    holes: Vec<Hole>,
     /// The bytes between the values, each part of them filled up with zeros.
-    words: Vec<Word>,
+    words: Vec<MaskedWord>,
     /// Behind the last value, with the newline.
-    end: Gap,
-    /// The slots of the members with these names.
+    end: Literal,
+    /// The holes of the members with these names.
     named: [Option<usize>; 4],
     /// The canonical form without the `eventId`.
-    canonical: Vec<Run>,
+    canonical: Vec<CopyRun>,
     /// Bytes of the canonical form that are not in their places in the line.
     bytes: Vec<u8>,
 }
 
 /// A part of the canonical form: some bytes, and then bytes of the line. As the members of a nested object are mostly in their order,
-/// one run copies several values with what is between them.
+/// one copy copies several values with what is between them.
 #[derive(Clone)]
-struct Run {
+struct CopyRun {
     bytes: Range<usize>,
-    /// From the first slot to the last one; none is there behind the last run.
+    /// From the first hole to the last one; none is there behind the last copy.
     values: Range<usize>,
     /// Bytes of the line before the first and behind the last value.
     before: usize,
@@ -66,8 +66,8 @@ struct Run {
 }
 
 #[derive(Clone)]
-struct Slot {
-    before: Gap,
+struct Hole {
+    before: Literal,
     kind: Value,
 }
 
@@ -91,144 +91,144 @@ impl Value {
 
 /// Bytes that are in every line.
 #[derive(Clone, Default)]
-struct Gap {
+struct Literal {
     words: Range<usize>,
     length: usize,
 }
 
 /// Eight bytes, and which of them count.
 #[derive(Clone, Copy)]
-struct Word {
+struct MaskedWord {
     bytes: u64,
     mask: u64,
 }
 
-const KINDS: usize = 32;
+const MAX_ENTRIES: usize = 32;
 const HEAD: usize = 16;
-/// Misfits before the first stencil is cut.
-const PATIENCE: u32 = 4;
-const MOST_SLOTS: usize = 64;
+/// Misfits before the first template is compile.
+const FIRST_BACKOFF: u32 = 4;
+const MAX_HOLES: usize = 64;
 /// Digits that an integer may have so that it is a double of its own.
-const MOST_DIGITS: usize = 15;
+const MAX_DIGITS: usize = 15;
 /// Of so many digits.
 const FIRST_NUMBER: u64 = 100_000_000_000_000;
 
-impl Stencils {
+impl TemplateCache {
     /// Where the newline is of the line that begins at `from`, if it is a record like an earlier one.
     #[inline]
-    pub(crate) fn fit(&mut self, lines: &mut Objects<'_>, from: usize) -> Option<usize> {
-        let number = kind_of(lines.text(), from)?;
-        let stencil = self.kinds.get(number)?.stencil.as_ref()?;
+    pub(crate) fn match_line(&mut self, lines: &mut Objects<'_>, from: usize) -> Option<usize> {
+        let number = entry_of(lines.text(), from)?;
+        let template = self.entries.get(number)?.template.as_ref()?;
         self.values.clear();
-        let newline = stencil.fit(lines, from, &mut self.values)?;
-        self.fitted = number;
+        let newline = template.match_line(lines, from, &mut self.values)?;
+        self.matched = number;
         Some(newline)
     }
 
-    /// Learns from a line that is a record and did not fit; `to` is its newline.
-    pub(crate) fn learn(&mut self, text: &[u8], from: usize, to: usize) {
-        let Some(number) = kind_of(text, from) else { return };
-        self.kinds.resize(KINDS, Kind::default());
-        let Some(kind) = self.kinds.get_mut(number) else { return };
-        kind.misfits += 1;
-        if kind.misfits > kind.patience.max(PATIENCE) {
-            kind.misfits = 0;
-            kind.patience = kind.patience.max(PATIENCE).saturating_mul(2);
-            kind.stencil = text.get(from..to).and_then(Stencil::cut);
+    /// Learns from a line that is a record and did not match_line; `to` is its newline.
+    pub(crate) fn observe_miss(&mut self, text: &[u8], from: usize, to: usize) {
+        let Some(number) = entry_of(text, from) else { return };
+        self.entries.resize(MAX_ENTRIES, CacheEntry::default());
+        let Some(kind) = self.entries.get_mut(number) else { return };
+        kind.misses += 1;
+        if kind.misses > kind.backoff.max(FIRST_BACKOFF) {
+            kind.misses = 0;
+            kind.backoff = kind.backoff.max(FIRST_BACKOFF).saturating_mul(2);
+            kind.template = text.get(from..to).and_then(Template::compile);
         }
     }
 
-    /// The raw value of a member of the line that fitted last, if it has one that is no object and no array.
+    /// The raw value of a member of the line that matched last, if it has one that is no object and no array.
     #[inline]
-    pub(crate) fn named<'a>(&self, text: &'a [u8], name: Name) -> Option<&'a [u8]> {
-        let stencil = self.stencil()?;
-        let number = (*stencil.named.get(name as usize)?)?;
-        let quote = stencil.slots.get(number)?.kind.quote();
+    pub(crate) fn named<'a>(&self, text: &'a [u8], name: MemberName) -> Option<&'a [u8]> {
+        let template = self.template()?;
+        let number = (*template.named.get(name as usize)?)?;
+        let quote = template.holes.get(number)?.kind.quote();
         let value = self.values.get(number)?;
         text.get(value.start - quote..value.end + quote)
     }
 
-    /// Appends the canonical form, without its `eventId`, of the line that fitted last.
+    /// Appends the canonical form, without its `eventId`, of the line that matched last.
     pub(crate) fn write_canonical(&self, text: &[u8], out: &mut Vec<u8>) {
-        let Some(stencil) = self.stencil() else { return };
-        for run in &stencil.canonical {
-            out.extend_from_slice(stencil.bytes.get(run.bytes.clone()).unwrap_or_default());
-            let [first, last] = [run.values.start, run.values.end].map(|at| self.values.get(at));
+        let Some(template) = self.template() else { return };
+        for copy in &template.canonical {
+            out.extend_from_slice(template.bytes.get(copy.bytes.clone()).unwrap_or_default());
+            let [first, last] = [copy.values.start, copy.values.end].map(|at| self.values.get(at));
             if let (Some(first), Some(last)) = (first, last) {
-                let source = text.get(first.start - run.before..last.end + run.behind);
+                let source = text.get(first.start - copy.before..last.end + copy.behind);
                 out.extend_from_slice(source.unwrap_or_default());
             }
         }
     }
 
-    fn stencil(&self) -> Option<&Stencil> {
-        self.kinds.get(self.fitted)?.stencil.as_ref()
+    fn template(&self) -> Option<&Template> {
+        self.entries.get(self.matched)?.template.as_ref()
     }
 }
 
 /// Lines of a kind begin with the same bytes: with the type, mostly.
 #[inline]
-fn kind_of(text: &[u8], from: usize) -> Option<usize> {
+fn entry_of(text: &[u8], from: usize) -> Option<usize> {
     let head: &[u8; HEAD] = text.get(from..)?.first_chunk()?;
     let head = u128::from_le_bytes(*head);
     let mixed = (head as u64 ^ (head >> 64) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    Some((mixed >> (u64::BITS - KINDS.ilog2())) as usize)
+    Some((mixed >> (u64::BITS - MAX_ENTRIES.ilog2())) as usize)
 }
 
-impl Stencil {
-    /// The stencil of a record; `None` if it has a number that is not its own canonical form.
-    fn cut(line: &[u8]) -> Option<Stencil> {
-        let mut found = Found { text: line, ..Found::default() };
-        let shape = json::walk(line, &mut found).ok()?;
-        if shape != Shape::Object || found.has_other_number || found.values.len() > MOST_SLOTS {
+impl Template {
+    /// The template of a record; `None` if it has a number that is not its own canonical form.
+    fn compile(line: &[u8]) -> Option<Template> {
+        let mut found = ValueFinder { text: line, ..ValueFinder::default() };
+        let shape = json::parse(line, &mut found).ok()?;
+        if shape != Shape::Object || found.has_other_number || found.values.len() > MAX_HOLES {
             return None;
         }
-        let mut stencil = Stencil { named: found.named, ..Stencil::default() };
+        let mut template = Template { named: found.named, ..Template::default() };
         let mut at = 0;
         for (value, kind) in &found.values {
-            let before = stencil.gap(line.get(at..value.start)?);
-            stencil.slots.push(Slot { before, kind: *kind });
+            let before = template.literal(line.get(at..value.start)?);
+            template.holes.push(Hole { before, kind: *kind });
             at = value.end;
         }
-        stencil.end = stencil.gap(&[line.get(at..)?, b"\n"].concat());
-        for (bytes, slot) in canonical(line, &found.values)? {
-            stencil.add_run(line, &found.values, &bytes, slot);
+        template.end = template.literal(&[line.get(at..)?, b"\n"].concat());
+        for (bytes, hole) in canonical(line, &found.values)? {
+            template.add_copy(line, &found.values, &bytes, hole);
         }
-        Some(stencil)
+        Some(template)
     }
 
     /// Adds bytes of the canonical form and the value that follows, if one does.
-    fn add_run(
+    fn add_copy(
         &mut self,
         line: &[u8],
         values: &[(Range<usize>, Value)],
         mut bytes: &[u8],
-        slot: Option<usize>,
+        hole: Option<usize>,
     ) {
-        let gap = |slot: usize| {
-            let from = slot.checked_sub(1).and_then(|at| values.get(at)).map_or(0, |it| it.0.end);
-            let to = values.get(slot).map_or(line.len(), |it| it.0.start);
+        let literal = |hole: usize| {
+            let from = hole.checked_sub(1).and_then(|at| values.get(at)).map_or(0, |it| it.0.end);
+            let to = values.get(hole).map_or(line.len(), |it| it.0.start);
             line.get(from..to).unwrap_or_default()
         };
-        if let Some(run) = self.canonical.last_mut() {
-            let behind = gap(run.values.end + 1);
-            if slot == Some(run.values.end + 1) && behind == bytes {
-                run.values.end += 1;
+        if let Some(copy) = self.canonical.last_mut() {
+            let behind = literal(copy.values.end + 1);
+            if hole == Some(copy.values.end + 1) && behind == bytes {
+                copy.values.end += 1;
                 return;
             }
-            run.behind = bytes.iter().zip(behind).take_while(|(a, b)| a == b).count();
-            bytes = bytes.get(run.behind..).unwrap_or_default();
+            copy.behind = bytes.iter().zip(behind).take_while(|(a, b)| a == b).count();
+            bytes = bytes.get(copy.behind..).unwrap_or_default();
         }
-        let before = slot.map_or(0, |slot| {
-            bytes.iter().rev().zip(gap(slot).iter().rev()).take_while(|(a, b)| a == b).count()
+        let before = hole.map_or(0, |hole| {
+            bytes.iter().rev().zip(literal(hole).iter().rev()).take_while(|(a, b)| a == b).count()
         });
         let first = self.bytes.len();
         self.bytes.extend_from_slice(bytes.get(..bytes.len() - before).unwrap_or_default());
-        let values = slot.map_or(usize::MAX..usize::MAX, |slot| slot..slot);
-        self.canonical.push(Run { bytes: first..self.bytes.len(), values, before, behind: 0 });
+        let values = hole.map_or(usize::MAX..usize::MAX, |hole| hole..hole);
+        self.canonical.push(CopyRun { bytes: first..self.bytes.len(), values, before, behind: 0 });
     }
 
-    fn gap(&mut self, bytes: &[u8]) -> Gap {
+    fn literal(&mut self, bytes: &[u8]) -> Literal {
         let first = self.words.len();
         for bytes in bytes.chunks(size_of::<u64>()) {
             let number = |value: u8| {
@@ -236,13 +236,13 @@ impl Stencil {
                 each.fold(0, |all: u64, byte| all << u8::BITS | u64::from(byte & value))
             };
             let mask = u64::MAX >> (u64::BITS - u8::BITS * bytes.len() as u32);
-            self.words.push(Word { bytes: number(u8::MAX), mask });
+            self.words.push(MaskedWord { bytes: number(u8::MAX), mask });
         }
-        Gap { words: first..self.words.len(), length: bytes.len() }
+        Literal { words: first..self.words.len(), length: bytes.len() }
     }
 
     #[inline]
-    fn fit(
+    fn match_line(
         &self,
         lines: &mut Objects<'_>,
         from: usize,
@@ -250,10 +250,10 @@ impl Stencil {
     ) -> Option<usize> {
         let text = lines.text();
         let mut at = from;
-        for slot in &self.slots {
-            at = self.pass(text, at, &slot.before)?;
-            let end = match slot.kind {
-                // The gap behind it begins with the closing quote.
+        for hole in &self.holes {
+            at = self.pass(text, at, &hole.before)?;
+            let end = match hole.kind {
+                // The literal behind it begins with the closing quote.
                 Value::Text => lines.end_of_plain(at),
                 Value::Integer => at + digits(text.get(at..)?)?,
                 Value::Word => at + word(text.get(at..)?)?,
@@ -265,15 +265,16 @@ impl Stencil {
         lines.is_good_so_far().then_some(behind - 1)
     }
 
-    /// Where the gap ends that begins at `at`.
+    /// Where the literal ends that begins at `at`.
     #[inline]
-    fn pass(&self, text: &[u8], at: usize, gap: &Gap) -> Option<usize> {
-        let words = self.words.get(gap.words.clone())?;
+    fn pass(&self, text: &[u8], at: usize, literal: &Literal) -> Option<usize> {
+        let words = self.words.get(literal.words.clone())?;
         // Near the end of the lines there may be no room to compare: then there is the walk.
         let (there, _) = text.get(at..at + words.len() * size_of::<u64>())?.as_chunks();
-        let is_same =
-            |(word, there): (&Word, &[u8; 8])| u64::from_le_bytes(*there) & word.mask == word.bytes;
-        words.iter().zip(there).all(is_same).then_some(at + gap.length)
+        let is_same = |(word, there): (&MaskedWord, &[u8; 8])| {
+            u64::from_le_bytes(*there) & word.mask == word.bytes
+        };
+        words.iter().zip(there).all(is_same).then_some(at + literal.length)
     }
 }
 
@@ -282,7 +283,7 @@ impl Stencil {
 fn digits(text: &[u8]) -> Option<usize> {
     let count = match text.first()? {
         b'0' => 1,
-        _ => text.iter().take(MOST_DIGITS).take_while(|byte| byte.is_ascii_digit()).count(),
+        _ => text.iter().take(MAX_DIGITS).take_while(|byte| byte.is_ascii_digit()).count(),
     };
     (count > 0).then_some(count)
 }
@@ -297,7 +298,7 @@ fn word(text: &[u8]) -> Option<usize> {
     text.starts_with(word).then_some(word.len())
 }
 
-/// The canonical form of a record without its `eventId`, with slots in the places of its values.
+/// The canonical form of a record without its `eventId`, with holes in the places of its values.
 fn canonical(
     line: &[u8],
     values: &[(Range<usize>, Value)],
@@ -313,20 +314,20 @@ fn canonical(
     }
     numbered.extend_from_slice(line.get(at..)?);
     let canonical = canonicalize(&numbered, Form::Jcs, Some("eventId")).ok()?;
-    let mut found = Found { text: &canonical, ..Found::default() };
-    json::walk(&canonical, &mut found).ok()?;
-    let quote_of = |slot: Option<usize>| {
-        let kind = slot.and_then(|slot| values.get(slot)).map(|(_, kind)| *kind);
+    let mut found = ValueFinder { text: &canonical, ..ValueFinder::default() };
+    json::parse(&canonical, &mut found).ok()?;
+    let quote_of = |hole: Option<usize>| {
+        let kind = hole.and_then(|hole| values.get(hole)).map(|(_, kind)| *kind);
         if kind == Some(Value::Text) { &b"\""[..] } else { b"" }
     };
     let mut pieces = Vec::new();
     let (mut at, mut last) = (0, None);
     for (value, _) in found.values {
         let number: u64 = std::str::from_utf8(canonical.get(value.clone())?).ok()?.parse().ok()?;
-        let slot = usize::try_from(number.checked_sub(FIRST_NUMBER)?).ok();
+        let hole = usize::try_from(number.checked_sub(FIRST_NUMBER)?).ok();
         let bytes = canonical.get(at..value.start)?;
-        pieces.push(([quote_of(last), bytes, quote_of(slot)].concat(), slot));
-        (at, last) = (value.end, slot);
+        pieces.push(([quote_of(last), bytes, quote_of(hole)].concat(), hole));
+        (at, last) = (value.end, hole);
     }
     pieces.push(([quote_of(last), canonical.get(at..)?].concat(), None));
     Some(pieces)
@@ -334,29 +335,29 @@ fn canonical(
 
 /// The values of a record, but for objects and arrays.
 #[derive(Default)]
-struct Found<'a> {
+struct ValueFinder<'a> {
     text: &'a [u8],
     depth: usize,
     values: Vec<(Range<usize>, Value)>,
     /// One with a sign, a fraction or an exponent, or too long.
     has_other_number: bool,
     /// The top-level member that comes next, if it has one of the names.
-    member: Option<Name>,
+    member: Option<MemberName>,
     named: [Option<usize>; 4],
 }
 
-impl Found<'_> {
+impl ValueFinder<'_> {
     fn add(&mut self, value: Range<usize>, kind: Value) {
         if self.depth == 1
-            && let Some(slot) = self.member.and_then(|name| self.named.get_mut(name as usize))
+            && let Some(hole) = self.member.and_then(|name| self.named.get_mut(name as usize))
         {
-            *slot = Some(self.values.len());
+            *hole = Some(self.values.len());
         }
         self.values.push((value, kind));
     }
 }
 
-impl Visit for Found<'_> {
+impl Visitor for ValueFinder<'_> {
     fn value(&mut self, from: usize) {
         if let Some(length) = self.text.get(from..).and_then(word) {
             self.add(from..from + length, Value::Word);
@@ -381,15 +382,15 @@ impl Visit for Found<'_> {
         if self.depth == 1 {
             let key = escape::unescape(self.text.get(from + 1..to - 1).unwrap_or_default());
             self.member = match &*key {
-                b"eventId" => Some(Name::EventId),
-                b"idempotencyKey" => Some(Name::IdempotencyKey),
-                b"prevEventId" => Some(Name::PrevEventId),
-                b"timestamp" => Some(Name::Timestamp),
+                b"eventId" => Some(MemberName::EventId),
+                b"idempotencyKey" => Some(MemberName::IdempotencyKey),
+                b"prevEventId" => Some(MemberName::PrevEventId),
+                b"timestamp" => Some(MemberName::Timestamp),
                 _ => None,
             };
             // Of equal keys the last counts.
-            if let Some(slot) = self.member.and_then(|name| self.named.get_mut(name as usize)) {
-                *slot = None;
+            if let Some(hole) = self.member.and_then(|name| self.named.get_mut(name as usize)) {
+                *hole = None;
             }
         }
     }
@@ -416,34 +417,39 @@ mod tests {
     ];
 
     /// The canonical form and the named members.
-    type Told = (Vec<u8>, [Option<Vec<u8>>; 4]);
+    type Walked = (Vec<u8>, [Option<Vec<u8>>; 4]);
 
-    /// Stencils that know a line, which stands in `text` from the returned place on, behind its like.
-    fn taught(line: &str, text: &mut Vec<u8>) -> Stencils {
-        let mut stencils = Stencils::default();
-        for _ in 0..=PATIENCE {
+    /// TemplateCache that know a line, which stands in `text` from the returned place on, behind its like.
+    fn taught(line: &str, text: &mut Vec<u8>) -> TemplateCache {
+        let mut templates = TemplateCache::default();
+        for _ in 0..=FIRST_BACKOFF {
             let from = text.len();
             text.extend_from_slice(line.as_bytes());
             text.push(b'\n');
-            stencils.learn(text, from, text.len() - 1);
+            templates.observe_miss(text, from, text.len() - 1);
         }
-        stencils
+        templates
     }
 
     /// Fits the line, with enough behind it to be compared with.
-    fn fit(stencils: &mut Stencils, line: &[u8]) -> Option<Told> {
+    fn match_line(templates: &mut TemplateCache, line: &[u8]) -> Option<Walked> {
         let text = [line, b"\n", &[b' '; 64]].concat();
-        let newline = stencils.fit(&mut Objects::new(&text), 0)?;
+        let newline = templates.match_line(&mut Objects::new(&text), 0)?;
         assert_eq!(newline, line.len());
         let mut canonical = Vec::new();
-        stencils.write_canonical(&text, &mut canonical);
-        let names = [Name::EventId, Name::IdempotencyKey, Name::PrevEventId, Name::Timestamp];
-        let named = names.map(|name| stencils.named(&text, name).map(<[u8]>::to_vec));
+        templates.write_canonical(&text, &mut canonical);
+        let names = [
+            MemberName::EventId,
+            MemberName::IdempotencyKey,
+            MemberName::PrevEventId,
+            MemberName::Timestamp,
+        ];
+        let named = names.map(|name| templates.named(&text, name).map(<[u8]>::to_vec));
         Some((canonical, named))
     }
 
     /// What the walk finds.
-    fn walked(line: &[u8]) -> Option<Told> {
+    fn walked(line: &[u8]) -> Option<Walked> {
         let mut members = Vec::new();
         json::object(line, |key, value| members.push((escape::unescape(key), value))).ok()?;
         let named = ["eventId", "idempotencyKey", "prevEventId", "timestamp"].map(|name| {
@@ -471,20 +477,20 @@ mod tests {
             ),
         ] {
             let other = other.replace("\\u{e9}", "\u{e9}").replace("\\u{1f600}", "\u{1f600}");
-            let mut stencils = taught(line, &mut Vec::new());
-            let fitted = fit(&mut stencils, other.as_bytes());
-            assert!(fitted.is_some(), "{other}");
-            assert_eq!(fitted, walked(other.as_bytes()), "{other}");
+            let mut templates = taught(line, &mut Vec::new());
+            let matched = match_line(&mut templates, other.as_bytes());
+            assert!(matched.is_some(), "{other}");
+            assert_eq!(matched, walked(other.as_bytes()), "{other}");
         }
         for line in LINES.iter().filter(|line| line.len() > HEAD) {
-            let fitted = fit(&mut taught(line, &mut Vec::new()), line.as_bytes());
-            assert_eq!(fitted, walked(line.as_bytes()), "{line}");
+            let matched = match_line(&mut taught(line, &mut Vec::new()), line.as_bytes());
+            assert_eq!(matched, walked(line.as_bytes()), "{line}");
         }
     }
 
     #[test]
     fn what_only_the_grammar_can_judge_fits_no_stencil() {
-        let mut stencils = taught(r#"{"type":"Abcdef","a":"x","n":1,"b":true}"#, &mut Vec::new());
+        let mut templates = taught(r#"{"type":"Abcdef","a":"x","n":1,"b":true}"#, &mut Vec::new());
         for line in [
             r#"{"type":"Abcdef","a":"\"","n":1,"b":true}"#,
             "{\"type\":\"Abcdef\",\"a\":\"\u{1}\",\"n\":1,\"b\":true}",
@@ -501,37 +507,39 @@ mod tests {
             r#"{"type":"Abcdef","a":"x","m":1,"b":true}"#,
             r#"{"type":"Abcdef","a":"x","n":1,"b":true} "#,
         ] {
-            assert_eq!(fit(&mut stencils, line.as_bytes()), None, "{line}");
+            assert_eq!(match_line(&mut templates, line.as_bytes()), None, "{line}");
         }
         let bytes = b"{\"type\":\"Abcdef\",\"a\":\"\xff\",\"n\":1,\"b\":true}";
-        assert_eq!(fit(&mut stencils, bytes), None);
-        assert!(fit(&mut stencils, br#"{"type":"Abcdef","a":"y","n":2,"b":null}"#).is_some());
+        assert_eq!(match_line(&mut templates, bytes), None);
+        assert!(
+            match_line(&mut templates, br#"{"type":"Abcdef","a":"y","n":2,"b":null}"#).is_some()
+        );
     }
 
     #[test]
     fn no_stencil_is_cut_from_numbers_that_are_written_anew_nor_from_too_many_values() {
         for value in ["1.5", "-1", "1e2", "1234567890123456", "[0", "x"] {
             let line = format!("{{\"n\":{value}}}");
-            assert!(Stencil::cut(line.as_bytes()).is_none(), "{line}");
+            assert!(Template::compile(line.as_bytes()).is_none(), "{line}");
         }
-        for (count, is_cut) in [(MOST_SLOTS, true), (MOST_SLOTS + 1, false)] {
+        for (count, is_cut) in [(MAX_HOLES, true), (MAX_HOLES + 1, false)] {
             let line = format!("{{\"n\":[{}]}}", vec!["1"; count].join(","));
-            assert_eq!(Stencil::cut(line.as_bytes()).is_some(), is_cut);
+            assert_eq!(Template::compile(line.as_bytes()).is_some(), is_cut);
         }
     }
 
     #[test]
     fn lines_that_never_fit_are_learnt_from_ever_more_seldom() {
-        let mut stencils = Stencils::default();
-        let mut cut = 0;
+        let mut templates = TemplateCache::default();
+        let mut compile = 0;
         for n in 0..10_000 {
             let line = format!("{{\"type\":\"Abcdef\",\"k{n}\":1}}\n");
-            assert_eq!(stencils.fit(&mut Objects::new(line.as_bytes()), 0), None);
-            let before = stencils.kinds.iter().map(|kind| kind.patience).max();
-            stencils.learn(line.as_bytes(), 0, line.len() - 1);
-            cut += u32::from(stencils.kinds.iter().map(|kind| kind.patience).max() != before);
+            assert_eq!(templates.match_line(&mut Objects::new(line.as_bytes()), 0), None);
+            let before = templates.entries.iter().map(|kind| kind.backoff).max();
+            templates.observe_miss(line.as_bytes(), 0, line.len() - 1);
+            compile += u32::from(templates.entries.iter().map(|kind| kind.backoff).max() != before);
         }
-        assert!((5..20).contains(&cut), "{cut}");
+        assert!((5..20).contains(&compile), "{compile}");
     }
 
     proptest! {
@@ -549,7 +557,7 @@ mod tests {
                     1 => any::<u8>(),
                 ]), 0..3)
         ) {
-            let mut stencils = taught(known, &mut Vec::new());
+            let mut templates = taught(known, &mut Vec::new());
             let mut bytes = if changes.is_empty() { line } else { known }.as_bytes().to_vec();
             for (at, what, byte) in changes {
                 let at = at.index(bytes.len());
@@ -563,8 +571,8 @@ mod tests {
                 }
             }
             bytes.retain(|byte| *byte != b'\n');
-            if let Some(fitted) = fit(&mut stencils, &bytes) {
-                prop_assert_eq!(Some(fitted), walked(&bytes), "{}", bytes.escape_ascii());
+            if let Some(matched) = match_line(&mut templates, &bytes) {
+                prop_assert_eq!(Some(matched), walked(&bytes), "{}", bytes.escape_ascii());
             }
         }
     }

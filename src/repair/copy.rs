@@ -6,23 +6,23 @@ use std::path::PathBuf;
 use std::vec::IntoIter;
 
 use crate::record::classify::{self, Verdict};
-use crate::record::lines::{Lines, Piece};
-use crate::repair::plan::{Fate, Order, Plan};
-use crate::repair::replacement::{Failure, Outcome, Replacement};
+use crate::record::lines::{LineChunk, LineReader};
+use crate::repair::plan::{Fate, Plan, TimeOrder};
+use crate::repair::replacement::{IoFailure, IoResult, Replacement};
 use crate::storage::{FileStorage, Storage, read_exact_at};
 
 /// Times the copy goes on with what somebody appended without the lock; what comes later is in the old file alone.
-const MOST_EXTENSIONS: u32 = 100;
+const MAX_EXTENSIONS: u32 = 100;
 /// Bytes copied at a time of a line that is too long to be held.
 const CHUNK: usize = 1 << 20;
 
 /// The log under its lock, which is released on every way out.
-pub(crate) struct Held {
+pub(crate) struct LockedLog {
     pub(crate) storage: FileStorage,
     pub(crate) file: PathBuf,
 }
 
-impl Drop for Held {
+impl Drop for LockedLog {
     fn drop(&mut self) {
         // The close that follows ends the lock in any case.
         let _ = self.storage.unlock();
@@ -30,37 +30,37 @@ impl Drop for Held {
 }
 
 /// A walk that writes what stays.
-pub(crate) struct Copying {
+pub(crate) struct LogCopy {
     /// Before the lock, so that the next who gets that finds nothing of this one left.
     pub(crate) replacement: Replacement,
-    pub(crate) held: Held,
+    pub(crate) held: LockedLog,
     pub(crate) plan: Plan,
     /// Records that come to stand elsewhere.
     pub(crate) reordered: u64,
     /// How far the log was copied.
     pub(crate) end: u64,
-    lines: Lines,
+    lines: LineReader,
     order: IntoIter<Range<u64>>,
     is_synced: bool,
     extensions: u32,
 }
 
-impl Copying {
+impl LogCopy {
     /// Begins at the beginning. `order`: the records in the order of their times, if that is another one.
     pub(crate) fn begin(
-        held: Held,
+        held: LockedLog,
         plan: Plan,
         order: Vec<Range<u64>>,
         reordered: u64,
-    ) -> Outcome<Copying> {
+    ) -> IoResult<LogCopy> {
         let end = held.storage.stat().map_err(|error| ("fstat", error))?.length;
-        Ok(Copying {
+        Ok(LogCopy {
             replacement: Replacement::begin(&held.file)?,
             held,
             plan,
             reordered,
             end,
-            lines: Lines::new(0, end),
+            lines: LineReader::new(0, end),
             order: order.into_iter(),
             is_synced: false,
             extensions: 0,
@@ -68,11 +68,11 @@ impl Copying {
     }
 
     /// Copies the next piece. True at the end.
-    pub(crate) fn go_on(&mut self) -> Outcome<bool> {
-        let Copying { held, lines, plan, replacement, order, .. } = self;
+    pub(crate) fn go_on(&mut self) -> IoResult<bool> {
+        let LogCopy { held, lines, plan, replacement, order, .. } = self;
         let storage = &held.storage;
         match lines.next(storage).map_err(|error| ("pread", error))? {
-            Piece::Whole { offset, bytes } => {
+            LineChunk::Whole { offset, bytes } => {
                 let mut outcome = Ok(());
                 classify::complete_lines(bytes, |start, line| {
                     if outcome.is_err() {
@@ -86,7 +86,7 @@ impl Copying {
                 outcome?;
                 Ok(false)
             }
-            Piece::TooLong { offset, length } => {
+            LineChunk::TooLong { offset, length } => {
                 let fate = plan.too_long(offset, length);
                 // With its newline.
                 copy_range(storage, offset..offset + length + 1, |bytes| match fate {
@@ -95,7 +95,7 @@ impl Copying {
                 })?;
                 Ok(false)
             }
-            Piece::Tail { offset, bytes, length } => {
+            LineChunk::Tail { offset, bytes, length } => {
                 let bytes = bytes.to_vec();
                 self.end(offset, &bytes, length)
             }
@@ -104,16 +104,16 @@ impl Copying {
 
     /// At the end as it was: goes on if the file has grown since, because somebody appends without the lock. The long sync comes before the
     /// last look.
-    fn end(&mut self, offset: u64, bytes: &[u8], length: u64) -> Outcome<bool> {
+    fn end(&mut self, offset: u64, bytes: &[u8], length: u64) -> IoResult<bool> {
         if !self.is_synced {
             self.replacement.sync()?;
             self.is_synced = true;
         }
         let now = self.held.storage.stat().map_err(|error| ("fstat", error))?.length;
-        if now > self.end && self.extensions < MOST_EXTENSIONS {
+        if now > self.end && self.extensions < MAX_EXTENSIONS {
             self.extensions += 1;
             self.end = now;
-            self.lines = Lines::new(offset, now);
+            self.lines = LineReader::new(offset, now);
             return Ok(false);
         }
         let fate = self.plan.tail(bytes, offset, length);
@@ -134,7 +134,7 @@ impl Copying {
     }
 
     /// Every record of the order must have had its turn.
-    fn finish(&mut self) -> Outcome<bool> {
+    fn finish(&mut self) -> IoResult<bool> {
         if self.order.next().is_some() { Err(changed()) } else { Ok(true) }
     }
 }
@@ -147,7 +147,7 @@ fn put(
     fate: Fate,
     line: &[u8],
     offset: u64,
-) -> Outcome<()> {
+) -> IoResult<()> {
     match fate {
         Fate::Removed => return replacement.put_aside(line),
         Fate::Other => return replacement.keep(line),
@@ -158,7 +158,7 @@ fn put(
         Some(turn) if turn.start != offset => {
             let mut record = vec![0; usize::try_from(turn.end - turn.start).unwrap_or_default()];
             read_exact_at(storage, &mut record, turn.start).map_err(|error| ("pread", error))?;
-            if !matches!(classify::judge(&record), Verdict::Record(_)) {
+            if !matches!(classify::classify(&record), Verdict::Record(_)) {
                 return Err(changed());
             }
             replacement.keep(&record)
@@ -167,11 +167,11 @@ fn put(
     }
 }
 
-fn changed() -> Failure {
+fn changed() -> IoFailure {
     ("pread", io::Error::other("the file was changed in place while it was read"))
 }
 
-fn end_line(replacement: &mut Replacement, fate: Fate) -> Outcome<()> {
+fn end_line(replacement: &mut Replacement, fate: Fate) -> IoResult<()> {
     match fate {
         Fate::Removed => replacement.put_aside(b"\n"),
         Fate::Record | Fate::Unmarked | Fate::Other => replacement.keep(b"\n"),
@@ -181,8 +181,8 @@ fn end_line(replacement: &mut Replacement, fate: Fate) -> Outcome<()> {
 fn copy_range(
     storage: &FileStorage,
     range: Range<u64>,
-    mut put: impl FnMut(&[u8]) -> Outcome<()>,
-) -> Outcome<()> {
+    mut put: impl FnMut(&[u8]) -> IoResult<()>,
+) -> IoResult<()> {
     let mut at = range.start;
     while at < range.end {
         let wanted = usize::try_from(range.end - at).unwrap_or(CHUNK).min(CHUNK);
@@ -197,9 +197,9 @@ fn copy_range(
 /// Decides about the next piece. True at the end.
 pub(crate) fn look_on(
     storage: &dyn Storage,
-    lines: &mut Lines,
+    lines: &mut LineReader,
     plan: &mut Plan,
-    order: &mut Option<Order>,
+    order: &mut Option<TimeOrder>,
 ) -> io::Result<bool> {
     let mut note = |fate, record: &[u8], offset| {
         let (fate, record, offset) = Fate::unmarked(fate, record, offset);
@@ -208,18 +208,18 @@ pub(crate) fn look_on(
         }
     };
     match lines.next(storage)? {
-        Piece::Whole { offset, bytes } => {
+        LineChunk::Whole { offset, bytes } => {
             classify::complete_lines(bytes, |start, line| {
                 let offset = offset + start as u64;
                 note(plan.line(line, offset), line, offset);
             });
             Ok(false)
         }
-        Piece::TooLong { offset, length } => {
+        LineChunk::TooLong { offset, length } => {
             plan.too_long(offset, length);
             Ok(false)
         }
-        Piece::Tail { offset, bytes, length } => {
+        LineChunk::Tail { offset, bytes, length } => {
             note(plan.tail(bytes, offset, length), bytes, offset);
             Ok(true)
         }

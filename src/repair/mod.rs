@@ -18,16 +18,16 @@ use std::time::{Duration, Instant};
 use crate::error::{Code, Error, Result, Written};
 use crate::os;
 use crate::path::{ChroniclePath, side_file};
-use crate::record::lines::Lines;
-use crate::repair::copy::{Copying, Held, look_on};
-use crate::repair::plan::{Order, Plan, RemovedKind, RemovedLine, Task};
-use crate::repair::replacement::{Failure, Outcome};
+use crate::record::lines::LineReader;
+use crate::repair::copy::{LockedLog, LogCopy, look_on};
+use crate::repair::plan::{Mode, Plan, RemovedKind, RemovedLine, TimeOrder};
+use crate::repair::replacement::{IoFailure, IoResult};
 use crate::storage::{self, Disk, FileDisk, FileStorage, Stat, Storage};
-use crate::threads::resumable::{Step, Turns};
+use crate::threads::resumable::{Resumable, Resumed};
 
 /// Times the file at the path may be another one than was opened before this is taken for a file system without stable
 /// inode numbers.
-const MOST_REOPENS: u32 = 100;
+const MAX_REOPENS: u32 = 100;
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,10 +90,10 @@ pub struct Report {
 pub fn repair(path: &ChroniclePath, options: RepairOptions) -> Result<Report> {
     let mut repair = Repair::new(path.clone(), options);
     loop {
-        match repair.turn()? {
-            Step::More => {}
-            Step::Wait(at) => std::thread::sleep(at.saturating_duration_since(Instant::now())),
-            Step::Done(report) => return Ok(report),
+        match repair.resume()? {
+            Resumed::More => {}
+            Resumed::Wait(at) => std::thread::sleep(at.saturating_duration_since(Instant::now())),
+            Resumed::Done(report) => return Ok(report),
         }
     }
 }
@@ -107,21 +107,21 @@ pub(crate) struct Repair {
 
 enum Phase {
     Begun,
-    Looking(Look),
+    Looking(PlanScan),
     Locking(Wait),
-    Ordering(Held, Look),
-    Copying(Box<Copying>),
-    Placing(Box<Copying>),
+    Ordering(LockedLog, PlanScan),
+    Copying(Box<LogCopy>),
+    Placing(Box<LogCopy>),
     Over,
 }
 
 /// A walk that only decides.
-struct Look {
+struct PlanScan {
     storage: Option<Arc<dyn Storage>>,
     file: PathBuf,
-    lines: Lines,
+    lines: LineReader,
     plan: Plan,
-    order: Option<Order>,
+    order: Option<TimeOrder>,
 }
 
 struct Wait {
@@ -132,10 +132,10 @@ struct Wait {
     reopens: u32,
 }
 
-impl Turns for Repair {
+impl Resumable for Repair {
     type Output = Report;
 
-    fn turn(&mut self) -> Result<Step<Report>> {
+    fn resume(&mut self) -> Result<Resumed<Report>> {
         let phase = std::mem::replace(&mut self.phase, Phase::Over);
         let (next, step) = self.advance(phase).map_err(|error| {
             let written = error.written().unwrap_or(Written::No);
@@ -146,7 +146,7 @@ impl Turns for Repair {
     }
 }
 
-type Advance = Result<(Phase, Step<Report>)>;
+type Advance = Result<(Phase, Resumed<Report>)>;
 
 impl Repair {
     pub(crate) fn new(path: ChroniclePath, options: RepairOptions) -> Repair {
@@ -173,24 +173,24 @@ impl Repair {
         let stat = self.stat(&*storage)?;
         self.other_names(&stat, &file)?;
         let look = self.new_look(stat.length, file);
-        Ok(more(Phase::Looking(Look { storage: Some(storage), ..look })))
+        Ok(more(Phase::Looking(PlanScan { storage: Some(storage), ..look })))
     }
 
     fn stat(&self, storage: &dyn Storage) -> Result<Stat> {
         storage.stat().map_err(|error| self.cannot(("fstat", error)))
     }
 
-    fn new_look(&self, end: u64, file: PathBuf) -> Look {
-        let order = self.options.fix_timestamp_order.then(Order::default);
-        Look { storage: None, file, lines: Lines::new(0, end), plan: self.plan(), order }
+    fn new_look(&self, end: u64, file: PathBuf) -> PlanScan {
+        let order = self.options.fix_timestamp_order.then(TimeOrder::default);
+        PlanScan { storage: None, file, lines: LineReader::new(0, end), plan: self.plan(), order }
     }
 
     fn plan(&self) -> Plan {
         let RepairOptions { only_consecutive, remove_duplicates: duplicates, .. } = self.options;
-        Plan::new(if only_consecutive { Task::Consecutive } else { Task::Mend { duplicates } })
+        Plan::new(if only_consecutive { Mode::Consecutive } else { Mode::RemoveBad { duplicates } })
     }
 
-    fn look(&self, mut look: Look) -> Advance {
+    fn look(&self, mut look: PlanScan) -> Advance {
         let Some(storage) = &look.storage else { return Ok(nothing()) };
         let done = look_on(&**storage, &mut look.lines, &mut look.plan, &mut look.order)
             .map_err(|error| self.cannot(("pread", error)))?;
@@ -217,10 +217,10 @@ impl Repair {
         if !storage.try_lock().map_err(|error| self.cannot_lock(error))? {
             return self.try_later(wait, storage);
         }
-        let held = Held { storage, file: wait.file.clone() };
+        let held = LockedLog { storage, file: wait.file.clone() };
         if !self.is_at_path(&held)? {
             wait.reopens += 1;
-            if wait.reopens > MOST_REOPENS {
+            if wait.reopens > MAX_REOPENS {
                 let message = "the file system has no stable inode numbers";
                 return Err(Error::new(Code::Unsupported, message));
             }
@@ -260,33 +260,33 @@ impl Repair {
         wait.tries += 1;
         wait.storage = Some(storage);
         let at = Instant::now() + pause.min(timeout.saturating_sub(waited));
-        Ok((Phase::Locking(wait), Step::Wait(at)))
+        Ok((Phase::Locking(wait), Resumed::Wait(at)))
     }
 
-    fn order(&self, held: Held, mut look: Look) -> Advance {
+    fn order(&self, held: LockedLog, mut look: PlanScan) -> Advance {
         let done = look_on(&held.storage, &mut look.lines, &mut look.plan, &mut look.order)
             .map_err(|error| self.cannot(("pread", error)))?;
         if !done {
             return Ok(more(Phase::Ordering(held, look)));
         }
-        match look.order.map(Order::sorted) {
+        match look.order.map(TimeOrder::sorted) {
             Some((ranges, reordered)) if reordered > 0 => self.begin_copy(held, ranges, reordered),
             _ => self.begin_copy(held, Vec::new(), 0),
         }
     }
 
-    fn begin_copy(&self, held: Held, order: Vec<Range<u64>>, reordered: u64) -> Advance {
-        let copy = Copying::begin(held, self.plan(), order, reordered)
+    fn begin_copy(&self, held: LockedLog, order: Vec<Range<u64>>, reordered: u64) -> Advance {
+        let copy = LogCopy::begin(held, self.plan(), order, reordered)
             .map_err(|failure| self.cannot(failure))?;
         Ok(more(Phase::Copying(Box::new(copy))))
     }
 
-    fn copy(&self, mut copy: Box<Copying>) -> Advance {
+    fn copy(&self, mut copy: Box<LogCopy>) -> Advance {
         let done = copy.go_on().map_err(|failure| self.cannot(failure))?;
         Ok(more(if done { Phase::Placing(copy) } else { Phase::Copying(copy) }))
     }
 
-    fn place(&self, mut copy: Copying) -> Advance {
+    fn place(&self, mut copy: LogCopy) -> Advance {
         if copy.plan.removed.is_empty() && copy.reordered == 0 {
             // What was torn is whole by now: its writer has come to its end.
             return Ok(over(Report::planned(copy.plan, 0)));
@@ -305,7 +305,7 @@ impl Repair {
             let message = format!("{path} was repaired, but perhaps not durably");
             Error::io(message, operation, error).with_written(Written::Unknown)
         })?;
-        let Copying { plan, reordered, replacement, end, .. } = copy;
+        let LogCopy { plan, reordered, replacement, end, .. } = copy;
         let mut report = Report::planned(plan, reordered);
         report.repaired = true;
         report.changes = changes(&report);
@@ -316,7 +316,7 @@ impl Repair {
     }
 
     /// Everything up to the rename.
-    fn ready(&self, copy: &mut Copying) -> Outcome<()> {
+    fn ready(&self, copy: &mut LogCopy) -> IoResult<()> {
         let metadata = copy.held.storage.metadata().map_err(|error| ("fstat", error))?;
         copy.replacement.finish(&metadata)?;
         if self.options.create_backup {
@@ -328,7 +328,7 @@ impl Repair {
     }
 
     /// Everything after the rename. Says how many bytes came into the old file too late to be in the new one.
-    fn settle(&self, copy: &mut Copying) -> Outcome<u64> {
+    fn settle(&self, copy: &mut LogCopy) -> IoResult<u64> {
         copy.replacement.drop_second_name()?;
         copy.replacement.sync_folder()?;
         let length = copy.held.storage.stat().map_err(|error| ("fstat", error))?.length;
@@ -344,7 +344,7 @@ impl Repair {
         Ok(late)
     }
 
-    fn is_at_path(&self, held: &Held) -> Result<bool> {
+    fn is_at_path(&self, held: &LockedLog) -> Result<bool> {
         let here = self.stat(&held.storage)?;
         let there = FileDisk.stat(&held.file).map_err(|error| self.cannot(("stat", error)))?;
         Ok(there.is_some_and(|there| there.is_same_file(&here)))
@@ -367,7 +367,7 @@ impl Repair {
         Ok(names)
     }
 
-    fn cannot(&self, (operation, error): Failure) -> Error {
+    fn cannot(&self, (operation, error): IoFailure) -> Error {
         let mut message = format!("cannot repair {}", self.path.as_path().display());
         let is_bound =
             matches!(error.kind(), io::ErrorKind::CrossesDevices | io::ErrorKind::ResourceBusy);
@@ -442,14 +442,14 @@ fn warnings(report: &Report, late: u64, end: u64) -> Vec<String> {
     warnings
 }
 
-fn nothing() -> (Phase, Step<Report>) {
+fn nothing() -> (Phase, Resumed<Report>) {
     over(Report::default())
 }
 
-fn over(report: Report) -> (Phase, Step<Report>) {
-    (Phase::Over, Step::Done(report))
+fn over(report: Report) -> (Phase, Resumed<Report>) {
+    (Phase::Over, Resumed::Done(report))
 }
 
-fn more(next: Phase) -> (Phase, Step<Report>) {
-    (next, Step::More)
+fn more(next: Phase) -> (Phase, Resumed<Report>) {
+    (next, Resumed::More)
 }

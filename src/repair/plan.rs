@@ -7,16 +7,16 @@ use std::ops::Range;
 use siphasher::sip128::SipHasher13;
 
 use crate::event::envelope::Envelope;
-use crate::event::timestamp::Instant;
+use crate::event::timestamp::Timestamp;
 use crate::json::BYTE_ORDER_MARK;
 use crate::record::classify::MAX_LINE;
-use crate::record::classify::{self, Keys, Tail, Verdict};
+use crate::record::classify::{self, RecordIds, Tail, Verdict};
 
 /// What a rewrite is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Task {
+pub(crate) enum Mode {
     /// Moves out what is no record, and also records that an earlier one has by id or key, if `duplicates` are not wanted.
-    Mend { duplicates: bool },
+    RemoveBad { duplicates: bool },
     /// Moves out records whose id is that of the line before, and nothing else.
     Consecutive,
 }
@@ -77,7 +77,7 @@ pub(crate) enum Fate {
 
 /// The decisions of one walk through a log, in file order.
 pub(crate) struct Plan {
-    task: Task,
+    mode: Mode,
     lines: u64,
     /// Records that stay.
     pub(crate) kept: u64,
@@ -86,7 +86,7 @@ pub(crate) struct Plan {
     hasher: SipHasher13,
     /// Ids and keys of records that stay, by a hash so wide that no two collide.
     seen: HashSet<u128>,
-    /// The id of the line before, for [`Task::Consecutive`].
+    /// The id of the line before, for [`Mode::Consecutive`].
     last_id: Option<Vec<u8>>,
 }
 
@@ -101,19 +101,19 @@ impl Fate {
 }
 
 impl Plan {
-    pub(crate) fn new(task: Task) -> Plan {
+    pub(crate) fn new(mode: Mode) -> Plan {
         // A random key, so that nobody can make two ids collide.
         let random = || RandomState::new().build_hasher().finish();
         let hasher = SipHasher13::new_with_keys(random(), random());
         let (removed, seen) = (Vec::new(), HashSet::new());
-        Plan { task, lines: 0, kept: 0, removed, hasher, seen, last_id: None }
+        Plan { mode, lines: 0, kept: 0, removed, hasher, seen, last_id: None }
     }
 
     /// The next complete line, without its newline.
     pub(crate) fn line(&mut self, line: &[u8], offset: u64) -> Fate {
         self.lines += 1;
         let length = line.len() as u64;
-        match classify::judge(line) {
+        match classify::classify(line) {
             Verdict::Record(keys) => self.record(&keys, offset, length),
             Verdict::Blank => Fate::Other,
             Verdict::Malformed => self.bad(RemovedKind::Malformed, offset, length),
@@ -134,18 +134,18 @@ impl Plan {
         if length > MAX_LINE as u64 {
             return self.bad(RemovedKind::Torn, offset, length);
         }
-        if let Verdict::Marked(keys) = classify::judge(bytes) {
+        if let Verdict::Marked(keys) = classify::classify(bytes) {
             return self.marked(&keys, offset, length);
         }
-        match classify::judge_tail(bytes) {
+        match classify::classify_tail(bytes) {
             Tail::Clean => Fate::Other,
             Tail::Record(keys) => self.record(&keys, offset, length),
             Tail::Torn { .. } => self.bad(RemovedKind::Torn, offset, length),
         }
     }
 
-    fn marked(&mut self, keys: &Keys<'_>, offset: u64, length: u64) -> Fate {
-        if self.task == Task::Consecutive {
+    fn marked(&mut self, keys: &RecordIds<'_>, offset: u64, length: u64) -> Fate {
+        if self.mode == Mode::Consecutive {
             return self.bad(RemovedKind::ByteOrderMark, offset, length);
         }
         match self.record(keys, offset, length) {
@@ -159,17 +159,17 @@ impl Plan {
 
     fn bad(&mut self, kind: RemovedKind, offset: u64, length: u64) -> Fate {
         self.last_id = None;
-        match self.task {
-            Task::Mend { .. } => self.remove(kind, offset, length),
-            Task::Consecutive => Fate::Other,
+        match self.mode {
+            Mode::RemoveBad { .. } => self.remove(kind, offset, length),
+            Mode::Consecutive => Fate::Other,
         }
     }
 
-    fn record(&mut self, keys: &Keys<'_>, offset: u64, length: u64) -> Fate {
-        let is_duplicate = match self.task {
-            Task::Mend { duplicates: false } => false,
-            Task::Mend { duplicates: true } => self.is_seen(keys),
-            Task::Consecutive => self.is_that_before(keys),
+    fn record(&mut self, keys: &RecordIds<'_>, offset: u64, length: u64) -> Fate {
+        let is_duplicate = match self.mode {
+            Mode::RemoveBad { duplicates: false } => false,
+            Mode::RemoveBad { duplicates: true } => self.is_seen(keys),
+            Mode::Consecutive => self.is_that_before(keys),
         };
         if is_duplicate {
             return self.remove(RemovedKind::Duplicate, offset, length);
@@ -184,7 +184,7 @@ impl Plan {
     }
 
     /// Whether a record that stays has the id or key. Those of one that is moved out are not noted: what repeats only them stays.
-    fn is_seen(&mut self, keys: &Keys<'_>) -> bool {
+    fn is_seen(&mut self, keys: &RecordIds<'_>) -> bool {
         let names = [&keys.event_id, &keys.idempotency_key];
         let hashes = names.map(|name| Some(self.hasher.hash(name.as_deref()?).as_u128()));
         let is_seen = hashes.iter().flatten().any(|hash| self.seen.contains(hash));
@@ -194,7 +194,7 @@ impl Plan {
         is_seen
     }
 
-    fn is_that_before(&mut self, keys: &Keys<'_>) -> bool {
+    fn is_that_before(&mut self, keys: &RecordIds<'_>) -> bool {
         let id = keys.event_id.as_deref();
         let is_same = id.is_some() && id == self.last_id.as_deref();
         if !is_same {
@@ -206,18 +206,18 @@ impl Plan {
 
 /// The order of records by their timestamps.
 #[derive(Debug, Default)]
-pub(crate) struct Order {
-    entries: Vec<(Option<Instant>, u64, u64)>,
-    last: Option<Instant>,
+pub(crate) struct TimeOrder {
+    entries: Vec<(Option<Timestamp>, u64, u64)>,
+    last: Option<Timestamp>,
 }
 
-impl Order {
+impl TimeOrder {
     /// The next record that stays, in file order. One without a readable timestamp has that of the record before it, so that
     /// it stays behind it.
     pub(crate) fn note(&mut self, record: &[u8], offset: u64) {
         let time = Envelope::of(record)
             .ok()
-            .and_then(|envelope| envelope.get("timestamp").and_then(Instant::of_json));
+            .and_then(|envelope| envelope.get("timestamp").and_then(Timestamp::of_json));
         self.last = time.or(self.last);
         self.entries.push((self.last, offset, record.len() as u64));
     }
@@ -237,8 +237,8 @@ impl Order {
 mod tests {
     use super::*;
 
-    fn fates(task: Task, lines: &[&str]) -> (Vec<Fate>, Vec<(&'static str, u64)>) {
-        let mut plan = Plan::new(task);
+    fn fates(mode: Mode, lines: &[&str]) -> (Vec<Fate>, Vec<(&'static str, u64)>) {
+        let mut plan = Plan::new(mode);
         let mut offset = 0;
         let mut fates = Vec::new();
         for line in lines {
@@ -249,8 +249,8 @@ mod tests {
         (fates, removed)
     }
 
-    const MEND: Task = Task::Mend { duplicates: false };
-    const UNIQUE: Task = Task::Mend { duplicates: true };
+    const MEND: Mode = Mode::RemoveBad { duplicates: false };
+    const UNIQUE: Mode = Mode::RemoveBad { duplicates: true };
 
     #[test]
     fn what_is_no_record_is_moved_out_and_blank_lines_stay() {
@@ -259,7 +259,7 @@ mod tests {
         let removed = vec![("malformed", 3), ("nul", 4)];
         assert_eq!(fates(MEND, &lines), (vec![Record, Other, Removed, Removed, Record], removed));
         assert_eq!(
-            fates(Task::Consecutive, &lines),
+            fates(Mode::Consecutive, &lines),
             (vec![Record, Other, Other, Other, Record], vec![])
         );
     }
@@ -270,7 +270,7 @@ mod tests {
         let marks = vec![("bom", 1), ("malformed", 3)];
         assert_eq!(fates(MEND, &lines), (vec![Fate::Unmarked, Fate::Record, Fate::Removed], marks));
         assert_eq!(fates(UNIQUE, &lines).1, [("bom", 1), ("duplicate", 2), ("malformed", 3)]);
-        assert_eq!(fates(Task::Consecutive, &lines).1, []);
+        assert_eq!(fates(Mode::Consecutive, &lines).1, []);
         let mut plan = Plan::new(MEND);
         assert_eq!(plan.tail(lines[0].as_bytes(), 0, lines[0].len() as u64), Fate::Unmarked);
         assert_eq!(plan.removed[0].length, 3);
@@ -305,7 +305,7 @@ mod tests {
             (vec![none, none], vec![]),
             (vec![a, "", a], vec![("duplicate", 3)]),
         ] {
-            assert_eq!(fates(Task::Consecutive, &lines).1, removed, "{lines:?}");
+            assert_eq!(fates(Mode::Consecutive, &lines).1, removed, "{lines:?}");
         }
     }
 
@@ -325,7 +325,7 @@ mod tests {
         }
         let long = MAX_LINE as u64 + 1;
         assert_eq!(Plan::new(MEND).tail(b"", 0, long), Fate::Removed);
-        assert_eq!(Plan::new(Task::Consecutive).tail(b"", 0, long), Fate::Other);
+        assert_eq!(Plan::new(Mode::Consecutive).tail(b"", 0, long), Fate::Other);
     }
 
     #[test]
@@ -337,7 +337,7 @@ mod tests {
             r#"{"timestamp":1767225600000}"#,
             r#"{"timestamp":"2026-01-02T22:00:00Z"}"#,
         ];
-        let mut order = Order::default();
+        let mut order = TimeOrder::default();
         let mut at = Vec::new();
         let mut offset = 0;
         for line in lines {

@@ -11,12 +11,12 @@ use crate::storage::lock;
 use crate::storage::{Stat, sync_parent};
 
 /// Names tried before this is taken for a folder that somebody fills faster than we look.
-const MOST_ATTEMPTS: u64 = 1000;
+const MAX_ATTEMPTS: u64 = 1000;
 const BUFFER: usize = 1 << 18;
 
 /// What failed, and how.
-pub(crate) type Failure = (&'static str, io::Error);
-pub(crate) type Outcome<T> = Result<T, Failure>;
+pub(crate) type IoFailure = (&'static str, io::Error);
+pub(crate) type IoResult<T> = Result<T, IoFailure>;
 
 /// The new file and what it leaves behind. Dropped before it took its place, it removes all that it made.
 pub(crate) struct Replacement {
@@ -43,7 +43,7 @@ enum Aside {
 
 impl Replacement {
     /// Begins a new file for the log at `log`, in whose path no symlink may be left.
-    pub(crate) fn begin(log: &Path) -> Outcome<Self> {
+    pub(crate) fn begin(log: &Path) -> IoResult<Self> {
         let path = side_file(log, "repair");
         let file = create(&path)?;
         let out = BufWriter::with_capacity(BUFFER, file);
@@ -60,12 +60,12 @@ impl Replacement {
     }
 
     /// Adds bytes to the new file.
-    pub(crate) fn keep(&mut self, bytes: &[u8]) -> Outcome<()> {
+    pub(crate) fn keep(&mut self, bytes: &[u8]) -> IoResult<()> {
         self.out.write_all(bytes).map_err(|error| ("write", error))
     }
 
     /// Adds bytes to what is moved out.
-    pub(crate) fn put_aside(&mut self, bytes: &[u8]) -> Outcome<()> {
+    pub(crate) fn put_aside(&mut self, bytes: &[u8]) -> IoResult<()> {
         if self.removed.is_none() {
             let made = self.make_name("removed", |path| {
                 os::keep_private(OpenOptions::new().write(true).create_new(true)).open(path)
@@ -80,13 +80,13 @@ impl Replacement {
     }
 
     /// Writes to the disk what the new file has so far.
-    pub(crate) fn sync(&mut self) -> Outcome<()> {
+    pub(crate) fn sync(&mut self) -> IoResult<()> {
         self.out.flush().map_err(|error| ("write", error))?;
         self.out.get_ref().sync_all().map_err(|error| ("fsync", error))
     }
 
     /// Gives both files the mode and the owner of the log and writes them to the disk.
-    pub(crate) fn finish(&mut self, log: &Metadata) -> Outcome<()> {
+    pub(crate) fn finish(&mut self, log: &Metadata) -> IoResult<()> {
         if let Some((_, out)) = &mut self.removed {
             out.flush().map_err(|error| ("write", error))?;
             os::become_like(out.get_ref(), log)?;
@@ -98,7 +98,7 @@ impl Replacement {
     }
 
     /// Gives the log a second name, durably, under which it lives on.
-    pub(crate) fn back_up(&mut self) -> Outcome<()> {
+    pub(crate) fn back_up(&mut self) -> IoResult<()> {
         let log = self.log.clone();
         let linked = self.make_name("backup", |path| fs::hard_link(&log, path));
         let (path, ()) = linked.map_err(|error| ("link", error))?;
@@ -108,7 +108,7 @@ impl Replacement {
     }
 
     /// Gives the new file the log's name. False, and that name is what it was: another file than `old` has it by now.
-    pub(crate) fn take_place(&mut self, old: &Stat) -> Outcome<bool> {
+    pub(crate) fn take_place(&mut self, old: &Stat) -> IoResult<bool> {
         match os::exchange(&self.path, &self.log) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
@@ -132,7 +132,7 @@ impl Replacement {
     }
 
     /// The same where names cannot be exchanged. The old file keeps a name if the file system has second ones.
-    fn rename_over(&mut self, old: &Stat) -> Outcome<bool> {
+    fn rename_over(&mut self, old: &Stat) -> IoResult<bool> {
         if self.backup.is_none() {
             match self.back_up() {
                 // Nothing of it was asked for.
@@ -149,17 +149,17 @@ impl Replacement {
     }
 
     /// Makes durable which names the folder has.
-    pub(crate) fn sync_folder(&self) -> Outcome<()> {
+    pub(crate) fn sync_folder(&self) -> IoResult<()> {
         sync_parent(&self.log).map_err(|error| ("fsync", error))
     }
 
     /// Takes the old file's name aside away if it has that of a backup, too.
-    pub(crate) fn drop_second_name(&mut self) -> Outcome<()> {
+    pub(crate) fn drop_second_name(&mut self) -> IoResult<()> {
         if self.backup.is_some() { self.drop_aside() } else { Ok(()) }
     }
 
     /// Takes the old file's last name away.
-    pub(crate) fn drop_old(&mut self) -> Outcome<()> {
+    pub(crate) fn drop_old(&mut self) -> IoResult<()> {
         self.drop_aside()?;
         match self.backup.take() {
             Some(path) => fs::remove_file(path).map_err(|error| ("unlink", error)),
@@ -168,7 +168,7 @@ impl Replacement {
     }
 
     /// Gives the old file the name of a backup, if it has any.
-    pub(crate) fn keep_old(&mut self) -> Outcome<()> {
+    pub(crate) fn keep_old(&mut self) -> IoResult<()> {
         if self.aside == Aside::Old {
             let create = |path: &Path| File::create_new(path);
             let (path, _) = self.make_name("backup", create).map_err(|error| ("open", error))?;
@@ -179,7 +179,7 @@ impl Replacement {
         Ok(())
     }
 
-    fn drop_aside(&mut self) -> Outcome<()> {
+    fn drop_aside(&mut self) -> IoResult<()> {
         if self.aside == Aside::Old {
             fs::remove_file(&self.path).map_err(|error| ("unlink", error))?;
             self.aside = Aside::Other;
@@ -210,7 +210,7 @@ impl Replacement {
                 Ok(made) => return Ok((path, made)),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                     stamp += 1;
-                    if stamp > self.stamp + MOST_ATTEMPTS {
+                    if stamp > self.stamp + MAX_ATTEMPTS {
                         return Err(error);
                     }
                 }
@@ -252,7 +252,7 @@ pub(crate) fn leftover_names(log: &Path, of: &Stat) -> io::Result<Vec<PathBuf>> 
 }
 
 /// Removes a name, if it is there.
-pub(crate) fn remove_name(path: &Path) -> Outcome<()> {
+pub(crate) fn remove_name(path: &Path) -> IoResult<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(("unlink", error)),
         _ => Ok(()),
@@ -268,8 +268,8 @@ fn named(log: &Path, kind: &str, stamp: u64) -> PathBuf {
 }
 
 /// A new, locked file at `path`. What a killed process left there is removed; that of a living one is locked.
-fn create(path: &Path) -> Outcome<File> {
-    for _ in 0..MOST_ATTEMPTS {
+fn create(path: &Path) -> IoResult<File> {
+    for _ in 0..MAX_ATTEMPTS {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create_new(true);
         let file = match os::keep_private(&mut options).open(path) {
@@ -287,7 +287,7 @@ fn create(path: &Path) -> Outcome<File> {
     Err(("open", io::ErrorKind::AlreadyExists.into()))
 }
 
-fn remove_left(path: &Path) -> Outcome<()> {
+fn remove_left(path: &Path) -> IoResult<()> {
     match fs::symlink_metadata(path) {
         // Nobody's work: ours is a regular file.
         Ok(metadata) if !metadata.is_file() => return remove_name(path),
@@ -307,11 +307,11 @@ fn remove_left(path: &Path) -> Outcome<()> {
     if is_at(&file, path)? { remove_name(path) } else { Ok(()) }
 }
 
-fn is_at(file: &File, path: &Path) -> Outcome<bool> {
+fn is_at(file: &File, path: &Path) -> IoResult<bool> {
     is_still(path, &os::stat(file).map_err(|error| ("fstat", error))?)
 }
 
-fn is_still(path: &Path, here: &Stat) -> Outcome<bool> {
+fn is_still(path: &Path, here: &Stat) -> IoResult<bool> {
     match os::stat_of_name(path) {
         Ok(there) => Ok(there.is_same_file(here)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),

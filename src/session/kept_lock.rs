@@ -75,7 +75,7 @@ impl Held {
         Ok(true)
     }
 
-    /// Ends it.
+    /// RunSummary it.
     pub(crate) fn leave(&self) -> io::Result<()> {
         let mut state = locked(&self.state);
         state.in_batch = false;

@@ -31,7 +31,7 @@ use crate::writer::shared::Shared;
 const LOOK: Duration = Duration::from_millis(200);
 /// Times the file at a path may be another one than was opened before this is taken for a file system without stable
 /// inode numbers.
-const MOST_REOPENS: u32 = 100;
+const MAX_REOPENS: u32 = 100;
 /// A first try has so much time also where the caller gives none.
 const GRACE: Duration = Duration::from_millis(250);
 /// The last try has so much time after the deadline, unless every thread is stuck.
@@ -106,7 +106,7 @@ impl Session {
             }
         };
         let job = quest.clone();
-        let started = pool::alarm(at, Box::new(ring)).and_then(|alarm| {
+        let started = pool::call_at(at, Box::new(ring)).and_then(|alarm| {
             *locked(&quest.alarm) = Some(alarm);
             pool::run(Box::new(move || job.run()))
         });
@@ -311,7 +311,7 @@ impl Search {
 
 impl Quest {
     fn run(self: Arc<Self>) {
-        for _ in 0..MOST_REOPENS {
+        for _ in 0..MAX_REOPENS {
             if locked(&self.found).is_none() {
                 return;
             }

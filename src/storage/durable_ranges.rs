@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// Stretches remembered at most; past that they are forgotten, which only costs reading again.
-const MOST_STRETCHES: usize = 4096;
+const MAX_STRETCHES: usize = 4096;
 
 /// The proved bytes of one descriptor.
 ///
@@ -36,7 +36,7 @@ impl Proof {
 
     /// `range` was dropped from the page cache after a good sync and read again.
     pub(crate) fn reread(&mut self, range: Range<u64>) {
-        if self.reread.len() >= MOST_STRETCHES {
+        if self.reread.len() >= MAX_STRETCHES {
             self.reread.clear();
         }
         let Range { mut start, mut end } = range;
@@ -47,9 +47,9 @@ impl Proof {
             .take_while(|(_, stretch_end)| **stretch_end >= start)
             .map(|(stretch_start, _)| *stretch_start)
             .collect();
-        for stretch in touching {
-            if let Some(stretch_end) = self.reread.remove(&stretch) {
-                start = start.min(stretch);
+        for summary in touching {
+            if let Some(stretch_end) = self.reread.remove(&summary) {
+                start = start.min(summary);
                 end = end.max(stretch_end);
             }
         }
@@ -166,11 +166,11 @@ mod tests {
     #[test]
     fn too_many_stretches_are_forgotten_never_invented() {
         let mut proof = Proof::new(1_000_000);
-        for n in 0..MOST_STRETCHES as u64 + 10 {
+        for n in 0..MAX_STRETCHES as u64 + 10 {
             proof.reread(n * 10..n * 10 + 5);
             assert!(proof.covers(&(n * 10..n * 10 + 5)));
             assert!(!proof.covers(&(n * 10..n * 10 + 6)));
         }
-        assert!(proof.reread.len() < MOST_STRETCHES);
+        assert!(proof.reread.len() < MAX_STRETCHES);
     }
 }

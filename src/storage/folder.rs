@@ -31,7 +31,7 @@ impl Former {
     }
 }
 
-struct Listing {
+struct FolderListing {
     folder: PathBuf,
     begun: Instant,
     /// When the folder was changed last.
@@ -40,7 +40,7 @@ struct Listing {
     entries: Vec<(OsString, Option<u64>)>,
 }
 
-static LISTINGS: Mutex<Vec<Arc<Listing>>> = Mutex::new(Vec::new());
+static LISTINGS: Mutex<Vec<Arc<FolderListing>>> = Mutex::new(Vec::new());
 
 /// The files beside the log at `path` that may be the log of before: `<name>.<suffix>` and
 /// `<name>-<suffix>`. Nothing where the folder has too many entries. `inode` is that of the file at
@@ -123,13 +123,17 @@ fn is_suffix(suffix: &[u8]) -> bool {
     !ours.iter().any(|ours| rest.starts_with(ours)) && rest != b"lock"
 }
 
-fn listing(folder: &Path, name: &OsStr, inode: Option<u64>) -> io::Result<Option<Arc<Listing>>> {
+fn listing(
+    folder: &Path,
+    name: &OsStr,
+    inode: Option<u64>,
+) -> io::Result<Option<Arc<FolderListing>>> {
     let begun = Instant::now();
     let changed = fs::metadata(folder)?.modified().ok();
     let mut listings = LISTINGS.lock().unwrap_or_else(PoisonError::into_inner);
     listings.retain(|known| begun.duration_since(known.begun) < MAX_AGE);
     let known = listings.iter().find(|known| known.folder == folder);
-    let serves = |known: &&Arc<Listing>| {
+    let serves = |known: &&Arc<FolderListing>| {
         known.changed.is_some() && known.changed == changed && known.inode_of(name) == inode
     };
     if let Some(known) = known.filter(serves) {
@@ -144,7 +148,7 @@ fn listing(folder: &Path, name: &OsStr, inode: Option<u64>) -> io::Result<Option
     entries.sort_unstable_by(|(one, _), (other, _)| {
         one.as_encoded_bytes().cmp(other.as_encoded_bytes())
     });
-    let listing = Arc::new(Listing { folder: folder.to_owned(), begun, changed, entries });
+    let listing = Arc::new(FolderListing { folder: folder.to_owned(), begun, changed, entries });
     listings.retain(|known| known.folder != folder);
     if listings.len() == MAX_FOLDERS {
         listings.remove(0);
@@ -153,7 +157,7 @@ fn listing(folder: &Path, name: &OsStr, inode: Option<u64>) -> io::Result<Option
     Ok((listing.entries.len() <= MAX_ENTRIES).then_some(listing))
 }
 
-impl Listing {
+impl FolderListing {
     fn find(&self, name: &OsStr) -> Option<&(OsString, Option<u64>)> {
         let name = name.as_encoded_bytes();
         let at = self.entries.partition_point(|(other, _)| other.as_encoded_bytes() < name);

@@ -15,26 +15,26 @@ use crate::storage::disk::{Disk, Storage};
 /// A tree of files that lives as long as it is used. Its device number is 0, which no real file system has.
 #[derive(Default)]
 pub struct MemoryDisk {
-    files: Mutex<HashMap<PathBuf, Arc<File>>>,
+    files: Mutex<HashMap<PathBuf, Arc<MemoryFile>>>,
     count: AtomicU64,
 }
 
-struct File {
+struct MemoryFile {
     inode: u64,
     bytes: Mutex<Vec<u8>>,
-    lock: Mutex<Lock>,
+    lock: Mutex<MemoryLock>,
 }
 
 /// Who holds the lock of a file, by the numbers of descriptors.
 #[derive(Default)]
-struct Lock {
+struct MemoryLock {
     exclusive: Option<u64>,
     shared: Vec<u64>,
 }
 
-struct Descriptor {
+struct MemoryDescriptor {
     number: u64,
-    file: Arc<File>,
+    file: Arc<MemoryFile>,
 }
 
 impl MemoryDisk {
@@ -56,17 +56,17 @@ impl MemoryDisk {
         Some(bytes)
     }
 
-    fn make(&self, bytes: &[u8]) -> Arc<File> {
+    fn make(&self, bytes: &[u8]) -> Arc<MemoryFile> {
         let bytes = Mutex::new(bytes.to_vec());
-        Arc::new(File { inode: self.number(), bytes, lock: Mutex::default() })
+        Arc::new(MemoryFile { inode: self.number(), bytes, lock: Mutex::default() })
     }
 
     fn number(&self) -> u64 {
         self.count.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    fn descriptor(&self, file: Arc<File>) -> Arc<dyn Storage> {
-        Arc::new(Descriptor { number: self.number(), file })
+    fn descriptor(&self, file: Arc<MemoryFile>) -> Arc<dyn Storage> {
+        Arc::new(MemoryDescriptor { number: self.number(), file })
     }
 }
 
@@ -99,14 +99,14 @@ impl Disk for MemoryDisk {
     }
 }
 
-impl File {
+impl MemoryFile {
     fn stat(&self) -> Stat {
         let length = locked(&self.bytes).len() as u64;
         Stat { device: 0, inode: self.inode, length, links: 1, born: None }
     }
 }
 
-impl Storage for Descriptor {
+impl Storage for MemoryDescriptor {
     fn stat(&self) -> io::Result<Stat> {
         Ok(self.file.stat())
     }
@@ -169,7 +169,7 @@ impl Storage for Descriptor {
     }
 }
 
-impl Drop for Descriptor {
+impl Drop for MemoryDescriptor {
     fn drop(&mut self) {
         // Nothing can fail here.
         let _ = self.unlock();

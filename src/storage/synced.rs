@@ -20,7 +20,7 @@ use crate::storage::folder::Former;
 
 /// Bytes that are dropped from the page cache and read again at a time.
 const STRETCH: u64 = 1 << 20;
-/// Times that a stretch is synced and dropped before it counts as one that stays in the cache: a
+/// Times that a summary is synced and dropped before it counts as one that stays in the cache: a
 /// writer may have put bytes into its last page between the two.
 const MAX_DROPS: usize = 16;
 
@@ -34,20 +34,20 @@ static DOUBTED: Mutex<VecDeque<Stat>> = Mutex::new(VecDeque::new());
 /// A tree of files whose readers see only what is on the disk.
 pub(crate) struct SyncedDisk {
     disk: Arc<dyn Disk>,
-    failed: Failed,
+    failed: FailedCall,
 }
 
 /// The system call that failed last.
-type Failed = Arc<Mutex<Option<&'static str>>>;
+type FailedCall = Arc<Mutex<Option<&'static str>>>;
 
 /// An open file. Its length is that of what is proved or will be when it is read.
 struct SyncedStorage {
     storage: Arc<dyn Storage>,
-    state: Mutex<State>,
-    failed: Failed,
+    state: Mutex<SyncedState>,
+    failed: FailedCall,
 }
 
-struct State {
+struct SyncedState {
     proof: Proof,
     /// Bytes before this end stood in the file when a good sync began.
     end: Option<u64>,
@@ -59,7 +59,7 @@ struct State {
 
 impl SyncedDisk {
     pub(crate) fn new(disk: Arc<dyn Disk>) -> SyncedDisk {
-        SyncedDisk { disk, failed: Failed::default() }
+        SyncedDisk { disk, failed: FailedCall::default() }
     }
 
     /// Forgets the system call that failed last.
@@ -82,12 +82,12 @@ impl SyncedDisk {
 }
 
 impl SyncedStorage {
-    fn new(storage: Arc<dyn Storage>, failed: Failed) -> io::Result<SyncedStorage> {
+    fn new(storage: Arc<dyn Storage>, failed: FailedCall) -> io::Result<SyncedStorage> {
         let stat = storage.stat()?;
         let is_doubted = locked(&DOUBTED).iter().any(|doubted| doubted.is_same_file(&stat));
         let doubted_from = is_doubted.then_some(0);
         let proof = Proof::new(stat.length);
-        let state = State { proof, end: None, is_doubtful: false, doubted_from };
+        let state = SyncedState { proof, end: None, is_doubtful: false, doubted_from };
         Ok(SyncedStorage { storage, state: Mutex::new(state), failed })
     }
 
@@ -99,7 +99,7 @@ impl SyncedStorage {
     }
 
     /// Syncs the file, which has `length` bytes by now, and says what that proves.
-    fn sync(&self, state: &mut State, length: u64) -> io::Result<()> {
+    fn sync(&self, state: &mut SyncedState, length: u64) -> io::Result<()> {
         match self.noted("fdatasync", self.storage.sync()) {
             Ok(()) if state.is_doubtful => {
                 state.is_doubtful = false;
@@ -129,7 +129,7 @@ impl SyncedStorage {
     }
 
     /// Has every byte of `range` come from the disk, unless it is proved.
-    fn prove(&self, state: &mut State, range: Range<u64>) -> io::Result<()> {
+    fn prove(&self, state: &mut SyncedState, range: Range<u64>) -> io::Result<()> {
         let mut at = range.start;
         while at < range.end {
             if let Some(end) = state.proof.proved_from(at) {
@@ -145,7 +145,7 @@ impl SyncedStorage {
         Ok(())
     }
 
-    fn drop_cached(&self, state: &mut State, range: Range<u64>) -> io::Result<()> {
+    fn drop_cached(&self, state: &mut SyncedState, range: Range<u64>) -> io::Result<()> {
         for _ in 0..MAX_DROPS {
             if self.noted("posix_fadvise", self.storage.drop_cached(range.clone()))? {
                 return Ok(());

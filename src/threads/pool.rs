@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::mutex::locked;
 
-/// Threads that read, write and sync. With the clock and the one for what is done [`apart`] there are at most eight in a process, however many logs are open.
+/// Threads that read, write and sync. With the clock and the one for what is done [`run_in_background`] there are at most eight in a process, however many logs are open.
 const WORKERS: usize = 6;
 
 /// A piece of work. A panic in it ends the job, not the thread.
@@ -37,7 +37,7 @@ pub(crate) fn run_at(at: Instant, job: Job) -> io::Result<()> {
 ///
 /// # Errors
 /// When the clock thread cannot be made.
-pub(crate) fn alarm(at: Instant, job: Job) -> io::Result<Alarm> {
+pub(crate) fn call_at(at: Instant, job: Job) -> io::Result<Alarm> {
     CLOCK.get_or_init(Clock::default).add(at, job)
 }
 
@@ -61,7 +61,7 @@ impl Drop for Alarm {
 ///
 /// # Errors
 /// When the system makes no thread; the job is dropped.
-pub(crate) fn apart(job: Job) -> io::Result<()> {
+pub(crate) fn run_in_background(job: Job) -> io::Result<()> {
     static JOBS: Mutex<Option<mpsc::Sender<Job>>> = Mutex::new(None);
     let mut jobs = locked(&JOBS);
     let sender = match &mut *jobs {
@@ -82,20 +82,24 @@ pub(crate) fn apart(job: Job) -> io::Result<()> {
 
 /// Does the parts of a work, by their numbers from 0, on this thread and on one more if a worker is idle, and gives what came of each.
 /// It waits for parts that were begun only, so that workers that share cannot wait for each other.
-pub(crate) fn share<T: Send + 'static>(
+pub(crate) fn parallel_map<T: Send + 'static>(
     parts: usize,
     part: impl Fn(usize) -> T + Send + Sync + 'static,
 ) -> Vec<T> {
-    if parts < 2 { (0..parts).map(part).collect() } else { share_while(parts, part, || ()).1 }
+    if parts < 2 {
+        (0..parts).map(part).collect()
+    } else {
+        parallel_map_while(parts, part, || ()).1
+    }
 }
 
-/// As [`share`], and this thread does `own` first.
-pub(crate) fn share_while<T: Send + 'static, R>(
+/// As [`parallel_map`], and this thread does `own` first.
+pub(crate) fn parallel_map_while<T: Send + 'static, R>(
     parts: usize,
     part: impl Fn(usize) -> T + Send + Sync + 'static,
     own: impl FnOnce() -> R,
 ) -> (R, Vec<T>) {
-    let shared = Arc::new(Shared {
+    let shared = Arc::new(ParallelWork {
         part,
         next: AtomicUsize::new(0),
         parts,
@@ -122,7 +126,7 @@ pub(crate) fn share_while<T: Send + 'static, R>(
     (outcome, results.into_iter().map(|(_, result)| result).collect())
 }
 
-struct Shared<T, F> {
+struct ParallelWork<T, F> {
     part: F,
     next: AtomicUsize,
     parts: usize,
@@ -142,7 +146,7 @@ impl<T> Default for Done<T> {
 }
 
 /// A part that was begun.
-struct UnderWay<'a, T, F>(&'a Shared<T, F>);
+struct UnderWay<'a, T, F>(&'a ParallelWork<T, F>);
 
 impl<T, F> Drop for UnderWay<'_, T, F> {
     fn drop(&mut self) {
@@ -151,7 +155,7 @@ impl<T, F> Drop for UnderWay<'_, T, F> {
     }
 }
 
-impl<T, F: Fn(usize) -> T> Shared<T, F> {
+impl<T, F: Fn(usize) -> T> ParallelWork<T, F> {
     /// Does parts until none is left.
     fn help(&self) {
         loop {
@@ -196,7 +200,7 @@ struct WorkState {
 impl Work {
     fn add(&'static self, job: Job, at: Option<Instant>) -> io::Result<()> {
         let mut state = locked(&self.state);
-        if let Err(error) = self.hire(&mut state)
+        if let Err(error) = self.spawn_worker(&mut state)
             && state.threads == 0
         {
             return Err(error);
@@ -223,13 +227,13 @@ impl Work {
         } else {
             let woken = state.idle.pop();
             drop(state);
-            self.rouse(woken);
+            self.wake_worker(woken);
         }
         Ok(())
     }
 
     /// Makes one more worker if all are busy and there may be more.
-    fn hire(&'static self, state: &mut WorkState) -> io::Result<()> {
+    fn spawn_worker(&'static self, state: &mut WorkState) -> io::Result<()> {
         let all_busy = state.idle.is_empty() && !state.has_timekeeper;
         if all_busy && state.threads < WORKERS {
             let number = state.threads;
@@ -240,7 +244,7 @@ impl Work {
     }
 
     /// Wakes a worker that was taken off the idle ones.
-    fn rouse(&self, worker: Option<usize>) {
+    fn wake_worker(&self, worker: Option<usize>) {
         if let Some(wake) = worker.and_then(|number| self.wake.get(number)) {
             wake.notify_one();
         }
@@ -263,10 +267,10 @@ impl Work {
                 let woken = if more { state.idle.pop() } else { None };
                 if more && woken.is_none() {
                     // Without another thread it waits for one of those there are.
-                    let _ = self.hire(&mut state);
+                    let _ = self.spawn_worker(&mut state);
                 }
                 drop(state);
-                self.rouse(woken);
+                self.wake_worker(woken);
                 // A job settles what it holds when it is dropped, so that a panic leaves nobody waiting.
                 let _ = catch_unwind(AssertUnwindSafe(job));
                 state = locked(&self.state);
@@ -362,13 +366,17 @@ mod tests {
 
     #[test]
     fn a_work_is_shared_in_parts_and_given_in_their_order() {
-        assert_eq!(share(100, |number| number * 2), (0..100).map(|n| n * 2).collect::<Vec<_>>());
-        assert_eq!(share(0, |number| number), Vec::<usize>::new());
+        assert_eq!(
+            parallel_map(100, |number| number * 2),
+            (0..100).map(|n| n * 2).collect::<Vec<_>>()
+        );
+        assert_eq!(parallel_map(0, |number| number), Vec::<usize>::new());
         // Every worker shares: none waits for another that waits.
         let (sender, receiver) = mpsc::channel();
         for _ in 0..WORKERS * 3 {
             let sender = sender.clone();
-            run(Box::new(move || sender.send(share(50, |number| number).len()).unwrap())).unwrap();
+            run(Box::new(move || sender.send(parallel_map(50, |number| number).len()).unwrap()))
+                .unwrap();
         }
         for _ in 0..WORKERS * 3 {
             assert_eq!(receiver.recv_timeout(Duration::from_secs(30)).unwrap(), 50);
@@ -378,11 +386,13 @@ mod tests {
     #[test]
     fn jobs_apart_run_one_after_the_other_on_one_thread() {
         let (sender, receiver) = mpsc::channel();
-        apart(Box::new(|| panic!("on purpose"))).unwrap();
+        run_in_background(Box::new(|| panic!("on purpose"))).unwrap();
         for number in 0..20 {
             let sender = sender.clone();
-            apart(Box::new(move || sender.send((number, thread::current().id())).unwrap()))
-                .unwrap();
+            run_in_background(Box::new(move || {
+                sender.send((number, thread::current().id())).unwrap()
+            }))
+            .unwrap();
         }
         let done: Vec<_> = receiver.iter().take(20).collect();
         assert!(done.iter().enumerate().all(|(at, (number, _))| at == *number));
@@ -405,7 +415,7 @@ mod tests {
         let far = Instant::now() + Duration::from_secs(3600);
         for _ in 0..100 {
             let held = held.clone();
-            drop(alarm(far, Box::new(move || drop(held))).unwrap());
+            drop(call_at(far, Box::new(move || drop(held))).unwrap());
         }
         assert_eq!(Arc::strong_count(&held), 1);
     }
@@ -422,7 +432,7 @@ mod tests {
             .unwrap();
         }
         let (sender, receiver) = mpsc::channel();
-        let alarm = alarm(Instant::now(), Box::new(move || sender.send(()).unwrap())).unwrap();
+        let alarm = call_at(Instant::now(), Box::new(move || sender.send(()).unwrap())).unwrap();
         receiver.recv_timeout(Duration::from_secs(30)).unwrap();
         drop(alarm);
         drop(stuck);

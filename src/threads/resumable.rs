@@ -10,7 +10,7 @@ use crate::threads::pool;
 
 /// How far one turn of the work came.
 #[derive(Debug)]
-pub(crate) enum Step<T> {
+pub(crate) enum Resumed<T> {
     /// There is more to do.
     More,
     /// Nothing can be done before this moment.
@@ -20,18 +20,18 @@ pub(crate) enum Step<T> {
 }
 
 /// Work that is done in turns.
-pub(crate) trait Turns: Send + 'static {
+pub(crate) trait Resumable: Send + 'static {
     /// What comes of it.
     type Output;
     /// Does the next part.
-    fn turn(&mut self) -> Result<Step<Self::Output>>;
+    fn resume(&mut self) -> Result<Resumed<Self::Output>>;
 }
 
 /// Does the work on the pool and calls `done` with what comes of it, or with `None` if `stop` was set between two turns.
 ///
 /// # Errors
 /// When the system makes no thread for it; then `done` is dropped.
-pub(crate) fn run<W: Turns>(
+pub(crate) fn run<W: Resumable>(
     mut work: W,
     stop: Arc<AtomicBool>,
     done: impl FnOnce(Option<Result<W::Output>>) + Send + 'static,
@@ -42,14 +42,14 @@ pub(crate) fn run<W: Turns>(
             drop(work);
             return done(None);
         }
-        let result = match work.turn() {
+        let result = match work.resume() {
             // A worker runs this, so there is one.
-            Ok(Step::More) => return drop(run(work, stop, done)),
-            Ok(Step::Wait(at)) => {
+            Ok(Resumed::More) => return drop(run(work, stop, done)),
+            Ok(Resumed::Wait(at)) => {
                 let again = Box::new(move || drop(run(work, stop, done)));
                 return drop(pool::run_at(at, again));
             }
-            Ok(Step::Done(result)) => Ok(result),
+            Ok(Resumed::Done(result)) => Ok(result),
             Err(error) => Err(error),
         };
         drop(work);

@@ -7,19 +7,19 @@ use std::sync::Mutex;
 use crate::mutex::locked;
 
 /// Readers with an open file. With the writers' descriptors this stays below 256.
-pub(crate) static READING: Permits = Permits::new(40);
+pub(crate) static READS: Semaphore = Semaphore::new(40);
 /// Logs being rewritten, with three descriptors each.
-pub(crate) static MENDING: Permits = Permits::new(6);
+pub(crate) static REPAIRS: Semaphore = Semaphore::new(6);
 
 type Waiter = Box<dyn FnOnce(Permit) + Send>;
 
 /// A bound on how many are under way.
-pub(crate) struct Permits {
+pub(crate) struct Semaphore {
     most: usize,
-    state: Mutex<State>,
+    state: Mutex<SemaphoreState>,
 }
 
-struct State {
+struct SemaphoreState {
     used: usize,
     waiting: VecDeque<Waiter>,
     /// A thread hands free permits to those that wait. A waiter may drop its permit at once, on that
@@ -28,12 +28,12 @@ struct State {
 }
 
 /// The right to be one of them; dropping it lets the next one in.
-pub(crate) struct Permit(&'static Permits);
+pub(crate) struct Permit(&'static Semaphore);
 
-impl Permits {
+impl Semaphore {
     const fn new(most: usize) -> Self {
-        let state = State { used: 0, waiting: VecDeque::new(), is_handing_out: false };
-        Permits { most, state: Mutex::new(state) }
+        let state = SemaphoreState { used: 0, waiting: VecDeque::new(), is_handing_out: false };
+        Semaphore { most, state: Mutex::new(state) }
     }
 
     /// Calls `then` with a permit, at once or when one is free.
@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn a_hundred_thousand_waiters_that_give_their_permit_back_at_once_take_little_stack() {
-        static FEW: Permits = Permits::new(2);
+        static FEW: Semaphore = Semaphore::new(2);
         let (sender, served) = mpsc::channel();
         let held: Arc<Mutex<Vec<Permit>>> = Arc::default();
         for _ in 0..2 {
@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn no_more_than_the_bound_are_under_way() {
-        static THREE: Permits = Permits::new(3);
+        static THREE: Semaphore = Semaphore::new(3);
         let (sender, given) = mpsc::channel();
         for _ in 0..5 {
             let sender = sender.clone();

@@ -14,7 +14,7 @@ use crate::writer::written::Descriptor;
 
 /// Times the file at the path may be another one than was opened before this is taken for a file system without stable
 /// inode numbers.
-const MOST_REOPENS: usize = 100;
+const MAX_REOPENS: usize = 100;
 
 /// The lock, released on every way out.
 pub(crate) struct Locked {
@@ -44,7 +44,7 @@ impl Drop for Locked {
 impl Writer {
     /// Takes the lock of the file that is at the path now, opening it if need be. `None`: somebody else holds it.
     pub(crate) fn acquire(&self, state: &mut State) -> Result<Option<(Locked, Stat)>> {
-        for _ in 0..MOST_REOPENS {
+        for _ in 0..MAX_REOPENS {
             let storage = match &state.open {
                 Some(open) => open.descriptor.storage.clone(),
                 None => self.open(state)?,
@@ -118,7 +118,7 @@ impl Writer {
         if !same_file || !state.history.reopen_side() {
             state.history.clear();
         }
-        if state.history.frontier().offset == 0
+        if state.history.scan_state().offset == 0
             && self.shared.disk.has_side_files()
             && let Some(history) = builder::load(&self.path, &*storage, &stat)
         {

@@ -5,7 +5,7 @@ use std::io;
 use memchr::memmem;
 
 use crate::append::batch::Batch;
-use crate::dedup::log_view::History;
+use crate::dedup::log_view::LogView;
 use crate::error::{Error, Result, Written};
 use crate::storage::{Storage, read_exact_at};
 
@@ -69,14 +69,14 @@ pub(crate) fn write_at_end(
 /// Takes the written lines into the history and finds their place: a program that appends without the lock may have come in between.
 pub(crate) fn land(
     storage: &dyn Storage,
-    history: &mut History,
+    history: &mut LogView,
     handed: &Handed<'_>,
 ) -> io::Result<Landed> {
     let file_end = storage.stat()?.length;
-    let records = history.frontier().records;
+    let records = history.scan_state().records;
     let alone = file_end == handed.start + handed.bytes.len() as u64;
     if alone && handed.tail_length == 0 {
-        history.absorb_written(handed.bytes, handed.batch.records());
+        history.apply_written(handed.bytes, handed.batch.records());
         let begin = handed.start;
         return Ok(Landed { begin, records_before: records, file_end, is_glued: false });
     }

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crate::append::batch::Place;
+use crate::append::batch::Location;
 use crate::append::request::{Durability, Outcome};
 use crate::dedup::builder;
 use crate::dedup::lookup;
-use crate::dedup::scan_state::Frontier;
+use crate::dedup::scan_state::ScanState;
 use crate::error::{Error, Written};
 use crate::mutex::locked;
 use crate::storage::Stat;
@@ -37,9 +37,9 @@ pub(crate) struct Ledger {
     pub(crate) doubtful: bool,
     pub(crate) proof: Proof,
     /// The log as it was at the last proved batch.
-    proved: Option<Frontier>,
+    proved: Option<ScanState>,
     /// The log as it was when the descriptor was opened: what is read again begins there while no batch is proved.
-    at_open: Option<Frontier>,
+    at_open: Option<ScanState>,
     written_to: u64,
     synced_to: u64,
     unsynced: Vec<WrittenBatch>,
@@ -106,14 +106,14 @@ impl Ledger {
     }
 
     /// The log as it was at the last proved batch, or else when the descriptor was opened; `None` where neither is known.
-    pub(crate) fn last_sure(&self) -> Option<Frontier> {
+    pub(crate) fn last_sure(&self) -> Option<ScanState> {
         self.proved.clone().or_else(|| self.at_open.clone())
     }
 
     /// What is scanned of the log just opened stood there when it was opened.
-    pub(crate) fn scanned_at_open(&mut self, frontier: &Frontier) {
-        if self.at_open.is_none() && frontier.offset <= self.proof.opened_at() {
-            self.at_open = Some(frontier.clone());
+    pub(crate) fn scanned_at_open(&mut self, scan_state: &ScanState) {
+        if self.at_open.is_none() && scan_state.offset <= self.proof.opened_at() {
+            self.at_open = Some(scan_state.clone());
         }
     }
 
@@ -222,12 +222,12 @@ impl Writer {
         let Some(making) = self.begin_indexing() else { return };
         let job = move || {
             let me = &making.0;
-            if let Some(side) = builder::make(&me.path, &stat, proved) {
+            if let Some(side) = builder::build(&me.path, &stat, proved) {
                 locked(&me.state).adopt(side, &stat);
             }
         };
         // Without a thread it is made another time.
-        let _ = pool::apart(Box::new(job));
+        let _ = pool::run_in_background(Box::new(job));
     }
 
     /// The right to make a side index, if the log can have one: for one at a time, until it is dropped.
@@ -327,7 +327,7 @@ impl Writer {
             let current = ledger.generation == generation;
             for (at, group) in groups.iter().enumerate() {
                 for decision in &group.decisions {
-                    let Place::Old { offset, .. } = decision.place else {
+                    let Location::Old { offset, .. } = decision.place else {
                         continue;
                     };
                     let range = group.range(decision);
@@ -339,8 +339,8 @@ impl Writer {
             }
         }
         unproved.sort_by_key(|(offset, ..)| *offset);
-        for stretch in unproved.chunk_by(|left, right| right.0 <= left.1.end + GAP) {
-            let (Some(first), Some(last)) = (stretch.first(), stretch.last()) else {
+        for summary in unproved.chunk_by(|left, right| right.0 <= left.1.end + GAP) {
+            let (Some(first), Some(last)) = (summary.first(), summary.last()) else {
                 continue;
             };
             // Pages that somebody maps stay in the cache; on such files a duplicate rests on the sync alone.
@@ -441,7 +441,7 @@ impl Writer {
     }
 }
 
-/// Ends the making of a side index on every way out.
+/// RunSummary the making of a side index on every way out.
 pub(crate) struct EndIndexing(Arc<Writer>);
 
 impl Drop for EndIndexing {
@@ -450,7 +450,7 @@ impl Drop for EndIndexing {
     }
 }
 
-/// Ends the sync job on every way out.
+/// RunSummary the sync job on every way out.
 struct EndSync<'a>(&'a Writer);
 
 impl Drop for EndSync<'_> {

@@ -384,7 +384,7 @@ impl Writer {
                 writer.expire();
             }
         };
-        queue.alarm = Some((at, pool::alarm(at, Box::new(ring))?));
+        queue.alarm = Some((at, pool::call_at(at, Box::new(ring))?));
         Ok(())
     }
 }

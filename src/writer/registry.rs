@@ -177,7 +177,7 @@ impl Registry {
             // Closing may sync: not for the clock thread. Without a worker there is nothing to close.
             let _ = pool::run(Box::new(job));
         };
-        *sweeping = pool::alarm(Instant::now() + SWEEP, Box::new(sweep)).ok();
+        *sweeping = pool::call_at(Instant::now() + SWEEP, Box::new(sweep)).ok();
     }
 
     fn sweep(&self) {

@@ -15,10 +15,10 @@ use crate::storage::Disk;
 use crate::writer::Writer;
 
 /// Bytes of events that may wait in a process.
-const MOST_PENDING: usize = 256 << 20;
+const MAX_PENDING: usize = 256 << 20;
 /// Writers that keep descriptors open: the log's, and the side index's for a long log. Those of readers and of directories
 /// being synced come on top: together at most 256.
-const MOST_OPEN: usize = 96;
+const MAX_OPEN: usize = 96;
 /// A descriptor unused for so long is closed.
 const IDLE: Duration = Duration::from_secs(3);
 /// What was learnt of a file system is believed for so long.
@@ -96,11 +96,11 @@ impl Shared {
 
     /// Counts a request in, unless too much is pending.
     pub(crate) fn admit(&self, bytes: usize) -> Result<(Arc<Pending>, Parity), Error> {
-        if let Some(parity) = self.common.pending.admit(bytes, MOST_PENDING) {
+        if let Some(parity) = self.common.pending.admit(bytes, MAX_PENDING) {
             return Ok((self.common.pending.clone(), parity));
         }
         let cause = os::no_buffers();
-        let message = format!("more than {} MiB of events are pending", MOST_PENDING >> 20);
+        let message = format!("more than {} MiB of events are pending", MAX_PENDING >> 20);
         Err(Error::io(message, "append", cause).with_written(Written::No))
     }
 
@@ -115,7 +115,7 @@ impl Shared {
             let mut open = locked(&self.open);
             open.insert(address(writer), Arc::downgrade(writer));
             open.retain(|_, writer| writer.strong_count() > 0);
-            let surplus = open.len().saturating_sub(MOST_OPEN);
+            let surplus = open.len().saturating_sub(MAX_OPEN);
             let others = if surplus > 0 {
                 open.values().filter_map(Weak::upgrade).collect()
             } else {

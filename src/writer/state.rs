@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::append::request::Warning;
 use crate::dedup::index_file::SideIndex;
-use crate::dedup::log_view::History;
+use crate::dedup::log_view::LogView;
 use crate::storage::Stat;
 use crate::writer::Writer;
 use crate::writer::written::Descriptor;
@@ -17,7 +17,7 @@ pub(crate) struct State {
     pub(crate) entered: Option<Stat>,
     /// The file that `history` is about.
     pub(crate) known: Option<Stat>,
-    pub(crate) history: History,
+    pub(crate) history: LogView,
     /// How far was scanned ahead; a tail that is not ended stays behind it.
     pub(crate) looked_to: u64,
     /// The index was asked since the last batch: what came meanwhile is scanned, however much it is, because that takes less time.
@@ -43,7 +43,7 @@ impl State {
             open: None,
             entered: None,
             known: None,
-            history: History::new(),
+            history: LogView::new(),
             looked_to: 0,
             asked_index: false,
             one_by_one: 0,
@@ -73,7 +73,7 @@ impl State {
         let Some(open) = &self.open else { return };
         if self.known.is_some_and(|known| known.is_same_file(of)) {
             // It stays in memory when that fails.
-            let _ = self.history.adopt(&*open.descriptor.storage, side);
+            let _ = self.history.install_index(&*open.descriptor.storage, side);
         }
     }
 

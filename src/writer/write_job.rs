@@ -9,11 +9,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crate::append::batch::{Batch, Before, Decision, Past, Place};
+use crate::append::batch::{Batch, Before, Decision, Location, Past};
 use crate::append::request::{BatchFacts, Observer, Outcome, Request, Warning};
 use crate::dedup::builder;
-use crate::dedup::log_view::{CaughtUp, History};
-use crate::dedup::lookup::Found;
+use crate::dedup::log_view::{CaughtUp, LogView};
+use crate::dedup::lookup::FoundRecord;
 use crate::error::{Code, Error, Result, Written};
 use crate::event::Id;
 use crate::mutex::locked;
@@ -65,7 +65,7 @@ impl Writer {
         };
         // Not forgotten at once: a file whose lock is fought over is waited for at everybody's pace.
         state.attempts = state.attempts.saturating_sub(2);
-        let seen = state.history.frontier().offset.max(state.looked_to);
+        let seen = state.history.scan_state().offset.max(state.looked_to);
         if stat.length.saturating_sub(seen) > LONG_SCAN && !locked(&self.ledger).is_suspect() {
             lock.release(self, &mut state);
             return self.scan_ahead(&mut state, stat.length);
@@ -167,7 +167,7 @@ impl Writer {
         if !std::mem::replace(asked_index, true)
             && let Some((_making, stat)) = self.begin_indexing().zip(*known)
         {
-            builder::learn(&self.path, &*storage, &stat, history, length);
+            builder::load_or_build(&self.path, &*storage, &stat, history, length);
         }
         if self.scan(open, history, length)?.restarted {
             rewritten(open);
@@ -195,10 +195,10 @@ impl Writer {
 
         let tail_length = caught.tail.length;
         let before = Before {
-            records: history.frontier().records,
-            offset: history.frontier().offset,
-            tail_id: history.frontier().tail_id.clone(),
-            last_id: history.frontier().last_id.clone(),
+            records: history.scan_state().records,
+            offset: history.scan_state().offset,
+            tail_id: history.scan_state().tail_id.clone(),
+            last_id: history.scan_state().last_id.clone(),
             open: caught.tail.record,
         };
         let open_offset = before.offset;
@@ -217,7 +217,7 @@ impl Writer {
         }
         let is_open = |decision: &Decision| {
             tail_length > 0
-                && matches!(decision.place, Place::Old { offset, .. } if offset == open_offset)
+                && matches!(decision.place, Location::Old { offset, .. } if offset == open_offset)
         };
         let ends_tail = tail_length > 0
             && (!batch.buffer().is_empty()
@@ -245,7 +245,7 @@ impl Writer {
             }
         }
         self.observe(&mut groups, batch.buffer().len(), lock_wait);
-        let end = history.frontier().clone();
+        let end = history.scan_state().clone();
         let rewrites = locked(&self.ledger).rewrites;
         Ok(WrittenBatch { descriptor, failures, rewrites, end, file_end, is_glued, groups })
     }
@@ -286,7 +286,7 @@ impl Writer {
     fn catch_up(
         &self,
         open: &mut Open,
-        history: &mut History,
+        history: &mut LogView,
         length: u64,
     ) -> Result<(CaughtUp, u64)> {
         // Counted before it is asked whether the file is suspect: a sync that fails in between makes it suspect, or rejects the batch.
@@ -330,21 +330,21 @@ impl Writer {
 
     /// Scans up to `length`. Of a file just opened it notes how the log was at the open, where what is read again after a failed sync
     /// begins.
-    fn scan(&self, open: &Open, history: &mut History, length: u64) -> io::Result<CaughtUp> {
+    fn scan(&self, open: &Open, history: &mut LogView, length: u64) -> io::Result<CaughtUp> {
         let storage = &*open.descriptor.storage;
         if open.fresh {
             let opened_at = locked(&self.ledger).opened_at();
-            if history.frontier().offset <= opened_at && opened_at < length {
+            if history.scan_state().offset <= opened_at && opened_at < length {
                 let caught = history.catch_up(storage, opened_at)?;
                 if caught.restarted {
                     return Ok(caught);
                 }
-                locked(&self.ledger).scanned_at_open(history.frontier());
+                locked(&self.ledger).scanned_at_open(history.scan_state());
             }
         }
         let caught = history.catch_up(storage, length)?;
         if open.fresh && !caught.restarted {
-            locked(&self.ledger).scanned_at_open(history.frontier());
+            locked(&self.ledger).scanned_at_open(history.scan_state());
         }
         Ok(caught)
     }
@@ -392,11 +392,11 @@ fn glued() -> Error {
 /// The records in the file, looked up under the lock.
 struct Records<'a> {
     storage: &'a dyn Storage,
-    history: &'a mut History,
+    history: &'a mut LogView,
 }
 
 impl Past for Records<'_> {
-    fn find(&mut self, id: &Id) -> Result<Option<Found>> {
+    fn find(&mut self, id: &Id) -> Result<Option<FoundRecord>> {
         self.history.find(self.storage, id).map_err(|error| cannot("pread", error))
     }
 

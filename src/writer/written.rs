@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::append::batch::Decision;
 use crate::append::request::{BatchFacts, Outcome, Receipt, Request, Warning};
 use crate::append::stats::Counters;
-use crate::dedup::scan_state::Frontier;
+use crate::dedup::scan_state::ScanState;
 use crate::event::Event;
 use crate::storage::Storage;
 use crate::storage::durable_ranges::Proof;
@@ -30,7 +30,7 @@ pub(crate) struct WrittenBatch {
     pub(crate) failures: u64,
     pub(crate) rewrites: u64,
     /// The log after the batch.
-    pub(crate) end: Frontier,
+    pub(crate) end: ScanState,
     /// Bytes in the file after the batch.
     pub(crate) file_end: u64,
     /// Another program had begun a line, and the first line of the batch is the rest of it: the batch is decided once more.

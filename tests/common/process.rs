@@ -18,8 +18,8 @@ pub const HANG: Duration = Duration::from_secs(60);
 
 /// All processes of a test binary share its threads, and some tests hold them: one test at a time.
 pub fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+    static BUILD_LOCK: Mutex<()> = Mutex::new(());
+    BUILD_LOCK.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A registry of its own, with descriptors of its own.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::read::cursor::{self, Cursor};
 use crate::read::place;
 use crate::record::classify;
-use crate::record::lines::{Lines, Piece};
+use crate::record::lines::{LineChunk, LineReader};
 use crate::storage::{Disk, Former, Stat, Storage};
 
 /// An open file.
@@ -166,18 +166,18 @@ fn each_record(
     length: u64,
     mut record: impl FnMut(&[u8]),
 ) -> io::Result<()> {
-    let mut lines = Lines::new(0, length);
+    let mut lines = LineReader::new(0, length);
     loop {
         match lines.next(storage)? {
-            Piece::Whole { bytes, .. } => {
+            LineChunk::Whole { bytes, .. } => {
                 classify::complete_lines(bytes, |_, line| {
                     if line.trim_ascii_start().first() == Some(&b'{') {
                         record(line);
                     }
                 });
             }
-            Piece::TooLong { .. } => {}
-            Piece::Tail { .. } => return Ok(()),
+            LineChunk::TooLong { .. } => {}
+            LineChunk::Tail { .. } => return Ok(()),
         }
     }
 }

@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use crate::read::cursor::{self, Counted, Cursor, Of, PROOF};
 use crate::read::follow::lease::Lease;
-use crate::read::follow::passed::{Bare, Passed, Seen, bare_of};
-use crate::read::page::{PASSED, SLICE, Slice};
-use crate::read::place::{Bound, Gate};
-use crate::read::selection::{Pick, Selection};
+use crate::read::follow::passed::{Bare, Passed, PassedRecord, bare_of};
+use crate::read::page::{PAGE_BYTES, Page, SCAN_BUDGET};
+use crate::read::place::{ResolvedPlace, StartCondition};
+use crate::read::selection::{Picker, Selection};
 use crate::record::classify::{self, Tail};
-use crate::record::lines::{Lines, Piece};
+use crate::record::lines::{LineChunk, LineReader};
 use crate::storage::{Stat, Storage, read_exact_at};
 
 /// Bytes before the place that must be those passed before it is read on, where no record is.
@@ -23,8 +23,8 @@ const MAX_WHOLE: u64 = 64 << 10;
 const LINGER: Duration = Duration::from_millis(200);
 
 /// The beginning of a file.
-pub(crate) const START: Bound =
-    Bound::At { offset: 0, counted: Some(Counted { records: 0, lines: 0 }) };
+pub(crate) const START: ResolvedPlace =
+    ResolvedPlace::At { offset: 0, counted: Some(Counted { records: 0, lines: 0 }) };
 
 /// The file that is read.
 pub(crate) struct Followed {
@@ -40,7 +40,7 @@ pub(crate) struct Followed {
     is_counted: bool,
     /// The gate of `pick` only counts what stands before a place that is known.
     is_counting_up: bool,
-    pub(crate) pick: Pick,
+    pub(crate) pick: Picker,
     /// The last bytes that were passed.
     mark: Vec<u8>,
     /// Records that were given before the file was rewritten, and moved behind the place.
@@ -57,7 +57,7 @@ pub(crate) struct Followed {
 }
 
 /// What a look found in the file.
-pub(crate) struct Read {
+pub(crate) struct ReadProgress {
     /// Nothing is left.
     pub(crate) is_all: bool,
     /// It was cut or written over: where it is read on.
@@ -76,7 +76,7 @@ pub(crate) enum Rewritten {
 }
 
 /// A file that was read to its end, in case it comes back.
-pub(crate) struct Left {
+pub(crate) struct LeftFile {
     pub(crate) stat: Stat,
     /// It had a name when it was left.
     pub(crate) has_name: bool,
@@ -89,7 +89,7 @@ impl Followed {
     pub(crate) fn new(
         storage: Arc<dyn Storage>,
         stat: Stat,
-        bound: Bound,
+        bound: ResolvedPlace,
         selection: &Selection,
     ) -> io::Result<Followed> {
         let mut file = Followed {
@@ -100,7 +100,7 @@ impl Followed {
             read_to: 0,
             is_counted: false,
             is_counting_up: false,
-            pick: Pick::new(selection, None, None),
+            pick: Picker::new(selection, None, None),
             mark: Vec::new(),
             moved: Vec::new(),
             replaced: None,
@@ -134,19 +134,19 @@ impl Followed {
     fn go_to(
         &mut self,
         storage: &dyn Storage,
-        bound: Bound,
+        bound: ResolvedPlace,
         selection: &Selection,
     ) -> io::Result<()> {
         let (offset, counted, gate) = match bound {
-            Bound::At { offset, counted: None } if selection.numbered && offset > 0 => {
+            ResolvedPlace::At { offset, counted: None } if selection.numbered && offset > 0 => {
                 self.is_counting_up = true;
-                (0, Some(Counted::default()), Some(Gate::Offset(offset)))
+                (0, Some(Counted::default()), Some(StartCondition::Offset(offset)))
             }
-            Bound::At { offset, counted } => (offset, counted, None),
-            Bound::Gate(gate) => (0, Some(Counted::default()), Some(gate)),
+            ResolvedPlace::At { offset, counted } => (offset, counted, None),
+            ResolvedPlace::StartCondition(gate) => (0, Some(Counted::default()), Some(gate)),
         };
         self.is_counting_up &= gate.is_some();
-        self.pick = Pick::new(selection, gate, None);
+        self.pick = Picker::new(selection, gate, None);
         self.pick.passed = counted.unwrap_or_default();
         self.pick.begun_after = self.pick.passed.records;
         self.is_counted = counted.is_some() && self.pick.counts();
@@ -171,7 +171,9 @@ impl Followed {
     fn place(&self) -> Option<(u64, Option<Counted>)> {
         match self.pick.from {
             None => Some((self.offset, self.is_counted.then_some(self.pick.passed))),
-            Some(Gate::Offset(offset)) if self.is_counting_up || offset <= self.stat.length => {
+            Some(StartCondition::Offset(offset))
+                if self.is_counting_up || offset <= self.stat.length =>
+            {
                 Some((offset, None))
             }
             Some(_) => None,
@@ -217,26 +219,26 @@ impl Followed {
     }
 
     /// The file was read to its end: what has to be known of it in case it comes back.
-    pub(crate) fn left(&self, passed: &Passed) -> Option<Left> {
+    pub(crate) fn left(&self, passed: &Passed) -> Option<LeftFile> {
         let bound = self.place()?;
         let last = passed.last_here().map(|last| last.cursor(&self.stat));
         let stat = self.take_up().and_then(|storage| storage.stat().ok());
         let has_name = stat.is_some_and(|stat| stat.links > 0);
-        Some(Left { stat: self.stat, has_name, last, bound })
+        Some(LeftFile { stat: self.stat, has_name, last, bound })
     }
 
     /// Reads what is new.
     pub(crate) fn read(
         &mut self,
         storage: &dyn Storage,
-        slice: &mut Slice,
+        page: &mut Page,
         selection: &Selection,
         passed: &mut Passed,
         restarts: bool,
-    ) -> io::Result<Read> {
+    ) -> io::Result<ReadProgress> {
         let length = storage.stat()?.length;
         if length == self.read_to {
-            return Ok(Read { is_all: true, rewritten: None });
+            return Ok(ReadProgress { is_all: true, rewritten: None });
         }
         self.replaced = None;
         self.idle_since = None;
@@ -253,42 +255,43 @@ impl Followed {
                 passed.cut(self.offset);
             }
         }
-        let is_all = self.pass_new(storage, length, slice, passed)?;
-        Ok(Read { is_all, rewritten })
+        let is_all = self.pass_new(storage, length, page, passed)?;
+        Ok(ReadProgress { is_all, rewritten })
     }
 
     fn pass_new(
         &mut self,
         storage: &dyn Storage,
         length: u64,
-        slice: &mut Slice,
+        page: &mut Page,
         passed: &mut Passed,
     ) -> io::Result<bool> {
         let begin = self.offset;
-        let mut lines = Lines::new(begin, length);
-        while slice.weight() < SLICE && self.offset - begin < PASSED {
+        let mut lines = LineReader::new(begin, length);
+        while page.weight() < PAGE_BYTES && self.offset - begin < SCAN_BUDGET {
             self.offset = match lines.next(storage)? {
-                Piece::Whole { offset, bytes } => {
+                LineChunk::Whole { offset, bytes } => {
                     classify::complete_lines(bytes, |start, line| {
-                        self.pass(line, offset + start as u64, slice, passed);
+                        self.pass(line, offset + start as u64, page, passed);
                     });
                     remember(&mut self.mark, bytes);
                     offset + bytes.len() as u64
                 }
-                Piece::TooLong { offset, length } => {
-                    self.pick.meet_too_long(offset, length, slice);
+                LineChunk::TooLong { offset, length } => {
+                    self.pick.visit_too_long(offset, length, page);
                     self.is_in_line = false;
                     self.mark.clear();
                     offset + length + 1
                 }
-                Piece::Tail { offset, bytes, .. } => {
+                LineChunk::Tail { offset, bytes, .. } => {
                     self.read_to = length;
                     // A torn tail waits for the rest of its line.
-                    if self.is_in_line || !matches!(classify::judge_tail(bytes), Tail::Record(_)) {
+                    if self.is_in_line || !matches!(classify::classify_tail(bytes), Tail::Record(_))
+                    {
                         return Ok(true);
                     }
-                    self.pass(bytes, offset, slice, passed);
-                    slice.leave_open(offset);
+                    self.pass(bytes, offset, page, passed);
+                    page.leave_open(offset);
                     remember(&mut self.mark, bytes);
                     self.is_in_line = true;
                     self.offset = offset + bytes.len() as u64;
@@ -306,18 +309,18 @@ impl Followed {
     }
 
     /// Passes a line.
-    fn pass(&mut self, line: &[u8], offset: u64, slice: &mut Slice, passed: &mut Passed) {
+    fn pass(&mut self, line: &[u8], offset: u64, page: &mut Page, passed: &mut Passed) {
         if std::mem::take(&mut self.is_in_line) {
             return;
         }
         let before = self.pick.passed.records;
-        let given = slice.count;
-        self.pick.meet(line, offset, slice);
-        if slice.count > given && !self.moved.is_empty() {
+        let given = page.count;
+        self.pick.visit(line, offset, page);
+        if page.count > given && !self.moved.is_empty() {
             let bare = bare_of(line);
             if let Some(at) = self.moved.iter().position(|moved| *moved == bare) {
                 self.moved.swap_remove(at);
-                slice.take_back(line.len());
+                page.take_back(line.len());
             }
         }
         let is_record = match self.pick.counts() {
@@ -328,7 +331,7 @@ impl Followed {
         // Those before a place that is known are known.
         if is_record && !(self.is_counting_up && self.pick.from.is_some()) {
             let counted = self.is_counted.then_some(self.pick.passed);
-            passed.push(Seen::of_line(line, offset, counted));
+            passed.push(PassedRecord::of_line(line, offset, counted));
         }
     }
 
@@ -351,17 +354,17 @@ impl Followed {
         storage: &dyn Storage,
         length: u64,
         passed: &mut Passed,
-    ) -> io::Result<(Bound, Rewritten)> {
+    ) -> io::Result<(ResolvedPlace, Rewritten)> {
         if let Some(gate) = self.pick.from.take().filter(|_| !self.is_counting_up) {
             // None of these was given.
             *passed = Passed::default();
-            return Ok((Bound::Gate(gate), Rewritten::Nothing));
+            return Ok((ResolvedPlace::StartCondition(gate), Rewritten::Nothing));
         }
         if let Some((bound, is_last)) = passed.find_here(storage, length)? {
             return Ok((bound, if is_last { Rewritten::Nothing } else { Rewritten::Some }));
         }
         if let Some(found) = passed.find(storage, length, false)? {
-            let bound = Bound::At { offset: found.offset, counted: Some(found.counted) };
+            let bound = ResolvedPlace::At { offset: found.offset, counted: Some(found.counted) };
             self.moved = found.moved;
             return Ok((bound, if found.is_same { Rewritten::Nothing } else { Rewritten::Some }));
         }
@@ -421,15 +424,19 @@ pub(crate) enum Leaving {
     Goes,
 }
 
-impl Left {
+impl LeftFile {
     /// Where it is read on, if it still has its last record.
-    pub(crate) fn bound(&self, storage: &dyn Storage, stat: &Stat) -> io::Result<Option<Bound>> {
+    pub(crate) fn bound(
+        &self,
+        storage: &dyn Storage,
+        stat: &Stat,
+    ) -> io::Result<Option<ResolvedPlace>> {
         let (offset, counted) = self.bound;
         let is_here = match &self.last {
             Some(last) => crate::read::place::place_of(last, storage, stat)?.is_some(),
             None => offset == 0,
         };
-        Ok((is_here && offset <= stat.length).then_some(Bound::At { offset, counted }))
+        Ok((is_here && offset <= stat.length).then_some(ResolvedPlace::At { offset, counted }))
     }
 }
 

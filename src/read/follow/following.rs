@@ -2,14 +2,14 @@
 
 use crate::error::Error;
 use crate::read::cursor::Cursor;
-use crate::read::page::Slice;
+use crate::read::page::Page;
 use crate::storage::Stat;
 
 /// What one look at a log found.
 #[derive(Debug)]
 pub struct Look {
     /// New records, perhaps none.
-    pub slice: Slice,
+    pub page: Page,
     /// The file that they are in.
     pub stat: Option<Stat>,
     /// Whether their places have the numbers of the file.

@@ -13,9 +13,9 @@ const MAX_IDLE_DESCRIPTORS: usize = 64;
 static LEASES: Mutex<Vec<Weak<Lease>>> = Mutex::new(Vec::new());
 
 /// The descriptor of a followed file.
-pub(crate) struct Lease(Mutex<State>);
+pub(crate) struct Lease(Mutex<LeaseState>);
 
-struct State {
+struct LeaseState {
     storage: Option<Arc<dyn Storage>>,
     /// Since when nothing came, unless a look is under way.
     idle_since: Option<Instant>,
@@ -23,7 +23,7 @@ struct State {
 
 impl Lease {
     pub(crate) fn new(storage: Arc<dyn Storage>) -> Arc<Lease> {
-        let state = State { storage: Some(storage), idle_since: None };
+        let state = LeaseState { storage: Some(storage), idle_since: None };
         let lease = Arc::new(Lease(Mutex::new(state)));
         let mut leases = locked(&LEASES);
         leases.retain(|other| other.upgrade().is_some_and(|other| other.is_open()));

@@ -15,15 +15,15 @@ use crate::error::{Code, Error, Result};
 use crate::path::ChroniclePath;
 use crate::read::cursor::{self, Cursor};
 use crate::read::follow::finding::{Between, MAX_NEXT, Opened};
-use crate::read::follow::followed::{Followed, Leaving, Left, Rewritten, START};
+use crate::read::follow::followed::{Followed, Leaving, LeftFile, Rewritten, START};
 pub use crate::read::follow::following::{FileState, Look, OnRewrite};
 use crate::read::follow::passed::{Bare, Passed};
-use crate::read::page::{Form, Slice};
-use crate::read::place::{self, Bound, Gate, Place};
-use crate::read::reader::MOST_ATTEMPTS;
+use crate::read::page::{Page, PageForm};
+use crate::read::place::{self, Place, ResolvedPlace, StartCondition};
+use crate::read::reader::MAX_ATTEMPTS;
 use crate::read::selection::Selection;
 use crate::record::classify::{self, Tail};
-use crate::record::reverse_lines::Backwards;
+use crate::record::reverse_lines::ReverseLines;
 use crate::storage::{Disk, Stat, Storage, cannot_read, is_cut};
 
 /// Follows a log: gives each record of each file that stands at the path once, in file order. It holds
@@ -40,14 +40,14 @@ pub struct Follower {
     /// Files to be read next, the oldest first: they may be gone from the path by their turn.
     next: VecDeque<Opened>,
     /// Files that were read to their end, the oldest first.
-    left: VecDeque<Left>,
+    left: VecDeque<LeftFile>,
     passed: Passed,
     /// Of the file, until records of it were given.
     state: FileState,
     /// Of the next file, if nothing that was passed is in it.
     next_state: FileState,
     is_in_trouble: bool,
-    form: Form,
+    form: PageForm,
     /// Records that were given and moved behind the place where the next file is begun.
     moved: Vec<Bare>,
 }
@@ -83,14 +83,14 @@ impl Follower {
             state: FileState::Same,
             next_state: FileState::Same,
             is_in_trouble: false,
-            form: Form::default(),
+            form: PageForm::default(),
             moved: Vec::new(),
         }
     }
 
     /// Gives records as the lines that they are in their file.
     pub(crate) fn in_lines(mut self) -> Follower {
-        self.form = Form::Lines;
+        self.form = PageForm::Lines;
         self
     }
 
@@ -135,13 +135,13 @@ impl Follower {
             }
         };
         self.has_begun = true;
-        let mut slice = Slice::of(self.form);
-        let is_read = self.read(&mut slice, path)?;
+        let mut page = Page::of(self.form);
+        let is_read = self.read(&mut page, path)?;
         let stat = self.file.as_ref().map(|file| file.stat);
         let is_counted = self.file.as_ref().is_some_and(Followed::is_counted);
         let begun_after = self.file.as_ref().map_or(0, |file| file.pick.begun_after);
-        let file = if slice.count == 0 { FileState::Same } else { std::mem::take(&mut self.state) };
-        let at_path = match self.meet_next(path) {
+        let file = if page.count == 0 { FileState::Same } else { std::mem::take(&mut self.state) };
+        let at_path = match self.open_next(path) {
             Ok(at_path) => at_path,
             Err(error) if is_momentary(&error) => {
                 trouble = trouble.or(Some(error));
@@ -152,36 +152,36 @@ impl Follower {
         let is_in_trouble = std::mem::replace(&mut self.is_in_trouble, trouble.is_some());
         let is_idle = match is_read.then(|| self.is_all(at_path, path)).transpose() {
             // What was read is given first; the next look meets the error again.
-            Err(_) if !slice.is_empty() => false,
+            Err(_) if !page.is_empty() => false,
             is_all => is_all?.unwrap_or_default(),
         };
         if let Some(file) = self.file.as_mut().filter(|_| is_idle && self.next.is_empty()) {
             file.lay_down();
         }
         let trouble = trouble.filter(|_| !is_in_trouble);
-        let slice = slice.end(false);
-        Ok(Look { slice, stat, is_counted, start, is_idle, file, begun_after, trouble })
+        let page = page.end(false);
+        Ok(Look { page, stat, is_counted, start, is_idle, file, begun_after, trouble })
     }
 
     /// Looks only what stands at the path, and opens it if it is a file not met before. A file that
     /// comes and goes between two looks is not seen, so this is for the time until the next one.
     pub fn glance(&mut self, path: &ChroniclePath) {
         // What is wrong shows at the next look.
-        let _ = self.meet_next(path.as_path());
+        let _ = self.open_next(path.as_path());
     }
 
     /// Reads what is new in the file; whether nothing is left.
-    fn read(&mut self, slice: &mut Slice, path: &Path) -> Result<bool> {
+    fn read(&mut self, page: &mut Page, path: &Path) -> Result<bool> {
         let Some(file) = &mut self.file else { return Ok(true) };
         // Its length is that which was read.
         let Some(storage) = file.take_up() else { return Ok(true) };
         let restarts = self.on_rewrite == OnRewrite::Restart;
-        let read = file.read(&*storage, slice, &self.selection, &mut self.passed, restarts);
+        let read = file.read(&*storage, page, &self.selection, &mut self.passed, restarts);
         let read = match read {
             Ok(read) => read,
             // Cut in the middle of the look: the next one sees by how much.
             Err(error) if is_cut(&error) => return Ok(false),
-            Err(_) if !slice.is_empty() => return Ok(false),
+            Err(_) if !page.is_empty() => return Ok(false),
             Err(error) => return Err(cannot_read(path, "pread", error)),
         };
         match read.rewritten {
@@ -189,7 +189,7 @@ impl Follower {
             Some(Rewritten::Some) => self.state = FileState::Rewritten,
             Some(Rewritten::All) => self.state = FileState::Unknown,
         }
-        if read.is_all && file.pick.from.as_ref().is_some_and(Gate::names_an_id) {
+        if read.is_all && file.pick.from.as_ref().is_some_and(StartCondition::names_an_id) {
             return Err(place::unknown_id(path));
         }
         Ok(read.is_all)
@@ -202,7 +202,7 @@ impl Follower {
             let begun = self.open(path).and_then(|()| self.start(path));
             match begun {
                 // Somebody cut the file while its place was looked for.
-                Err(error) if is_by_cut(&error) && attempts < MOST_ATTEMPTS => {
+                Err(error) if is_by_cut(&error) && attempts < MAX_ATTEMPTS => {
                     attempts += 1;
                     self.file = None;
                 }
@@ -292,7 +292,7 @@ impl Follower {
     }
 
     /// Where to go on in a file just opened.
-    fn bound(&mut self, storage: &dyn Storage, stat: &Stat, path: &Path) -> Result<Bound> {
+    fn bound(&mut self, storage: &dyn Storage, stat: &Stat, path: &Path) -> Result<ResolvedPlace> {
         let failed = |error| cannot_read(path, "pread", error);
         if let Place::Cursor(cursor) = &self.selection.from {
             if let Some(bound) = place::place_of(cursor, storage, stat).map_err(failed)? {
@@ -313,17 +313,22 @@ impl Follower {
         self.state = self.next_state;
         match &self.selection.from {
             Place::Cursor(_) => Ok(START),
-            Place::End => {
-                Ok(Bound::At { offset: self.end_in(storage, stat).map_err(failed)?, counted: None })
-            }
+            Place::End => Ok(ResolvedPlace::At {
+                offset: self.end_in(storage, stat).map_err(failed)?,
+                counted: None,
+            }),
             Place::Offset(offset) if *offset > stat.length => {
-                Ok(Bound::Gate(Gate::Offset(*offset)))
+                Ok(ResolvedPlace::StartCondition(StartCondition::Offset(*offset)))
             }
             other => other.resolve(storage, stat, path),
         }
     }
 
-    fn bound_behind_passed(&mut self, storage: &dyn Storage, stat: &Stat) -> io::Result<Bound> {
+    fn bound_behind_passed(
+        &mut self,
+        storage: &dyn Storage,
+        stat: &Stat,
+    ) -> io::Result<ResolvedPlace> {
         // A file that was renamed away and has a name may be followed by one that begins alike.
         let is_wary = self.left.back().is_some_and(|left| left.has_name);
         let Some(found) = self.passed.find(storage, stat.length, is_wary)? else {
@@ -338,7 +343,7 @@ impl Follower {
         if self.on_rewrite == OnRewrite::Continue {
             self.moved = found.moved;
         }
-        Ok(Bound::At { offset: found.offset, counted: Some(found.counted) })
+        Ok(ResolvedPlace::At { offset: found.offset, counted: Some(found.counted) })
     }
 
     /// Where the records of the file ended when the end was fixed.
@@ -405,7 +410,7 @@ impl Follower {
     }
 
     /// What stands at the path. If that is a file not met before, it is opened.
-    fn meet_next(&mut self, path: &Path) -> Result<Option<Stat>> {
+    fn open_next(&mut self, path: &Path) -> Result<Option<Stat>> {
         let failed = |operation| move |error| cannot_read(path, operation, error);
         let at_path = self.disk.stat(path).map_err(failed("stat"))?;
         let (Some(file), Some(stat)) = (&self.file, at_path) else { return Ok(at_path) };
@@ -555,10 +560,10 @@ fn is_momentary(error: &Error) -> bool {
 
 /// Where the records of a file end: a torn tail may become one.
 fn end_of_records(storage: &dyn Storage, length: u64) -> io::Result<u64> {
-    let Some(tail) = Backwards::new(0, length).previous_line(storage)? else {
+    let Some(tail) = ReverseLines::new(0, length).previous_line(storage)? else {
         return Ok(0);
     };
     let is_record =
-        matches!(tail.bytes.as_deref().map(classify::judge_tail), Some(Tail::Record(_)));
+        matches!(tail.bytes.as_deref().map(classify::classify_tail), Some(Tail::Record(_)));
     Ok(if is_record { length } else { tail.offset })
 }

@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 use std::io;
 
 use crate::read::cursor::{self, Counted, Cursor, Of};
-use crate::read::place::{self, Bound};
+use crate::read::place::{self, ResolvedPlace};
 use crate::record::classify::{self, Tail, Verdict};
-use crate::record::lines::{Lines, Piece};
-use crate::record::reverse_lines::Backwards;
-use crate::record::template::Stencils;
+use crate::record::lines::{LineChunk, LineReader};
+use crate::record::reverse_lines::ReverseLines;
+use crate::record::template::TemplateCache;
 use crate::storage::{Stat, Storage};
 
 /// Records by which a place is found again.
@@ -18,7 +18,7 @@ const MAX_BEFORE_BYTES: u64 = 1 << 20;
 
 /// A record by which a place is known again.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Seen {
+pub(crate) struct PassedRecord {
     pub(crate) offset: u64,
     pub(crate) length: u64,
     pub(crate) hash: u128,
@@ -35,11 +35,11 @@ pub(crate) struct Seen {
 /// The last records that were passed, the youngest last.
 #[derive(Debug, Default)]
 pub(crate) struct Passed {
-    seen: VecDeque<Seen>,
+    seen: VecDeque<PassedRecord>,
 }
 
 /// Where a text goes on behind what was passed.
-pub(crate) struct Found {
+pub(crate) struct ResumePoint {
     pub(crate) offset: u64,
     pub(crate) counted: Counted,
     /// By the record passed last, which has the number that it had, as far as that is known.
@@ -63,11 +63,11 @@ struct Match {
     counted: Counted,
 }
 
-impl Seen {
-    pub(crate) fn of_line(line: &[u8], offset: u64, counted: Option<Counted>) -> Seen {
+impl PassedRecord {
+    pub(crate) fn of_line(line: &[u8], offset: u64, counted: Option<Counted>) -> PassedRecord {
         let bare = without_return(line);
         let hash = cursor::hash(line);
-        Seen {
+        PassedRecord {
             offset,
             length: line.len() as u64,
             hash,
@@ -79,9 +79,9 @@ impl Seen {
     }
 
     /// The record that a cursor stands behind.
-    fn of_cursor(cursor: &Cursor) -> Option<Seen> {
+    fn of_cursor(cursor: &Cursor) -> Option<PassedRecord> {
         let Cursor { offset, length, hash, of, counted, .. } = *cursor;
-        (of == Of::RecordBefore).then_some(Seen {
+        (of == Of::RecordBefore).then_some(PassedRecord {
             offset,
             length,
             hash,
@@ -96,7 +96,7 @@ impl Seen {
     fn end_in(&self, storage: &dyn Storage, length: u64) -> io::Result<Option<u64>> {
         let stat = Stat { device: 0, inode: 0, length, links: 1, born: None };
         Ok(match place::place_of(&self.cursor(&stat), storage, &stat)? {
-            Some(Bound::At { offset, .. }) => Some(offset),
+            Some(ResolvedPlace::At { offset, .. }) => Some(offset),
             _ => None,
         })
     }
@@ -117,7 +117,7 @@ impl Seen {
 
 impl Passed {
     pub(crate) fn of_cursor(cursor: &Cursor) -> Passed {
-        Passed { seen: Seen::of_cursor(cursor).into_iter().collect() }
+        Passed { seen: PassedRecord::of_cursor(cursor).into_iter().collect() }
     }
 
     /// The records before a place in a file. `counted` are the records and lines before it.
@@ -128,7 +128,7 @@ impl Passed {
     ) -> io::Result<Passed> {
         let mut passed = Passed::default();
         let mut left = counted;
-        let mut backwards = Backwards::new(0, place);
+        let mut backwards = ReverseLines::new(0, place);
         while passed.seen.len() < MAX_PASSED {
             let is_tail = backwards.is_at_end();
             let Some(line) = backwards.previous_line(storage)? else { break };
@@ -136,12 +136,12 @@ impl Passed {
                 continue;
             }
             let is_record = match line.bytes.as_deref() {
-                Some(bytes) if is_tail => matches!(classify::judge_tail(bytes), Tail::Record(_)),
-                Some(bytes) => matches!(classify::judge(bytes), Verdict::Record(_)),
+                Some(bytes) if is_tail => matches!(classify::classify_tail(bytes), Tail::Record(_)),
+                Some(bytes) => matches!(classify::classify(bytes), Verdict::Record(_)),
                 None => false,
             };
             if let Some(bytes) = line.bytes.as_deref().filter(|_| is_record) {
-                passed.seen.push_front(Seen::of_line(bytes, line.offset, left));
+                passed.seen.push_front(PassedRecord::of_line(bytes, line.offset, left));
             }
             if let Some(left) = &mut left {
                 left.records = left.records.saturating_sub(u64::from(is_record));
@@ -154,7 +154,7 @@ impl Passed {
         Ok(passed)
     }
 
-    pub(crate) fn push(&mut self, seen: Seen) {
+    pub(crate) fn push(&mut self, seen: PassedRecord) {
         if self.seen.len() == MAX_PASSED {
             self.seen.pop_front();
         }
@@ -166,7 +166,7 @@ impl Passed {
     }
 
     /// The last record, if it is in the file that is read.
-    pub(crate) fn last_here(&self) -> Option<&Seen> {
+    pub(crate) fn last_here(&self) -> Option<&PassedRecord> {
         self.seen.back().filter(|seen| seen.is_here)
     }
 
@@ -188,13 +188,13 @@ impl Passed {
         &self,
         storage: &dyn Storage,
         length: u64,
-    ) -> io::Result<Option<(Bound, bool)>> {
+    ) -> io::Result<Option<(ResolvedPlace, bool)>> {
         for (age, seen) in self.seen.iter().rev().enumerate() {
             if !seen.is_here {
                 break;
             }
             if let Some(offset) = seen.end_in(storage, length)? {
-                return Ok(Some((Bound::At { offset, counted: seen.counted }, age == 0)));
+                return Ok(Some((ResolvedPlace::At { offset, counted: seen.counted }, age == 0)));
             }
         }
         Ok(None)
@@ -207,30 +207,30 @@ impl Passed {
         storage: &dyn Storage,
         length: u64,
         is_wary: bool,
-    ) -> io::Result<Option<Found>> {
+    ) -> io::Result<Option<ResumePoint>> {
         if self.seen.is_empty() {
             return Ok(None);
         }
-        let mut search = Search::new(self);
-        let mut stencils = Stencils::default();
-        let mut lines = Lines::new(0, length);
+        let mut search = PassedSearch::new(self);
+        let mut templates = TemplateCache::default();
+        let mut lines = LineReader::new(0, length);
         loop {
             match lines.next(storage)? {
-                Piece::Whole { offset, bytes } => {
-                    classify::judge_lines(bytes, Some(&mut stencils), |start, verdict| {
+                LineChunk::Whole { offset, bytes } => {
+                    classify::classify_lines(bytes, Some(&mut templates), |start, verdict| {
                         let rest = bytes.get(start..).unwrap_or_default();
                         let end = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
                         let line = rest.get(..end).unwrap_or_default();
                         let at = offset + start as u64;
                         let is_record = matches!(verdict, Verdict::Record(_));
-                        search.meet(line, is_record, at, at + end as u64 + 1);
+                        search.visit(line, is_record, at, at + end as u64 + 1);
                     });
                 }
-                Piece::TooLong { .. } => search.counted.lines += 1,
-                Piece::Tail { offset, bytes, .. } => {
-                    let is_record = matches!(classify::judge_tail(bytes), Tail::Record(_));
+                LineChunk::TooLong { .. } => search.counted.lines += 1,
+                LineChunk::Tail { offset, bytes, .. } => {
+                    let is_record = matches!(classify::classify_tail(bytes), Tail::Record(_));
                     if is_record {
-                        search.meet(bytes, true, offset, offset + bytes.len() as u64);
+                        search.visit(bytes, true, offset, offset + bytes.len() as u64);
                     }
                     return Ok(search.best(is_wary));
                 }
@@ -240,7 +240,7 @@ impl Passed {
 }
 
 /// A walk through a text that compares each of its records with those that were passed.
-struct Search<'a> {
+struct PassedSearch<'a> {
     passed: &'a Passed,
     /// Records and lines met.
     counted: Counted,
@@ -254,10 +254,10 @@ struct Search<'a> {
     ends: Vec<Option<u64>>,
 }
 
-impl<'a> Search<'a> {
-    fn new(passed: &'a Passed) -> Search<'a> {
+impl<'a> PassedSearch<'a> {
+    fn new(passed: &'a Passed) -> PassedSearch<'a> {
         let count = passed.seen.len();
-        Search {
+        PassedSearch {
             passed,
             counted: Counted::default(),
             rows: vec![0; count],
@@ -267,7 +267,7 @@ impl<'a> Search<'a> {
         }
     }
 
-    fn meet(&mut self, line: &[u8], is_record: bool, offset: u64, end: u64) {
+    fn visit(&mut self, line: &[u8], is_record: bool, offset: u64, end: u64) {
         self.counted.lines += 1;
         if !is_record {
             return;
@@ -275,7 +275,7 @@ impl<'a> Search<'a> {
         self.counted.records += 1;
         let bare = without_return(line);
         let length = line.len() as u64;
-        let may_be_it = |seen: &Seen| {
+        let may_be_it = |seen: &PassedRecord| {
             seen.bare.0 == bare.len() as u64
                 || seen.is_text && [length, length + 1].contains(&seen.bare.0)
         };
@@ -291,7 +291,7 @@ impl<'a> Search<'a> {
             let returned = [bare, b"\r"].concat();
             [cursor::hash(line), cursor::hash(&returned)]
         });
-        let is_it = |seen: &Seen| {
+        let is_it = |seen: &PassedRecord| {
             let hashed = seen.bare.1;
             hashed == hash || seen.is_text && texts.is_some_and(|it| it.contains(&hashed))
         };
@@ -327,7 +327,7 @@ impl<'a> Search<'a> {
     }
 
     /// The place behind the youngest record that surely is one that was passed.
-    fn best(&self, is_wary: bool) -> Option<Found> {
+    fn best(&self, is_wary: bool) -> Option<ResumePoint> {
         let last = self.matches.len().checked_sub(1)?;
         let mut doubtful = None;
         for at in (0..=last).rev() {
@@ -339,7 +339,7 @@ impl<'a> Search<'a> {
             } else {
                 has_unlike && (met.count > 1 || !is_wary)
             };
-            let found = Found {
+            let found = ResumePoint {
                 offset: met.offset,
                 counted: met.counted,
                 is_same: at == last && met.is_same_number,
