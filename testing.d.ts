@@ -6,66 +6,68 @@
 
 import type { AdapterEvent, AdapterOptions, ChronicleEvent, ChroniclePath } from './index.js';
 
-/** A chronicle for tests, by path, as lenient as an adapter. */
+/** Chronicles for tests, by path, as lenient as an adapter. */
 export interface TestChronicle {
-  /** Every event of the chronicle, as new objects; `[]` for one that nobody appended to. */
+  /** All events of the chronicle, as new objects; `[]` before the first append. */
   read<E = ChronicleEvent>(path: ChroniclePath): Promise<E[]>;
 
   /**
    * Appends the event unless the chronicle has its id already. Only `type` is required; a missing
-   * `timestamp` comes from the clock.
+   * `timestamp` is set by the clock.
    *
-   * @throws ChronicleError (as a rejection), as that of an adapter: the message begins with the code.
+   * @throws ChronicleError (as a rejection), as by an adapter: the message begins with the code.
    */
   append<E extends AdapterEvent>(path: ChroniclePath, event: E): Promise<void>;
 
-  /** The events from the given place on (from 0), one after the other, then it ends. */
+  /** The events from the given index on (from 0), one after the other. */
   tail<E = ChronicleEvent>(
     path: ChroniclePath,
     fromIndex?: number,
   ): AsyncGenerator<E, void, undefined>;
 
-  /** Synchronous: the paths appended to, in the order of their first appends, as they were given. */
+  /** Synchronous: the paths with appends, as given, in the order of their first appends. */
   getAllPaths(): string[];
 
-  /** Synchronous: how many events the chronicle had after the last append made here. */
+  /** Synchronous: the number of events of the chronicle after the last append of this object. */
   getEventCount(path: ChroniclePath): number;
 
-  /** The events that have each of these fields, equal by `===`. */
+  /** The events with all of these fields, equal by `===`. */
   findEvents<E = ChronicleEvent>(
     path: ChroniclePath,
     partial: { readonly [field: string]: unknown },
   ): Promise<E[]>;
 
   /**
-   * Synchronous: forgets all chronicles. Await what is being appended first. With `baseDir` it
-   * removes the files that were appended to here.
+   * Synchronous: drops all chronicles. Await pending appends first. With `baseDir` the files with
+   * appends of this object are removed.
    */
   clear(): void;
 }
 
 /**
- * Synchronous: a chronicle for tests. Whatever its path, a chronicle is kept in memory, by the code
- * that otherwise keeps it in a file; with `baseDir` in files in that folder, which are not synced.
+ * Synchronous: chronicles for tests. A chronicle of any path is kept in memory, by the same code as
+ * in a file. With `baseDir` chronicles are files in that folder, which are not synced.
  *
  * @throws ChronicleError `EVALIDATION`: a bad option.
  */
 export function makeChronicle(options?: AdapterOptions): TestChronicle;
 
-/** What vitest and jest take from a matcher. */
+/** The result of a matcher, for vitest and jest. */
 export interface MatcherResult {
   pass: boolean;
   message(): string;
 }
 
-/** Fields that an event must have, equal by `===`; those of `actor` are compared one by one. */
+/**
+ * Fields that an event must have, equal by `===`. The fields of `actor` are compared one by one.
+ */
 export interface EventPattern {
   readonly type?: string;
   readonly actor?: { readonly agent?: string; readonly id?: string } | undefined;
   readonly [field: string]: unknown;
 }
 
-/** Some event fits the pattern. */
+/** Some event matches the pattern. */
 export function toContainEvent(events: readonly unknown[], pattern: EventPattern): MatcherResult;
 
 /**
@@ -74,15 +76,16 @@ export function toContainEvent(events: readonly unknown[], pattern: EventPattern
  */
 export function toMaintainCausalChain(events: readonly unknown[]): MatcherResult;
 
-/** There is a `HALT_AND_REPORT`. */
+/** Some event is a `HALT_AND_REPORT`. */
 export function toHaltOnContradiction(events: readonly unknown[]): MatcherResult;
 
-/** There is a `PLAN_UNSAFE`, with this `planId` if one is given. */
+/** Some event is a `PLAN_UNSAFE`, with this `planId` if one is given. */
 export function toStampUnsafe(events: readonly unknown[], planId?: string): MatcherResult;
 
 /**
- * The first `ROGUE_EDIT_DETECTED` of the file comes before its first `RECONCILIATION`, and both are
- * there. Without a file: so it is for each file with a rogue edit, and there is a `RECONCILIATION`.
+ * The file has a `ROGUE_EDIT_DETECTED` and, after the first one, its first `RECONCILIATION`.
+ * Without `filePath`: this holds for each file with a rogue edit, and some event is a
+ * `RECONCILIATION`.
  */
 export function toReconcileChanges(events: readonly unknown[], filePath?: string): MatcherResult;
 
@@ -96,7 +99,7 @@ export const matchers: {
 };
 
 /**
- * The matchers as `expect(events)` has them, to be added to the types of the runner:
+ * The matchers as methods of `expect(events)`, for augmentation of the runner's types:
  *
  * ```ts
  * declare module 'vitest' {

@@ -21,13 +21,10 @@ const NOT_YET = [
   'docs',
   'examples',
   'fuzz',
-  'index.d.ts',
   'scripts',
   'shuttle',
   'src',
-  'testing.d.ts',
   'tests',
-  'types',
 ];
 
 const asked = process.env.PROSE?.split(/[ ,]+/).filter(Boolean);

@@ -1,6 +1,5 @@
 /**
- * Looking at events and chronicles: comparing, filtering, verifying, and following the links of
- * causal chains.
+ * Comparing and filtering events, verifying chronicles, and following causal chains.
  */
 
 import type {
@@ -9,12 +8,14 @@ import type {
   ChronicleEventMap,
   EventInput,
 } from './events.js';
-import type { AbortSignalLike, ChroniclePath, PathOptions, ReadOptions } from '../index.js';
+import type { AbortSignalLike, ChroniclePath, PathOptions } from './path.js';
+import type { ReadOptions } from './read.js';
 
 /**
- * One hash of many events, whatever their order: lower-case hex SHA-256 of the array of their
- * canonical forms without `eventId`, sorted by the text of `timestamp` (as `localeCompare` of the
- * language `en` has it; equal ones keep their order). No events: the hash of `[]`.
+ * One hash of many events, independent of their order: lower-case hex SHA-256 of the array of their
+ * canonical forms without `eventId`. The events are sorted by the text of `timestamp`, as by
+ * `localeCompare` of the language `en`; events of equal text keep their order. Without events: the
+ * hash of `[]`.
  *
  * @throws ChronicleError (as a rejection) `EVALIDATION`: no array; an event that is no object or
  *   not representable in JSON, with its `index`.
@@ -22,15 +23,15 @@ import type { AbortSignalLike, ChroniclePath, PathOptions, ReadOptions } from '.
 export function computeChronicleHash(events: readonly object[]): Promise<string>;
 
 /**
- * Synchronous: whether two events have the same canonical form, `eventId` aside.
+ * Synchronous: whether two events have the same canonical form without `eventId`.
  *
  * @throws ChronicleError `EVALIDATION`: no object, or not representable in JSON.
  */
 export function eventsAreIdentical(a: object, b: object): boolean;
 
 /**
- * Synchronous: the events that occur twice or more, by their canonical form without `eventId`.
- * Groups and events are in the order of the array.
+ * Synchronous: the events that occur more than once, grouped by their canonical form without
+ * `eventId`. Groups and events keep the order of the array.
  *
  * @throws ChronicleError `EVALIDATION`: no array; an event that is no object or not representable
  *   in JSON, with its `index`.
@@ -60,8 +61,8 @@ export function filterEventsByType<E extends { type: string }>(
 ): E[];
 
 /**
- * Synchronous: whether the event is an object that has every one of these fields (`in`; the values
- * are not looked at).
+ * Synchronous: whether the event is an object with all of these fields (`in`; the values are not
+ * checked).
  *
  * @throws ChronicleError `EVALIDATION`: `names` is no array.
  */
@@ -71,17 +72,21 @@ export function hasEventFields<F extends string>(
 ): event is { [Field in F]: unknown };
 
 /**
- * What {@link verifyChronicle} can find. `'torn'`: what stands behind the last newline is no
- * record, and nobody is writing it. `'malformed'`: a line is no JSON object or longer than 64 MiB.
- * `'nul'`: a line is no JSON object and has NUL bytes. `'bom'`: a byte order mark stands before an
- * object, which readers skip; its id and key count all the same. `'id-mismatch'`: an `eventId` of 64
- * hexadecimal digits is not the hash of its record, in neither canonical form (other ids are their
- * givers' affair). `'duplicate'`: an earlier record has the `eventId` or `idempotencyKey` as id or
- * key. `'broken-chain'`: no earlier record has the `prevEventId` as `eventId`. `'fork'`: an earlier
- * record has the same `prevEventId`. `'out-of-order'`: the `timestamp` is earlier than that of the
- * record before, as instants, where both can be read (a time without a zone counts as UTC).
- * `'no-time'`: the `timestamp` cannot be read as an instant, so that no search by time finds the
- * record.
+ * The kinds of findings of {@link verifyChronicle}.
+ *
+ * - `'torn'`: the bytes after the last newline are no record, and no process is writing them.
+ * - `'malformed'`: a line is no JSON object, or longer than 64 MiB.
+ * - `'nul'`: a line is no JSON object and has NUL bytes.
+ * - `'bom'`: a byte order mark precedes an object. Readers skip the line; its id and key count.
+ * - `'id-mismatch'`: an `eventId` of 64 hexadecimal digits is not the hash of its record, in either
+ *   canonical form. Other ids are not checked.
+ * - `'duplicate'`: an earlier record has the `eventId` or `idempotencyKey` as id or key.
+ * - `'broken-chain'`: no earlier record has the `prevEventId` as `eventId`.
+ * - `'fork'`: an earlier record has the same `prevEventId`.
+ * - `'out-of-order'`: the `timestamp` is an earlier instant than that of the record before, if both
+ *   can be read. A time without a zone counts as UTC.
+ * - `'no-time'`: the `timestamp` cannot be read as an instant, so no search by time finds the
+ *   record.
  */
 export type FindingKind =
   | 'torn'
@@ -95,7 +100,7 @@ export type FindingKind =
   | 'out-of-order'
   | 'no-time';
 
-/** One thing that is wrong with a line. */
+/** A fault of a line. */
 export interface Finding {
   kind: FindingKind;
   /** Line number, from 1. */
@@ -104,7 +109,7 @@ export interface Finding {
   offset: number;
   /** Bytes, without the newline. */
   length: number;
-  /** The record's id; absent where it has none, and for what is no record. */
+  /** The record's id; absent if the record has none, or the line is no record. */
   eventId?: string;
   /** What is wrong, for people. */
   details: string;
@@ -113,39 +118,39 @@ export interface Finding {
 /** The verdict of {@link verifyChronicle}. */
 export interface Verification {
   /**
-   * Nothing was found but a torn tail (an append that never ended), records out of order and times
-   * that cannot be read.
+   * There are no findings other than a torn tail (an unfinished append), records out of order and
+   * times that cannot be read.
    */
   ok: boolean;
   /** Bytes checked: the file's length when the check began. */
   bytes: number;
-  /** Lines, blank ones and an unterminated last one included. */
+  /** Lines, with blank lines and an unterminated last line. */
   lines: number;
   /** Records. */
   records: number;
-  /** What is wrong, in file order: the first 10,000. The command `chronicle verify` prints all. */
+  /** The first 10,000 findings, in file order. The command `chronicle verify` prints all. */
   findings: Finding[];
-  /** How many findings come after those in `findings`; absent where there are none. */
+  /** The number of findings after those in `findings`; absent if zero. */
   findingsOmitted?: number;
 }
 
 /** Options of {@link verifyChronicle}. `undefined` counts as absent; unknown names are refused. */
 export interface VerifyOptions extends PathOptions {
   /**
-   * Called between slices of about a mebibyte, and at the end, with the bytes checked so far and
-   * the bytes there are. What it throws rejects the check.
+   * Called about every mebibyte and at the end, with the bytes checked so far and the total. An
+   * error of the function rejects the check.
    */
   onProgress?: ((progress: { bytes: number; total: number }) => void) | undefined;
-  /** Gives the check up: it rejects with `signal.reason` as it is. */
+  /** Aborts the check, which rejects with `signal.reason`. */
   signal?: AbortSignalLike | undefined;
 }
 
 /**
- * Checks every line and record of the chronicle as the file was when the check began, off the main
- * thread. It writes nothing. When the file ends in a torn tail it tries, without waiting, to share
- * the lock for a moment: while a writer holds it, or when the tail was finished meanwhile, the tail
- * is not reported. Memory grows by some 50 bytes for each id and key, and by the findings. A missing
- * file has nothing wrong.
+ * Checks every line and record that the chronicle had when the check began, off the main thread.
+ * Nothing is written. If the file ends in a torn tail, the check tries once to share the lock. The
+ * tail is not reported while a writer holds the lock, or if the tail was completed meanwhile.
+ * Memory grows by some 50 bytes for each id and key, and by the findings. A missing file has no
+ * findings.
  *
  * @throws ChronicleError (as a rejection) `EVALIDATION`: bad path or option. `EIO`: the system
  *   failed.
@@ -161,23 +166,24 @@ export type ChainOptions = Omit<ReadOptions, 'positions'>;
 /** An event and whether its neighbours in the chain are in the file. */
 export interface ChainLink<E = ChronicleEvent> {
   event: E;
-  /** Its place among the events of the file, from 0. */
+  /** The index among the events of the file, from 0. */
   index: number;
-  /** Some event has its `eventId` as `prevEventId`. */
+  /** Some event has this event's `eventId` as `prevEventId`. */
   hasNext: boolean;
-  /** Some event has its `prevEventId` as `eventId`. */
+  /** Some event has this event's `prevEventId` as `eventId`. */
   hasPrev: boolean;
 }
 
-/** A link that does not lead to an earlier event, or not alone. */
+/** A link that does not lead to an earlier event, or is not the only one to its event. */
 export interface BrokenLink {
-  /** Place of the event among the events of the file, from 0. */
+  /** The index of the event among the events of the file, from 0. */
   eventIndex: number;
   eventId: string;
   /**
-   * `'missing_prev'`: no event has its `prevEventId`. `'circular_reference'`: it points to itself.
-   * `'invalid_prev'`: it points to an event that is not earlier in the file. `'fork'`: another event,
-   * which is earlier, points to the same one.
+   * - `'missing_prev'`: no event has the `prevEventId` as `eventId`.
+   * - `'circular_reference'`: the event links to itself.
+   * - `'invalid_prev'`: the event links to an event that is not earlier in the file.
+   * - `'fork'`: another, earlier event links to the same event.
    */
   issue: 'missing_prev' | 'circular_reference' | 'invalid_prev' | 'fork';
   /** What is wrong, for people. */
@@ -189,11 +195,11 @@ export interface ChainValidationResult {
   /** No link is broken. A chronicle without links is valid. */
   isValid: boolean;
   totalEvents: number;
-  /** Events that have an `eventId` and a `prevEventId`: those whose link was checked. */
+  /** Events with an `eventId` and a `prevEventId`: those whose link was checked. */
   chainedEvents: number;
-  /** In file order. {@link analyzeChronicle} gives the first 10,000. */
+  /** In file order. {@link analyzeChronicle} returns the first 10,000. */
   brokenLinks: BrokenLink[];
-  /** How many broken links come after those in `brokenLinks`; absent where there are none. */
+  /** The number of broken links after those in `brokenLinks`; absent if zero. */
   brokenLinksOmitted?: number;
   /** The ids of the events in `brokenLinks` with the issue `'missing_prev'`. */
   orphanedEvents: string[];
@@ -211,9 +217,8 @@ export function buildCausalChain<E = ChronicleEvent>(
 ): Promise<ChainLink<E>[]>;
 
 /**
- * Whether each `prevEventId` leads to an event that is earlier in the file, and each to another one.
- * Events without
- * `eventId` are not checked. Only ids are kept in memory.
+ * Whether each `prevEventId` leads to an earlier event of the file, and no two to the same event.
+ * Events without `eventId` are not checked. Only ids are kept in memory.
  *
  * @throws ChronicleError (as a rejection), as {@link readChronicle}.
  */
@@ -223,8 +228,9 @@ export function validateCausalChain(
 ): Promise<ChainValidationResult>;
 
 /**
- * The chain of one event: from it back to the root, and whatever in the file follows from those,
- * sorted by `timestamp` as a point in time (equal ones in file order, those without one first). Of an id that others wrote twice, the first.
+ * The chain of one event: the events back to the root, and all events that descend from one of
+ * those. The events are sorted by `timestamp` as a point in time; events without a time come first,
+ * events of one time keep their order. If an id occurs more than once, its first event counts.
  *
  * @throws ChronicleError (as a rejection) `EVALIDATION` for an id that no event has; otherwise as
  *   {@link readChronicle}.
@@ -236,7 +242,7 @@ export function getCompleteChain<E = ChronicleEvent>(
 ): Promise<E[]>;
 
 /**
- * The `eventId` of the last event; `undefined` if it has none, or if there is no event.
+ * The `eventId` of the last event; `undefined` without an id or without an event.
  *
  * @throws ChronicleError (as a rejection), as {@link readChronicle}.
  */
@@ -247,7 +253,7 @@ export function getChainTail(
 
 /** Options of {@link appendWithCausalChain}; the others are those of {@link append}. */
 export interface ChainAppendOptions extends PathOptions {
-  /** The `prevEventId` to write, also over one that the event has. */
+  /** The `prevEventId` to write. It replaces one that the event has. */
   forcePrevEventId?: string | undefined;
   /** {@inheritDoc AppendSyncOptions.lockTimeoutMs} */
   lockTimeoutMs?: number | undefined;
@@ -260,11 +266,13 @@ export interface ChainAppendOptions extends PathOptions {
 }
 
 /**
- * Appends the event with a `prevEventId`: the forced one, else the event's own, else that of the
- * last record with an id, decided under the lock (`append` with `chain: true`, which refuses an
- * event that brings an `eventId` but no `prevEventId`). Then it sets `prevEventId`, `eventId` and,
- * where one was written, `idempotencyKey` on the event itself, as they are in the file, and
- * resolves to it. Calling it again with the event as it was, or as it is then, writes nothing.
+ * Appends the event with a `prevEventId`: the forced one, else the event's own, else the id of the
+ * last record with an id, read under the lock. (The last case is `append` with `chain: true`, which
+ * refuses an event with an `eventId` but no `prevEventId`.)
+ *
+ * Then `prevEventId`, `eventId` and, if written, `idempotencyKey` are set on the event itself, and
+ * the call resolves to the event. A second call with the event, before or after this change, writes
+ * nothing.
  *
  * @throws ChronicleError (as a rejection), as {@link append}; `EVALIDATION` also for a frozen
  *   event, `ECONFLICT` also when the file was replaced before the record could be read back.

@@ -1,22 +1,22 @@
 /**
- * Names of the TypeScript predecessor that are kept for its callers. Each says what to use instead.
- * Their paths may be any path: no `.sage` at the end is asked for, and `..` is resolved (by
- * {@link acquireLock} it is refused).
+ * Functions of the TypeScript predecessor, kept for its callers. Each one names its replacement.
+ * They accept any path: without `.sage` at the end, and with `..`, which is resolved ({@link
+ * acquireLock} refuses it).
  */
 
 import type { ChronicleEvent } from './events.js';
-import type { ChroniclePath } from '../index.js';
+import type { ChroniclePath } from './path.js';
 
-/** Options that the predecessor's duplicate checks took. They change nothing: answers are exact. */
+/** Options of the predecessor's duplicate checks. They have no effect: answers are exact. */
 export interface DuplicateCheckOptions {
-  /** Accepted: a number, 0 or more. The whole file is looked at. */
+  /** Accepted: a number, 0 or more. The whole file is always checked. */
   windowSize?: number | undefined;
-  /** Accepted: a boolean. No index has to be kept. */
+  /** Accepted: a boolean. No index is required. */
   useIndex?: boolean | undefined;
 }
 
 /**
- * Appends an event without computing an id, and without looking at more of it than its `type`.
+ * Appends an event without computing an id. Only its `type` is checked.
  * `timeoutMs` is the lock timeout in milliseconds (default 2000).
  *
  * @deprecated Use `append` (with `computeId: false`).
@@ -29,7 +29,7 @@ export function atomicAppendEvent(
 ): Promise<void>;
 
 /**
- * Every event of the file, whatever its name.
+ * Every event of a file of any name.
  *
  * @deprecated Use `readChronicle` (with `anyExtension: true`).
  * @throws ChronicleError (as a rejection), as `readChronicle`.
@@ -37,7 +37,7 @@ export function atomicAppendEvent(
 export function readChronicleFile<E = ChronicleEvent>(path: string): Promise<E[]>;
 
 /**
- * The last `n` events of the file (default 10), whatever its name.
+ * The last `n` events (default 10) of a file of any name.
  *
  * @deprecated Use `tailChronicle` (with `anyExtension: true`).
  * @throws ChronicleError (as a rejection), as `tailChronicle`.
@@ -45,24 +45,24 @@ export function readChronicleFile<E = ChronicleEvent>(path: string): Promise<E[]
 export function tailChronicleFile<E = ChronicleEvent>(path: string, n?: number): Promise<E[]>;
 
 /**
- * Whether something is at the path and may be reached. Never rejects.
+ * Whether the path exists and may be accessed. Never rejects.
  *
- * @deprecated Use `access` of `node:fs/promises`. Readers take a missing file as an empty one.
+ * @deprecated Use `access` of `node:fs/promises`. For readers a missing file is an empty one.
  */
 export function fileExists(path: string): Promise<boolean>;
 
 /**
- * Makes the folder that the file is to be in, and those above it.
+ * Creates the folder of the file, and the folders above it.
  *
- * @deprecated Not needed: `append` makes missing folders.
+ * @deprecated Not needed: `append` creates missing folders.
  * @throws ChronicleError (as a rejection) `EVALIDATION`: no string. `EIO`: the system refused, see
  *   `cause.code`.
  */
 export function ensureChronicleDirectory(path: string): Promise<void>;
 
 /**
- * Whether an event with this id would not be written, because a record has it as `eventId` or
- * `idempotencyKey`: over the whole file, exactly. `false` for a file that cannot be read.
+ * Whether a record of the file has this id as `eventId` or `idempotencyKey`, so that an append
+ * would not write the event. Exact over the whole file. `false` for a file that cannot be read.
  *
  * @deprecated Not needed: `append` decides it under the lock; its receipt says `duplicate`.
  * @throws ChronicleError (as a rejection) `EVALIDATION`: an argument of the wrong type.
@@ -82,7 +82,7 @@ export function isDuplicateEvent(
 export function isDuplicateUsingIndex(path: string, eventId: string): Promise<boolean>;
 
 /**
- * {@link isDuplicateEvent} for several ids in one reading of the file.
+ * {@link isDuplicateEvent} for several ids, in one read of the file.
  *
  * @deprecated Not needed: `appendEvents` decides it under the lock; its receipts say `duplicate`.
  * @throws ChronicleError (as a rejection), as {@link isDuplicateEvent}.
@@ -94,20 +94,20 @@ export function batchCheckDuplicates(
 ): Promise<Map<string, boolean>>;
 
 /**
- * Resolves: there is nothing to maintain. The side index of a long log is kept by its writers.
+ * Resolves without any work. Writers maintain the side index of a long log.
  *
  * @deprecated Not needed.
  * @throws ChronicleError (as a rejection) `EVALIDATION`: no string.
  */
 export function maintainEventIndex(path: string): Promise<void>;
 
-/** What {@link acquireLock} resolves with. */
+/** The result of {@link acquireLock}. */
 export interface AcquiredLock {
-  /** The number of a locked descriptor, to look at only: closing it breaks the lock. */
+  /** The number of a locked descriptor. Closing it breaks the lock. */
   fd: number;
-  /** The file that is locked, as it was given. The predecessor's was that of a lock file. */
+  /** The path of the locked file, as given. The predecessor returned the path of a lock file. */
   path: string;
-  /** Gives the lock back. Further calls change nothing. */
+  /** Releases the lock. Further calls have no effect. */
   release(): Promise<void>;
 }
 
@@ -120,7 +120,8 @@ export interface AcquiredLock {
 export function acquireLock(path: ChroniclePath, timeoutMs?: number): Promise<AcquiredLock>;
 
 /**
- * Does nothing, and never rejects: the kernel ends a lock with its holder, so none is stale.
+ * Does nothing and never rejects: the kernel releases the lock of a process that ended, so no lock
+ * is stale.
  *
  * @deprecated Leave it out.
  */

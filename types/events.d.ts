@@ -1,25 +1,25 @@
 // The events: their envelope, the known types, the map that users extend, and the guards.
 
-/** Who caused an event. */
+/** The actor that caused an event. */
 export interface Actor {
   /** The kind of actor, for example the name of an agent. Not empty. */
   agent: string;
-  /** Which one of that kind. Not empty. */
+  /** The actor among those of its kind. Not empty. */
   id: string;
 }
 
-/** The envelope that every event has; the payload lies beside it. */
+/** The envelope of every event. The payload is in further fields of the event. */
 export interface ChronicleEventBase {
   /** What happened. Any non-empty string; the types of {@link ChronicleEventMap} are checked. */
   type: string;
   /**
-   * The event's identity. Left out, it is computed: the lower-case hex SHA-256 of the event's
-   * canonical form (RFC 8785) without this field. A given one is kept, whatever string it is.
+   * The event's identity. Default: the lower-case hex SHA-256 of the event's canonical form (RFC
+   * 8785) without this field. A given string is kept as it is.
    */
   eventId?: string;
-  /** When it happened, ISO 8601. Not empty; the format is not parsed. */
+  /** The time of the event, ISO 8601. Not empty; the format is not parsed. */
   timestamp: string;
-  /** Who caused it. */
+  /** The actor that caused the event. */
   actor: Actor;
   /** Hash of the plan the event belongs to. */
   planHash?: string;
@@ -27,9 +27,9 @@ export interface ChronicleEventBase {
   graphCommit?: string;
   /** `eventId` of the event before this one in its causal chain. */
   prevEventId?: string;
-  /** Free words to find the event by. */
+  /** Free words for searches. */
   tags?: string[];
-  /** Recognises a retry whose payload differs; see the append option of the same name. */
+  /** Identifies a retry with another payload; see the append option of the same name. */
   idempotencyKey?: string;
 }
 
@@ -82,7 +82,7 @@ export interface ReconciliationEvent extends ChronicleEventBase {
   reconciliationStrategy: string;
 }
 
-/** A file was changed by someone who did not record it. */
+/** A file was changed without a record of the change. */
 export interface RogueEditDetectedEvent extends ChronicleEventBase {
   type: 'ROGUE_EDIT_DETECTED';
   filePath: string;
@@ -95,7 +95,7 @@ export interface BuildEvent extends ChronicleEventBase {
   type: 'BUILD';
   status: 'started' | 'success' | 'failed';
   buildId?: string;
-  /** How long it took; the unit is the writer's. */
+  /** The duration of the build, in a unit of the writer's choice. */
   duration?: number;
   artifacts?: string[];
   errors?: string[];
@@ -120,7 +120,7 @@ export interface EnvvarChangeEvent extends ChronicleEventBase {
   newHash?: string;
 }
 
-/** What was learnt from an incident. */
+/** The lessons of an incident. */
 export interface PostmortemEvent extends ChronicleEventBase {
   type: 'POSTMORTEM';
   incidentId: string;
@@ -174,8 +174,8 @@ export interface FileMergedEvent extends ChronicleEventBase {
 }
 
 /**
- * The known event types by name. Add your own by augmentation; they are then part of
- * {@link ChronicleEvent} and checked by `append`:
+ * The known event types by name. Augment the interface with your own types: they become part of
+ * {@link ChronicleEvent} and `append` checks them.
  *
  * ```ts
  * declare module '@sage/chronicle' {
@@ -208,8 +208,8 @@ export interface ChronicleEventMap {
 export type ChronicleEvent = ChronicleEventMap[keyof ChronicleEventMap];
 
 /**
- * What may be appended under the type `T`: the known event of that name, or, for any other name,
- * the envelope with whatever payload.
+ * The event that may be appended under the type `T`: the known event of that name, or for any other
+ * name the envelope with any payload.
  */
 export type EventInput<T extends string> = T extends keyof ChronicleEventMap
   ? ChronicleEventMap[T]

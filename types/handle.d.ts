@@ -1,23 +1,19 @@
 /**
- * Other ways to hold a chronicle: open, with a cache and validation; and by the adapter that agents
- * take.
+ * Open chronicles, with a cache and validation, and adapters for agents.
  */
 
+import type { AppendOptions, Receipt } from './append.js';
+import type { Verification, VerifyOptions } from './checks.js';
 import type { ChronicleEvent, ChronicleEventBase, EventInput } from './events.js';
-import type {
-  AppendOptions,
-  ChroniclePath,
-  PathOptions,
-  Positioned,
-  ReadOptions,
-} from '../index.js';
-import type { Receipt, Verification, VerifyOptions } from '../index.js';
+import type { ChroniclePath, PathOptions } from './path.js';
 import type {
   ChronicleIterator,
-  FollowIterator,
   CountOptions,
+  FollowIterator,
   FollowOptions,
+  Positioned,
   QueryOptions,
+  ReadOptions,
   StreamOptions,
   Where,
 } from './read.js';
@@ -29,28 +25,28 @@ declare global {
 }
 
 /**
- * Tells the time: an ISO 8601 string, which is stored as it is, or a `Date` or milliseconds since
- * 1970, which are written as one. `Date` itself is a clock.
+ * A clock. It returns an ISO 8601 string, which is stored as it is, or a `Date` or milliseconds
+ * since 1970, which are stored as ISO 8601. `Date` itself is a clock.
  */
 export interface Clock {
   now(): string | number | Date;
 }
 
-/** One thing that a schema does not accept. */
+/** A reason why a schema rejects a value. */
 export interface StandardSchemaIssue {
   readonly message: string;
-  /** Where in the value, from the outside in. */
+  /** The path to the bad part of the value, from the outside in. */
   readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined;
 }
 
-/** What a schema says of a value: what it made of it, or what it does not accept. */
+/** The result of a schema: the output value, or the issues of a rejected value. */
 export type StandardSchemaResult<Output> =
   | { readonly value: Output; readonly issues?: undefined }
   | { readonly issues: readonly StandardSchemaIssue[] };
 
 /**
- * A schema of any library that keeps to https://standardschema.dev, version 1 (zod, valibot,
- * arktype, ...): what is needed of it here.
+ * A schema of a library that implements https://standardschema.dev, version 1 (zod, valibot,
+ * arktype, ...), with the members used here.
  */
 export interface StandardSchemaV1<Input = unknown, Output = Input> {
   readonly '~standard': {
@@ -75,38 +71,39 @@ export type Timeless<E> = E extends { timestamp?: unknown }
 /** Options of {@link openChronicle}. `undefined` counts as absent; unknown names are refused. */
 export interface OpenOptions extends PathOptions {
   /**
-   * What is asked of an event that is appended. What is read is as others wrote it, unchecked.
+   * The rule for appended events. Read events are not checked.
    *
-   * - `'contract'`: what {@link append} asks.
-   * - `'none'`: a `type`; what else there is of the envelope must have the right JSON type.
-   * - a Standard Schema, synchronous or not: it is given the event as it would be stored (what
-   *   `JSON.parse` makes of its JSON text, so a `Date` is a string), and what it gives is appended: a
-   *   field that it leaves out is not stored. That must have a `type`, as with `'none'`. What it does
-   *   not accept is `EVALIDATION`, with the path of the first issue in the message.
+   * - `'contract'`: the rule of {@link append}.
+   * - `'none'`: the event has a `type`, and the other envelope fields that it has are of the right
+   *   JSON type.
+   * - a Standard Schema, synchronous or not. The schema receives the event as it would be stored:
+   *   the parsed JSON text, in which a `Date` is a string. The output of the schema is appended; a
+   *   field that the schema drops is not stored. The output follows the rule of `'none'`. A
+   *   rejected event is `EVALIDATION`, with the path of the first issue in the message.
    *
    * Default `'contract'`.
    */
   validate?: 'contract' | 'none' | StandardSchemaV1 | undefined;
   /**
-   * Gives an appended event whose `timestamp` is missing, `null` or empty the time. Such an event is
-   * another one each time it is appended, unless it has an `eventId` or `idempotencyKey`. Default:
-   * none, the event is taken as it is.
+   * The clock for appended events whose `timestamp` is missing, `null` or empty. Each append of
+   * such an event is a new event, unless it has an `eventId` or `idempotencyKey`. Default: no
+   * clock.
    */
   clock?: Clock | undefined;
 }
 
 type WithoutPath<Options> = Omit<Options, 'anyExtension'>;
 
-/** What every open chronicle has. After `close()` all of it rejects with `ECLOSED`. */
+/** The common part of all open chronicles. After `close()` every method rejects with `ECLOSED`. */
 export interface OpenChronicle<E = ChronicleEvent> {
   /**
-   * Every event, as `readChronicle` gives them, but from a cache: only what came since the last
-   * `read` is read from the file. The array is the caller's own. The events are shared by all who
-   * read, and frozen, all the way down: use `structuredClone(event)` to change one. They stay in
-   * memory until `close()`; `stream` is for logs that are too large for that. A file that is not the
-   * one that was read is read anew.
+   * All events, as by `readChronicle`, from a cache: only records appended since the last `read`
+   * are read from the file. The array is the caller's own. All readers share the events, which are
+   * deeply frozen: use `structuredClone(event)` to change one. The events stay in memory until
+   * `close()`; use `stream` for logs that are too large. A replaced file is read again from its
+   * start.
    *
-   * With `onBadLine: 'throw'` or a function the whole file is read, and the events are new.
+   * With `onBadLine: 'throw'` or a function the whole file is read into new events.
    *
    * @throws ChronicleError (as a rejection), as `readChronicle`.
    */
@@ -125,7 +122,7 @@ export interface OpenChronicle<E = ChronicleEvent> {
     options: WithoutPath<ReadOptions> & { positions: true },
   ): Promise<Positioned<E>[]>;
 
-  /** As `streamChronicle`. A `next()` that waits when the chronicle is closed rejects. */
+  /** As `streamChronicle`. A pending `next()` rejects when the chronicle is closed. */
   stream(
     options?: WithoutPath<StreamOptions> & { positions?: false | undefined },
   ): ChronicleIterator<E>;
@@ -134,8 +131,8 @@ export interface OpenChronicle<E = ChronicleEvent> {
   ): ChronicleIterator<Positioned<E>>;
 
   /**
-   * As `followChronicle`. A `next()` that waits when the chronicle is closed is told that there is
-   * nothing more, so that `for await` is left and `cursor` can be kept.
+   * As `followChronicle`. A pending `next()` resolves as done when the chronicle is closed, so that
+   * `for await` ends and `cursor` can be saved.
    */
   follow(
     options?: WithoutPath<FollowOptions> & { positions?: false | undefined },
@@ -159,8 +156,8 @@ export interface OpenChronicle<E = ChronicleEvent> {
   verify(options?: WithoutPath<VerifyOptions>): Promise<Verification>;
 
   /**
-   * Lets the appends that were accepted finish, ends streams and follows that were begun here, and
-   * gives up what is being read. Never rejects; may be called again.
+   * Waits for the accepted appends, ends the streams and follows of this chronicle, and aborts its
+   * reads. Never rejects; may be called again.
    */
   close(): Promise<void>;
 
@@ -168,7 +165,7 @@ export interface OpenChronicle<E = ChronicleEvent> {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** An open chronicle whose events are checked as {@link append} checks them. */
+/** An open chronicle whose events follow the rule of {@link append}. */
 export interface Chronicle<E = ChronicleEvent> extends OpenChronicle<E> {
   /** As the function `append`. */
   append<T extends ChronicleEventBase>(
@@ -198,7 +195,7 @@ export interface TimedChronicle<E = ChronicleEvent> extends OpenChronicle<E> {
   ): Promise<Receipt[]>;
 }
 
-/** An open chronicle that takes whatever its schema takes, or with `'none'` what has a type. */
+/** An open chronicle whose events follow the rule of a schema, or of `'none'`. */
 export interface FreeChronicle<E, Input> extends OpenChronicle<E> {
   /** As the function `append`. */
   append<T extends Input>(event: T, options?: WithoutPath<AppendOptions>): Promise<Receipt>;
@@ -211,13 +208,13 @@ export interface FreeChronicle<E, Input> extends OpenChronicle<E> {
 }
 
 /**
- * Opens a chronicle: the functions on a path without the path, with a cache for `read`, a choice of
- * validation, and an end. The path is made absolute at the call. The file need not exist. It is
- * looked at once, so that what cannot be a chronicle or cannot be read rejects here; no descriptor is
- * held between calls.
+ * Opens a chronicle: the functions on a path as methods, with a cache for `read`, a choice of
+ * validation, and `close()`. The path is made absolute at the call. The file may not exist. The
+ * call reads from the file once, and rejects if the file cannot be a chronicle or cannot be read.
+ * No descriptor is held between calls.
  *
- * @throws ChronicleError (as a rejection) `EVALIDATION`: bad path or option, or something at the path
- *   that is no regular file. `EIO`: the system failed.
+ * @throws ChronicleError (as a rejection) `EVALIDATION`: bad path or option, or something at the
+ *   path that is no regular file. `EIO`: the system failed.
  *
  * @example
  * ```ts
@@ -248,41 +245,41 @@ export function openChronicle<S extends StandardSchemaV1>(
   options: PathOptions & { validate: S; clock: Clock },
 ): Promise<FreeChronicle<TypesOf<S>['output'], Timeless<TypesOf<S>['input']>>>;
 
-/** What an {@link Adapter} takes: whatever has a type. The rest of the envelope may be missing. */
+/** An event for an {@link Adapter}. Only the type is required of the envelope. */
 export interface AdapterEvent {
-  /** What happened. Not empty. */
+  /** The type of the event. Not empty. */
   type: string;
-  /** Kept as it is; computed where it is missing. */
+  /** Kept as it is; computed if it is missing. */
   eventId?: string;
-  /** Filled in by the clock where it is missing, `null` or empty. */
+  /** Set by the clock if it is missing, `null` or empty. */
   timestamp?: string | null;
-  /** An object, if it is there. */
+  /** An object, if present. */
   actor?: object;
 }
 
 /** Options of {@link createAdapter}. `undefined` counts as absent; unknown names are refused. */
 export interface AdapterOptions extends PathOptions {
-  /** Gives an event without a `timestamp` one. Default: the system's time. */
+  /** The clock for events without a `timestamp`. Default: the system's clock. */
   clock?: Clock | undefined;
   /**
-   * The folder that relative paths are in, made absolute at the call of {@link createAdapter}.
-   * Default: the working directory, as it is at each call.
+   * The folder of relative paths, made absolute at the call of {@link createAdapter}. Default: the
+   * working directory at each call.
    */
   baseDir?: string | undefined;
 }
 
 /**
- * Chronicles as the monorepo's agents expect them. The message of each of its errors begins with
- * the error's code.
+ * Chronicles in the form that the monorepo's agents expect. The message of each error begins with
+ * its code.
  */
 export interface Adapter {
-  /** Every event, in file order, as new objects; `[]` for a missing file. As `readChronicle`. */
+  /** All events in file order, as new objects; `[]` for a missing file. As `readChronicle`. */
   read<E = ChronicleEvent>(path: ChroniclePath): Promise<E[]>;
 
   /**
-   * Appends the event, durably, unless the log has its id already. Only `type` is required. An
-   * event without `timestamp` gets the clock's, so appending it again later is another event, unless
-   * it has an `eventId` or `idempotencyKey`. The event itself is not changed.
+   * Appends the event durably, unless the log has its id already. Only `type` is required. An event
+   * without `timestamp` gets the clock's time. A later append of such an event is then a new event,
+   * unless it has an `eventId` or `idempotencyKey`. The event object is not changed.
    *
    * @throws ChronicleError (as a rejection), as `append`.
    */
@@ -293,12 +290,12 @@ export interface Adapter {
 }
 
 /**
- * Synchronous: an adapter that reads, appends and tails chronicles by path, and is lenient about
- * what it appends. It opens nothing and needs no closing.
+ * Synchronous: an adapter that reads, appends and tails chronicles by path, with lenient checks of
+ * events. The call opens nothing, and an adapter needs no closing.
  *
  * @throws ChronicleError `EVALIDATION`: a bad option.
  */
 export function createAdapter(options?: AdapterOptions): Adapter;
 
-// Without this a declaration file exports what it does not call `export` too.
+// Without this line a declaration file exports all its declarations.
 export {};

@@ -1,64 +1,71 @@
 /**
- * What a chronicle holds, and taking out of it what does not belong in it.
+ * Analysing and repairing chronicles.
  */
 
 import type { ChainValidationResult } from './checks.js';
-import type { AbortSignalLike, ChroniclePath, PathOptions } from '../index.js';
+import type { AbortSignalLike, ChroniclePath, PathOptions } from './path.js';
 
 /** Options of {@link analyzeChronicle}. `undefined` counts as absent; unknown names are refused. */
 export interface AnalyzeOptions extends PathOptions {
-  /** Gives the analysis up: it rejects with `signal.reason` as it is. */
+  /** Aborts the analysis, which rejects with `signal.reason`. */
   signal?: AbortSignalLike | undefined;
 }
 
-/** What {@link analyzeChronicle} finds. */
+/** The result of {@link analyzeChronicle}. */
 export interface ChronicleAnalysis {
-  /** Events: records, whatever their fields. */
+  /** All records, with any fields. */
   totalEvents: number;
-  /** Events of each `type`, in the order in which the types come up. Events without one are in none. */
+  /**
+   * The number of events of each `type`, in order of first occurrence. Events without a type are
+   * not counted.
+   */
   eventTypes: Record<string, number>;
   /**
-   * The earliest and the latest `timestamp`, compared as instants (one without a zone counts as UTC)
-   * and told as they stand in the file; integer milliseconds as ISO 8601. `null` if none can be read.
+   * The earliest and the latest `timestamp`, compared as instants (without a zone: UTC), in the
+   * text of the file; integer milliseconds as ISO 8601. `null` if none can be read.
    */
   timeRange: { start: string; end: string } | null;
   /**
-   * Actors by `agent:id`, in the order in which they come up. Events without both are nobody's.
-   * `firstSeen` and `lastSeen` as in `timeRange`, `''` if none of the actor's can be read.
+   * Actors by `agent:id`, in order of first occurrence. Events that lack either are not counted.
+   * `firstSeen` and `lastSeen` are as in `timeRange`, or `''` if no timestamp of the actor can be
+   * read.
    */
   actors: Record<
     string,
     { agent: string; eventCount: number; firstSeen: string; lastSeen: string }
   >;
-  /** Complete lines that are no events. A torn tail is none of them. */
+  /** Complete lines that are no events. A torn tail is not counted. */
   corruptedLines: number;
-  /** Events whose canonical form, `eventId` aside, an earlier one has. */
+  /** Events with the canonical form, without `eventId`, of an earlier event. */
   duplicateEvents: number;
-  /** As {@link validateCausalChain} has it. */
+  /** The result of {@link validateCausalChain}. */
   causalChainIntegrity: ChainValidationResult;
   /** Mean length of the events' JSON texts, in UTF-16 units; 0 without events. */
   avgEventSize: number;
   /**
-   * The event with the longest JSON text, the first of equal ones: its place among the events, from
-   * 0, the length in UTF-16 units and the type (`''` where it has none). Without events
-   * `{ index: -1, size: 0, type: '' }`.
+   * The event with the longest JSON text, the first of equal ones. `index` is among the events,
+   * from 0; `size` is in UTF-16 units; `type` is `''` without a type. It is `{ index: -1, size: 0,
+   * type: '' }` without events.
    */
   largestEvent: { index: number; size: number; type: string };
-  /** Events by the first 13 characters of `timestamp` (`2026-01-02T03`), where that is a string. */
+  /**
+   * The number of events by the first 13 characters of `timestamp` (`2026-01-02T03`), if it is a
+   * string.
+   */
   eventsByHour: Record<string, number>;
   /**
-   * What may be wrong, for people: no events; copies; an event over 10,000 units; more than 24 hours
-   * with fewer than 10 events; single-event actors for over 80 % of the events.
+   * Possible faults, as text: no events; copies; an event over 10,000 units; more than 24 hours
+   * with fewer than 10 events. Also single-event actors for over 80 % of the events.
    */
   warnings: string[];
-  /** What is wrong, for people: a broken causal chain. */
+  /** Faults, as text: a broken causal chain. */
   errors: string[];
 }
 
 /**
- * Counts what the chronicle held when the call began, off the main thread. It takes no lock and
- * writes nothing. Memory grows by some 80 bytes for each event and by what is counted. A missing
- * file has no events.
+ * Analyses the events that the chronicle had when the call began, off the main thread. The analysis
+ * takes no lock and writes nothing. Memory grows by some 80 bytes for each event, and by the
+ * result. A missing file has no events.
  *
  * @throws ChronicleError (as a rejection) `EVALIDATION`: bad path or option. `EIO`: the system
  *   failed.
@@ -69,8 +76,8 @@ export function analyzeChronicle(
 ): Promise<ChronicleAnalysis>;
 
 /**
- * Synchronous: the analysis as a text for people: totals, time range, chain, counts by type, the
- * five most active actors, warnings, errors. Lines end in `\n`, but for the last.
+ * Synchronous: the analysis as readable text: totals, time range, chain, counts by type, the five
+ * most active actors, warnings, errors. Lines end in `\n`, except for the last.
  *
  * @throws ChronicleError `EVALIDATION`: no analysis.
  */
@@ -79,39 +86,41 @@ export function formatAnalysisReport(analysis: ChronicleAnalysis): string;
 /** Options of {@link deduplicateConsecutiveEvents}. `undefined` counts as absent. */
 export interface DeduplicateOptions extends PathOptions {
   /**
-   * How long to wait for the lock, in milliseconds: a finite number, 0 or more. 0 tries once. Reading
-   * and writing are not counted. Default 2000.
+   * The longest wait for the lock, in milliseconds: a finite number, 0 or more. 0 tries once.
+   * Reading and writing are not counted. Default 2000.
    */
   lockTimeoutMs?: number | undefined;
   /**
-   * Gives it up and leaves the chronicle as it was: it rejects with `signal.reason` as it is. Too
-   * late for the last step, in which the new file takes its place; then the call resolves.
+   * Aborts the call, which rejects with `signal.reason` and leaves the chronicle unchanged. The
+   * signal has no effect on the last step, the rename of the new file; then the call resolves.
    */
   signal?: AbortSignalLike | undefined;
 }
 
 /** Options of {@link repairChronicle}. `undefined` counts as absent; unknown names are refused. */
 export interface ChronicleRepairOptions extends DeduplicateOptions {
-  /** Only tell the plan: no lock is taken and nothing is written. Default `false`. */
+  /** Only return the plan: no lock is taken and nothing is written. Default `false`. */
   dryRun?: boolean | undefined;
   /**
-   * Move out events that an earlier one has by `eventId` or `idempotencyKey`, ids and keys being one
-   * name space, whatever else they hold. Default `false`.
+   * Move out events whose `eventId` or `idempotencyKey` an earlier event has as its id or key, even
+   * if their other fields differ. Default `false`.
    */
   removeDuplicates?: boolean | undefined;
   /**
-   * Sort the events by `timestamp`, as instants, equal ones in file order; one whose timestamp cannot
-   * be read stays behind the one before it. Takes some 50 bytes of memory for each event. Default
-   * `false`.
+   * Sort the events by `timestamp`, as instants; events of one instant keep their order. An event
+   * without a readable timestamp stays behind the event before it. Takes some 50 bytes of memory
+   * for each event. Default `false`.
    */
   fixTimestampOrder?: boolean | undefined;
-  /** `true` is refused with `EUNSUPPORTED`: an id is a hash of the link too. Default `false`. */
+  /** `true` is refused with `EUNSUPPORTED`: an id is a hash of the link, too. Default `false`. */
   repairCausalChain?: boolean | undefined;
   /**
-   * Keep the old file as `<name>.backup.<ms>`. `false` removes it, unless somebody appended to it
-   * without the lock while it was replaced. Without it an append of another process that was being
-   * synced at that moment runs again on the new file, where an event without id and key cannot be
-   * recognised and is written twice. Default `true`.
+   * Keep the old file as `<name>.backup.<ms>`. `false` removes it, unless a process appended to it
+   * without the lock during the replacement. Default `true`.
+   *
+   * With `false`, an append of another process that was being synced at that moment runs again on
+   * the new file. An event without id and key is then not recognised as a duplicate and is written
+   * twice.
    */
   createBackup?: boolean | undefined;
 }
@@ -119,10 +128,11 @@ export interface ChronicleRepairOptions extends DeduplicateOptions {
 /** A line that is moved out. */
 export interface RemovedLine {
   /**
-   * `'torn'`: what stood behind the last newline was no record. `'malformed'`: no JSON object or
-   * longer than 64 MiB. `'nul'`: no JSON object, with NUL bytes. `'duplicate'`: an event that stays
-   * and stands before it has its id or key. `'bom'`: only the byte order mark before an event, of
-   * which `length` tells; the event stays.
+   * - `'torn'`: the bytes after the last newline were no record.
+   * - `'malformed'`: no JSON object, or longer than 64 MiB.
+   * - `'nul'`: no JSON object, with NUL bytes.
+   * - `'duplicate'`: an earlier event, which stays, has the id or key.
+   * - `'bom'`: the byte order mark before an event. The event stays; `length` is that of the mark.
    */
   kind: 'torn' | 'malformed' | 'nul' | 'duplicate' | 'bom';
   /** Line number in the old file, from 1. */
@@ -133,49 +143,51 @@ export interface RemovedLine {
   length: number;
 }
 
-/** What {@link repairChronicle} did, or would do. */
+/** The result of {@link repairChronicle}. */
 export interface ChronicleRepairResult {
   /** The file was rewritten. */
   repaired: boolean;
-  /** The old file; absent if nothing was rewritten or no backup was asked for. */
+  /** The old file; absent if nothing was rewritten or without `createBackup`. */
   backupPath?: string;
-  /** The file of the lines that were moved out, byte for byte; absent if there are none. */
+  /** The file of the removed lines, byte for byte; absent if there are none. */
   removedPath?: string;
-  /** What was done, for people. */
+  /** The changes, as text. */
   changesApplied: string[];
-  /** What should be looked at, for people. */
+  /** Warnings, as text. */
   warnings: string[];
-  /** What was decided, also by a dry run. */
+  /** The plan, also of a dry run. */
   plan: {
     /** Events that stay. */
     kept: number;
     /**
-     * Lines that are moved out, in file order: the first 10,000. The command `chronicle repair`
+     * The first 10,000 lines that are moved out, in file order. The command `chronicle repair`
      * prints all.
      */
     removed: RemovedLine[];
-    /** How many such lines come after those in `removed`; absent where there are none. */
+    /** The number of lines after those in `removed`; absent if zero. */
     removedOmitted?: number;
-    /** Events that stand elsewhere among the events than before. */
+    /** Events whose index among the events changes. */
     reordered: number;
   };
 }
 
 /**
- * Moves the torn tail, malformed lines and lines with NUL bytes out of the chronicle, and what else
- * the options ask for. Every line that stays is kept byte for byte, blank ones too; an unterminated
- * event at the end gets its newline. It waits for the lock, copies what stays into a new file,
- * syncs it, gives the old file a second name and puts the new one in its place: whatever fails or is
- * killed, the path names the old file or the new one, whole. Writers wait meanwhile. Mode and owner
- * are kept (access control lists are not), and a symlink is followed first.
+ * Moves the torn tail, malformed lines and lines with NUL bytes out of the chronicle, and the lines
+ * that the options select. Every other line is kept byte for byte, also blank lines. An
+ * unterminated event at the end gets its newline.
  *
- * A chronicle that needs nothing is left alone, without the lock. So is a missing one.
+ * The repair waits for the lock and copies the kept lines into a new file, which is synced. Then
+ * the old file gets a second name, and the new file is renamed to the path. After any failure, or
+ * if the process is killed, the path names the whole old file or the whole new file. Writers wait
+ * during the repair. Mode and owner are kept, access control lists are not. A symlink is followed.
  *
- * @throws ChronicleError (as a rejection) `EVALIDATION`: bad path or option, no regular file, or one
- *   with several hard links. `ELOCK_TIMEOUT`: the lock was not free in time. `ECONFLICT`: the file
- *   was replaced meanwhile. `EUNSUPPORTED`: the file system does not honour the lock, or
- *   `repairCausalChain` is set. `EIO`: the system failed; `written` is `'no'` where the chronicle is
- *   as it was, and `'unknown'` where the new file is in place but perhaps not durably.
+ * A chronicle without faults is not touched and not locked. The same holds for a missing one.
+ *
+ * @throws ChronicleError (as a rejection) `EVALIDATION`: bad path or option, no regular file, or
+ *   several hard links. `ELOCK_TIMEOUT`: the lock was not free in time. `ECONFLICT`: the file was
+ *   replaced meanwhile. `EUNSUPPORTED`: the file system does not honour the lock, or
+ *   `repairCausalChain` is set. `EIO`: the system failed. `written` is `'no'` if the chronicle is
+ *   unchanged, and `'unknown'` if the new file is in place but may not be durable.
  */
 export function repairChronicle(
   path: ChroniclePath,
@@ -183,9 +195,9 @@ export function repairChronicle(
 ): Promise<ChronicleRepairResult>;
 
 /**
- * Moves out each event whose `eventId` is that of the event before it, and tells how many those
- * were. Blank lines count for nothing; bad lines stay, and so do events on both sides of one. Files
- * are left as by {@link repairChronicle}.
+ * Moves out each event whose `eventId` is that of the event before it, and returns their number.
+ * Blank lines are ignored. Bad lines stay, and separate the events around them. The files are those
+ * of {@link repairChronicle}.
  *
  * @throws ChronicleError (as a rejection), as {@link repairChronicle}.
  */

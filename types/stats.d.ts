@@ -1,57 +1,58 @@
-/** What a process did, in numbers and as it happens. */
+/** Counters of a process, and messages of its diagnostics channels. */
 
-import type { BadLine, Receipt } from '../index.js';
+import type { Receipt } from './append.js';
+import type { BadLine } from './read.js';
 
-/** What {@link chronicleStats} gives. All counts are since the process loaded the addon. */
+/** The result of {@link chronicleStats}. All counts begin when the process loads the addon. */
 export interface ChronicleStats {
   /** Events that were written and acknowledged. */
   appends: number;
-  /** Events that were acknowledged because the file had them already. */
+  /** Acknowledged events that the file had already. */
   duplicates: number;
-  /** Batches that were written: appends that are under way at the same time share one. */
+  /** Written batches. Concurrent appends share a batch. */
   batches: number;
   /** Syncs of chronicles, failed ones included. */
   syncs: number;
-  /** Calls of append and its kin that are not settled. */
+  /** Calls of append functions that are not settled. */
   pending: number;
-  /** About how many bytes their events have. Beyond 256 MiB appends are refused. */
+  /** The approximate bytes of the pending events. Above 256 MiB appends are refused. */
   pendingBytes: number;
-  /** How long the lock was waited for, each time it was got: by a batch or by `lockChronicles`. */
+  /** The wait for each acquired lock, of a batch or of `lockChronicles`. */
   lockWait: Histogram;
 }
 
-/** Durations, counted by their length. */
+/** A histogram of durations. */
 export interface Histogram {
-  /** How many. */
+  /** The number of durations. */
   count: number;
   /** Their sum in milliseconds. */
   totalMs: number;
   /** The longest in milliseconds. */
   maxMs: number;
   /**
-   * How many took at most `leMs` milliseconds and more than the bucket before, in this order. The
-   * last one has the bound `Infinity`.
+   * The number of durations of at most `leMs` milliseconds and above the bound of the bucket
+   * before. The last bound is `Infinity`.
    */
   buckets: { leMs: number; count: number }[];
 }
 
 /**
- * Synchronous: counters of this process, its worker threads included.
+ * Synchronous: the counters of this process, with those of its worker threads.
  *
  * @throws Never.
  */
 export function chronicleStats(): ChronicleStats;
 
 /**
- * What is published on each channel of `node:diagnostics_channel`, by its name. Nothing is collected
- * while nobody listens. Subscribe before the append; each thread hears of its own calls. What a
- * subscriber throws harms no append: Node.js makes it an `uncaughtException`.
+ * The messages of each channel of `node:diagnostics_channel`, by the channel's name. Without
+ * subscribers nothing is collected. Subscribe before the append. Each thread receives messages
+ * about its own calls. An error of a subscriber does not affect the append: Node.js makes it an
+ * `uncaughtException`.
  *
  * @example
  * ```ts
  * import { subscribe } from 'node:diagnostics_channel';
- * import type { ChronicleChannels } from '@sage/chronicle';
- *
+ *  *
  * subscribe('sage:chronicle:batch', (message) => {
  *   const { path, syncMs } = message as ChronicleChannels['sage:chronicle:batch'];
  * });
@@ -64,52 +65,52 @@ export interface ChronicleChannels {
   'sage:chronicle:badline': BadLineMessage;
 }
 
-/** A call of append or its kin has settled. It has `receipts` or `error`. */
+/** A call of an append function has settled. The message has `receipts` or `error`. */
 export interface AppendMessage {
-  /** The path as it was given. */
+  /** The path as given. */
   path: string;
   /** One receipt for each event. */
   receipts?: Receipt[];
-  /** What the call rejected with or threw. */
+  /** The error of the call. */
   error?: unknown;
   /** Milliseconds from the call. */
   durationMs: number;
 }
 
-/** A batch with appends of this thread has settled. Batches that failed are not told. */
+/** A batch with appends of this thread has succeeded. Failed batches are not published. */
 export interface BatchMessage {
   /** The absolute path. */
   path: string;
-  /** Calls that share the batch, those of other threads included. */
+  /** Calls that share the batch, with those of other threads. */
   appends: number;
-  /** Events that were written. */
+  /** Written events. */
   events: number;
   /** Events that the file had already. */
   duplicates: number;
-  /** Bytes that were written. */
+  /** Written bytes. */
   bytes: number;
-  /** Milliseconds from the first try for the lock until it was got. */
+  /** Milliseconds from the first try of the lock to its acquisition. */
   lockWaitMs: number;
   /**
-   * Milliseconds of the sync, which it may have shared with other batches; absent where it was told
-   * before one.
+   * Milliseconds of the sync, which other batches may share. Absent if the batch was acknowledged
+   * before a sync.
    */
   syncMs?: number;
 }
 
-/** A lock was got, by a batch or by `lockChronicles`, or was not free in time. */
+/** A batch or `lockChronicles` has acquired a lock, or a lock was not free in time. */
 export interface LockMessage {
-  /** The absolute path; of a lock that `lockChronicles` got, the path as it was given. */
+  /** The absolute path; for `lockChronicles` the path as given. */
   path: string;
   /** Milliseconds. */
   waitedMs: number;
-  /** `false`: it was not free in time. */
+  /** `false`: the lock was not free in time. */
   acquired: boolean;
-  /** The process that held it then, where the system tells. */
+  /** The process that held the lock at that time, if the system reports it. */
   holderPid?: number;
 }
 
-/** A reader has met a line that is no record. `line` is 0 where the lines were not counted. */
+/** A reader has found a line that is no record. `line` is 0 if the lines were not counted. */
 export interface BadLineMessage extends BadLine {
   /** The absolute path. */
   path: string;
