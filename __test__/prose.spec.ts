@@ -11,14 +11,8 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 
 /** Not clean yet. A part is removed from here once it is. */
 const NOT_YET = [
-  '.ci',
-  '.github',
   '__test__',
-  'CHANGELOG.md',
-  'SECURITY.md',
   'bench',
-  'build.rs',
-  'docs',
   'examples',
   'fuzz',
   'scripts',

@@ -238,7 +238,7 @@ const batch = [
     tests: ['tests/identity.rs::a_file_put_in_its_place'],
   },
   {
-    name: 'a shorter file is learnt anew',
+    name: 'a shorter file is scanned from the start',
     file: 'src/dedup/scan_state.rs',
     edits: [
       ['if length < self.offset {\n            return Ok(false);\n        }', ''],
@@ -278,35 +278,35 @@ const batch = [
     tests: ['src/dedup/log_view.rs::numbers_are_right'],
   },
   {
-    name: 'a stretch begins where the one before it ended',
+    name: 'a chunk summary begins where the one before it ended',
     file: 'src/dedup/log_view.rs',
     find: 'base += summary.length as u64;',
     replace: '',
     tests: ['src/dedup/log_view.rs::a_log_scanned_by_two_threads'],
   },
   {
-    name: 'the last piece of a sweep is taken in',
+    name: 'the last chunk of a parallel scan is taken in',
     file: 'src/dedup/parallel_scan.rs',
     find: 'take(&piece);\n                return Ok(end);',
     replace: 'return Ok(end);',
     tests: ['src/dedup/log_view.rs::a_log_scanned_by_two_threads'],
   },
   {
-    name: 'a sweep tells of the line too long that ended it',
+    name: 'a parallel scan reports the line too long that ended it',
     file: 'src/dedup/parallel_scan.rs',
     find: 'Err(Some(offset + length + 1))',
     replace: 'Err(None)',
     tests: ['src/dedup/log_view.rs::a_line_too_long'],
   },
   {
-    name: 'a stretch tells the last id, though the last record has none',
+    name: 'a chunk summary has the last id, though the last record has none',
     file: 'src/dedup/chunk_summary.rs',
     find: 'last = Some(id);',
     replace: 'drop(id);',
     tests: ['src/dedup/chunk_summary.rs::a_stretch_tells'],
   },
   {
-    name: 'lines judged in one walk are UTF-8',
+    name: 'lines classified in one walk are UTF-8',
     file: 'src/json/parser.rs',
     find: 'self.is_good_so_far().then_some(newline)',
     replace: 'Some(newline)',
@@ -365,7 +365,7 @@ const batch = [
     tests: ['tests/numbers.rs::a_whole_line'],
   },
   {
-    name: 'no other rule goes with a whole line',
+    name: 'no other rule is combined with a whole line',
     file: 'src/event/mod.rs',
     find: 'if *rules != (Rules { whole_line: true, ..Rules::default() }) {',
     replace: 'if !MUTATED && *rules != (Rules { whole_line: true, ..Rules::default() }) {',
@@ -400,21 +400,21 @@ const batch = [
     tests: ['src/record/template.rs::what_only_the_grammar'],
   },
   {
-    name: 'strings that fit a stencil are UTF-8',
+    name: 'strings that match a template are UTF-8',
     file: 'src/record/template.rs',
     find: 'lines.is_good_so_far().then_some(behind - 1)',
     replace: 'Some(behind - 1)',
     tests: ['src/record/template.rs::what_only_the_grammar'],
   },
   {
-    name: 'of equal keys the last counts, in a stencil, too',
+    name: 'of equal keys the last counts, in a template, too',
     file: 'src/record/template.rs',
     find: '*hole = None;',
     replace: '',
     tests: ['src/record/template.rs::a_line_that_has'],
   },
   {
-    name: 'the id of a line that fits a stencil is checked',
+    name: 'the id of a line that matches a template is checked',
     file: 'src/check/line_check.rs',
     find: 'self.templates.write_canonical(text, &mut self.canonical);\n            record.is_mismatch = is_mismatch(&self.canonical, id, line);',
     replace: 'self.templates.write_canonical(text, &mut self.canonical);',
@@ -491,7 +491,7 @@ const batch = [
     tests: ['tests/failed_write.rs::a_short_write_is_not_continued'],
   },
   {
-    name: 'where the lines came to stand',
+    name: 'the place of the lines is looked up after the write',
     file: 'src/writer/append_bytes.rs',
     find: 'let alone = file_end ==',
     replace: 'let alone = MUTATED || file_end ==',
@@ -501,21 +501,21 @@ const batch = [
 
 const durability = [
   {
-    name: 'a failed sync makes the file suspect',
+    name: 'after a failed sync bytes must be verified',
     file: 'src/writer/ledger.rs',
     find: 'self.was_suspect || self.answered != self.syncs.failures()',
     replace: 'self.was_suspect',
     tests: ['tests/failed_sync.rs'],
   },
   {
-    name: 'suspect bytes are read again',
+    name: 'bytes that must be verified are read again',
     file: 'src/writer/write_job.rs',
     find: 'if suspect {\n            let sure = sure',
     replace: 'if suspect && !MUTATED {\n            let sure = sure',
     tests: ['tests/failed_sync.rs'],
   },
   {
-    name: 'a sync before suspect bytes are read again',
+    name: 'a sync before bytes are verified',
     file: 'src/writer/write_job.rs',
     find: 'let range = start..length;\n            self.sync_once(&open.descriptor).map_err(|error| error.with_written(Written::No))?;',
     replace:
@@ -523,14 +523,14 @@ const durability = [
     tests: ['tests/failed_sync.rs'],
   },
   {
-    name: 'suspect pages that stay in the cache',
+    name: 'pages that must be verified and stay in the cache',
     file: 'src/writer/write_job.rs',
     find: 'if !self.reread(&open.descriptor, range)? {',
     replace: 'if !self.reread(&open.descriptor, range)? && !MUTATED {',
     tests: ['tests/failed_sync.rs::pages_that_cannot_be_dropped'],
   },
   {
-    name: 'the index goes back to what is proved',
+    name: 'the index returns to the durable view',
     file: 'src/writer/write_job.rs',
     find: 'history.roll_back(sure);',
     replace: '',
@@ -559,14 +559,14 @@ const durability = [
     tests: ['tests/proved_bytes.rs::the_last_page_of_a_rewritten_file'],
   },
   {
-    name: 'nothing of a rewritten file is proved',
+    name: 'nothing of a rewritten file is durable',
     file: 'src/writer/ledger.rs',
     find: 'self.rewrites += 1;\n        self.proof = Proof::new(length);',
     replace: 'self.rewrites += 1;\n        if !MUTATED { self.proof = Proof::new(length); }',
     tests: ['tests/proved_bytes.rs::what_a_rewritten_file_holds'],
   },
   {
-    name: 'a log whose record was lost is learnt anew',
+    name: 'a log whose record was lost is scanned from the start',
     file: 'src/writer/write_job.rs',
     find: 'if std::mem::take(&mut ledger.doubtful) {',
     replace: 'if std::mem::take(&mut ledger.doubtful) && !MUTATED {',
@@ -614,7 +614,7 @@ const durability = [
     tests: ['tests/proved_bytes.rs'],
   },
   {
-    name: 'a proof by sync looks where the range begins',
+    name: 'a range durable by a sync is checked from its start',
     file: 'src/storage/durable_ranges.rs',
     find: 'let by_sync = range.start >= self.opened_at &&',
     replace: 'let by_sync = (MUTATED || range.start >= self.opened_at) &&',
@@ -642,7 +642,7 @@ const durability = [
     tests: ['tests/proved_bytes.rs'],
   },
   {
-    name: 'a batch half of which was lost is told',
+    name: 'a batch half of which was lost is rejected',
     file: 'src/writer/ledger.rs',
     find: '} else if group.wrote() {',
     replace: '} else if group.wrote() && !MUTATED {',
@@ -856,7 +856,7 @@ const sideIndex = [
     tests: ['__test__/append.spec.ts::count for their own append'],
   },
   {
-    name: 'who waits for what is pending is woken by the last',
+    name: 'the last pending append wakes a flush',
     file: 'src/append/in_flight.rs',
     find: 'was_last && self.waiting.load(Ordering::SeqCst) > 0',
     replace: 'was_last && self.waiting.load(Ordering::SeqCst) > 1',
@@ -1027,7 +1027,7 @@ const sideIndex = [
     tests: ['__test__/syncs.spec.ts::the blocks of a run'],
   },
   {
-    name: 'the seal of a part',
+    name: 'the salt of a part',
     file: 'src/dedup/sorted_run.rs',
     find: 'HashKey(keys.0 ^ salt, keys.1 ^ at)',
     replace: 'HashKey(keys.0, keys.1 ^ at)',
@@ -1048,7 +1048,7 @@ const sideIndex = [
     tests: ['tests/index_runs.rs::runs_become_one_table_again'],
   },
   {
-    name: 'the new file goes when nothing took its name',
+    name: 'the new file is removed when nothing took its name',
     file: 'src/dedup/index_file.rs',
     find: 'let _ = std::fs::remove_file(&self.fresh);',
     replace: '',
@@ -1069,7 +1069,7 @@ const sideIndex = [
     tests: ['tests/side_index.rs::where_a_process_came_to_no_index'],
   },
   {
-    name: 'word of an index that is missing is left by the first who misses it',
+    name: 'the first process that misses an index creates the marker',
     file: 'src/dedup/index_file.rs',
     find: 'new.write(true).create_new(true);',
     replace: 'new.write(true);',
@@ -1217,7 +1217,7 @@ const repairs = [
     tests: ['__test__/repair-faults.spec.ts::the last sync of the folder'],
   },
   {
-    name: 'the side index of the old file goes',
+    name: 'the side index of the old file is removed',
     file: 'src/repair/mod.rs',
     find: 'replacement::remove_name(&self.path.index_path())?;\n        replacement::remove_name(&side_file(&copy.held.file, "index"))',
     replace:
@@ -1267,7 +1267,7 @@ const repairs = [
     tests: ['__test__/repair-faults.spec.ts::no second name is needed'],
   },
   {
-    name: 'a stranger in the place of the new file',
+    name: 'a foreign file in the place of the new file',
     file: 'src/repair/replacement.rs',
     find: 'Ok(metadata) if !metadata.is_file() => return remove_name(path),',
     replace: 'Ok(metadata) if !MUTATED && !metadata.is_file() => return remove_name(path),',
@@ -1333,7 +1333,7 @@ const readers = [
     tests: ['tests/synced_batches.rs::pages_of_a_failed_sync'],
   },
   {
-    name: 'what was proved of a file that became shorter',
+    name: 'the durable ranges of a file that became shorter',
     file: 'src/storage/synced.rs',
     find: 'state.proof.cut(stat.length);',
     replace: 'if !MUTATED { state.proof.cut(stat.length) }',
