@@ -1,4 +1,4 @@
-// The options of an append, one by one: what is decided under the lock, and who waits for it.
+// The options of an append, one by one: decisions under the lock, and waits for the lock.
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { describe, expect, it, onTestFinished } from 'vitest';

@@ -253,7 +253,7 @@ const unrepresentable: [string, unknown][] = [
   ['a toJSON that gives nothing', { toJSON: () => undefined }],
   ['a nesting no stack has', event({ deep: tooDeepForStringify })],
 ];
-/** The newer versions of Node.js write any nesting as JSON; it is still one that no event may have. */
+/** Newer versions of Node.js write any nesting as JSON. No event may have this depth. */
 const writesAnyDepth = (() => {
   try {
     return JSON.stringify(tooDeepForStringify) !== '';

@@ -125,7 +125,7 @@ export async function startTogether(children: Child[]): Promise<void> {
   for (const child of children) child.send('go');
 }
 
-/** Waits for programs that must end by themselves and well: with code 0, and without a panic that was caught. */
+/** Waits for programs that must end by themselves with code 0, and without a caught panic. */
 export async function endsWell(children: Child[], limitMs = 120_000): Promise<void> {
   for (const child of children) {
     const end = await within(child.ended, limitMs, 'a program did not end');

@@ -84,7 +84,7 @@ describe('chronicle lock', () => {
 
   it('passes signals on to the command, and waits for it', async () => {
     const path = scratch.path('log.sage');
-    // It gives up in the end, so that nothing is left of it where it is told nothing.
+    // The child gives up in the end, so that it does not outlive a test that fails.
     const script = `trap "echo told; exit 7" TERM
       echo held
       left=3000

@@ -44,7 +44,7 @@ export function shell(line: string, ...args: string[]): Promise<Outcome> {
   return run('/bin/sh', ['-c', script, 'sh', ...args], null);
 }
 
-/** A command that goes on until it is told to end. */
+/** A command that runs until it is ended. */
 export function startCli(...args: string[]): Child {
   return new Child(process.execPath, [bin, ...args]);
 }

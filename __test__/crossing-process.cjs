@@ -1,6 +1,7 @@
 'use strict';
 
-// Uses the package, and prints what kinds of values each function of the addon gave: [["Port.drain", "array"], ...].
+// Uses the package, and prints what kinds of values each function of the addon gave:
+// [["Port.drain", "array"], ...].
 const { mkdtempSync, rmSync } = require('node:fs');
 const { tmpdir } = require('node:os');
 const { join } = require('node:path');

@@ -1,5 +1,6 @@
-// One of many who write or read a log at once: a process, or a worker thread of one. It says `ready`, waits for `go`, and tells
-// of each append, and of each read how many events it gave and the hash of their marks.
+// One of many concurrent writers or readers of a log: a process, or a worker thread. It prints
+// `ready` and waits for `go`. Then it reports each append, and for each read the number of events
+// and the hash of their marks.
 import { createHash } from 'node:crypto';
 import { createRequire } from 'node:module';
 import { parentPort, Worker, workerData } from 'node:worker_threads';

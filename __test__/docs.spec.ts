@@ -30,7 +30,10 @@ interface Example {
   prints: string[];
 }
 
-/** The blocks marked `ts run`, and what stands before them unseen; those of one section are one program. */
+/**
+ * The blocks marked `ts run`, with the hidden code before them. Blocks of one section are one
+ * program.
+ */
 function examplesOf(page: string): Example[] {
   return textOf(page)
     .split(/^(?=## )/m)

@@ -49,7 +49,7 @@ const own = {
     return marksOf(readFileSync(path));
   },
   unlock: (number) => locks[number].release().then(() => true),
-  // One event to each of many logs, all at once; of every so many of them only, where asked.
+  // One event to each of many logs, all at once, or only to every n-th log.
   spread: async (folder, logs, step = 1) => {
     const most = used();
     let duplicates = 0;

@@ -1,5 +1,6 @@
-// Electron refuses memory of an addon as the bytes of an ArrayBuffer. Texts, numbers and truth values come out of this one, which
-// are copies, and whole lines as a Buffer: napi-rs makes that of a copy where the addon's own memory is refused.
+// Electron refuses an addon's memory as the bytes of an ArrayBuffer. This addon returns copies:
+// texts, numbers and truth values. Whole lines are a Buffer, which napi-rs makes from a copy if the
+// addon's memory is refused.
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';

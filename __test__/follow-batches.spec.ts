@@ -250,7 +250,7 @@ function makeAfter(other: string, path: string, text: string): void {
   } while (bornOf(path) <= bornOf(other));
 }
 
-/** Ways in which another text comes to the path, and what is given of it after records 1 to 3 were. */
+/** Ways in which the path gets another content, and the batches returned after records 1 to 3. */
 const ways: [string, (path: string) => Promise<void> | void, string, number[]][] = [
   ['more is appended', (path) => appendFileSync(path, lines(4, 5)), 'same', [4, 5]],
   [

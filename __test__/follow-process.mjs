@@ -1,5 +1,5 @@
-// Follows a log, writes the mark of each event to a file, and tells of its progress, its memory, and where it stopped.
-// It stops after as many events as its job or a line of standard input says.
+// Follows a log and writes the mark of each event to a file. Reports its progress, its memory and
+// its last position. Stops after the number of events in its job or in a line of standard input.
 import { appendFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tell } from './tell.mjs';

@@ -117,7 +117,7 @@ describe('followChronicle', () => {
     const following = follow(path);
     expect(await take(following, 2)).toEqual([0, 1]);
     truncateSync(path, 0);
-    // A look must see it short: one that is as long as before by then cannot be told.
+    // A look must find the file short: a file of the old length looks unchanged.
     await pause(500);
     appendFileSync(path, line(2));
     expect(await take(following, 1)).toEqual([2]);
@@ -211,7 +211,8 @@ describe('followChronicle', () => {
     const writers = clients.map((client) => startWriter({ path, client, inFlight: 50 }));
     await startTogether(writers);
     for (const time of [0, 1]) {
-      // Some of each file is met before it goes, and more than a second passes between two.
+      // Some events of each file are read before it is removed, and more than a second passes
+      // between two files.
       await Promise.all([pause(1200), moreAcks(writers, 1500)]);
       renameSync(path, `${path}.${time}`);
     }
@@ -258,7 +259,7 @@ describe('followChronicle', () => {
   }, 120_000);
 });
 
-/** How many events a follower has told of. */
+/** The number of events that a follower has reported. */
 function progressOf(child: Child): number {
   const last = child.lines.findLast((text) => text.startsWith('["progress"'));
   return last === undefined ? 0 : JSON.parse(last)[1];

@@ -1,8 +1,9 @@
 /**
  * Checks what many writers say they did against the file they left behind.
  *
- * Every event carries a `mark` that is its own, so the check is linear in the number of calls but for
- * two sorts. A call that failed or never settled is indeterminate: its event may be there once or not at all.
+ * Every event carries a `mark` that is its own, so the check is linear in the number of calls but
+ * for two sorts. A call that failed or never settled is indeterminate: its event may be there once
+ * or not at all.
  */
 
 export interface Placed {

@@ -172,8 +172,9 @@ function text(random: Random): string {
 }
 
 /**
- * Of V8 13.6 and later JSON.parse, once it has met the key `\\` alone, gives that key for others that are one escape:
- * https://github.com/nodejs/node/issues/63785. What is compared with it here has no such key.
+ * JSON.parse of V8 13.6 and later: after the key `\\` alone it returns that key for other keys of
+ * one escape. See https://github.com/nodejs/node/issues/63785. Texts compared with it here have no
+ * such key.
  */
 const parseConfusesKeys = Number(process.versions.v8.split('.')[0]) >= 13;
 

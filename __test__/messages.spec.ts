@@ -1,5 +1,5 @@
-// Texts of others stand in messages short and escaped: they may be as long as an event, and they may
-// be made to look like lines of a log or to steer a terminal.
+// Foreign texts in messages are shortened and escaped. They may be as long as an event, imitate
+// lines of a log, or control a terminal.
 import { describe, expect, it } from 'vitest';
 import {
   analyzeChronicle,

@@ -1,5 +1,5 @@
-// What the command writes besides a log destroys nothing that stands at its path, and follows no link
-// of a stranger.
+// What the command writes besides a log destroys nothing that stands at its path, and follows no
+// link of a stranger.
 import { spawnSync } from 'node:child_process';
 import {
   chmodSync,

@@ -14,7 +14,7 @@ function fileOf(content: string | Buffer): string {
   return path;
 }
 
-/** What a read tells its function about the bad lines. */
+/** The calls of a read's function for bad lines. */
 async function badLinesOf(path: string): Promise<BadLine[]> {
   const bad: BadLine[] = [];
   await readChronicle(path, { onBadLine: (line) => bad.push(line) });
@@ -259,7 +259,7 @@ describe('bad lines', () => {
     all.push({ ...malformed(7), kind: 'nul' }, malformed(8));
     expect(await badLinesOf(path)).toEqual(all);
 
-    // A tail tells of those it meets on its way back to the record it begins with.
+    // A tail reports the bad lines on its way back to its first record.
     const met: BadLine[] = [];
     await tailChronicle(path, 2, { onBadLine: (line) => met.push(line) });
     expect(met).toEqual(all.slice(1));

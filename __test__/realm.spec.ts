@@ -1,4 +1,5 @@
-// What the rest of a process does to all objects, timers and contexts is no business of the package.
+// What the rest of a process does to all objects, timers and contexts is no business of the
+// package.
 import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
@@ -6,7 +7,7 @@ import { folder } from './support';
 
 const program = fileURLToPath(new URL('./realm-process.cjs', import.meta.url));
 
-/** Runs one part of the program beside this file in a process of its own, and gives what it prints. */
+/** Runs one part of the program beside this file in a process of its own. Returns the output. */
 function run(part: string, ...args: string[]): any {
   const given = ['--expose-gc', program, part, folder(), ...args];
   const text = execFileSync(process.execPath, given, { encoding: 'utf8', timeout: 60_000 });

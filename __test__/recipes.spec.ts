@@ -31,8 +31,8 @@ function recipe(language: string): string {
 }
 
 /**
- * A program around a recipe: it says `ready`, and appends each line of its input to the file that is
- * its argument.
+ * A program around a recipe: it says `ready`, and appends each line of its input to the file that
+ * is its argument.
  */
 interface Writer {
   tool: string;

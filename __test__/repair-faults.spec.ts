@@ -1,4 +1,5 @@
-// Repairs whose system calls fail, or in the middle of which the process is killed: the path names the old file or the new one.
+// Repairs whose system calls fail, or in the middle of which the process is killed: the path names
+// the old file or the new one.
 import {
   appendFileSync,
   chownSync,
@@ -190,7 +191,8 @@ describe.skipIf(!traceable)('a line that comes without the lock', () => {
 });
 
 describe.skipIf(!traceable)('a repair that is killed at a system call', () => {
-  // Those with a number above one are of calls that one thread makes: strace counts for each thread.
+  // Those with a number above one are of calls that one thread makes: strace counts for each
+  // thread.
   const moments: [string, Where][] = [
     ['openat:signal=KILL:when=1', 'new file'],
     ['write:signal=KILL:when=1', 'new file'],
@@ -206,7 +208,7 @@ describe.skipIf(!traceable)('a repair that is killed at a system call', () => {
     '%s on the %s: leaves one of both files whole, and the next repair finds its way',
     async (fault, where) => {
       const scene = new Scene(fault, where);
-      // What becomes of the call cannot be told; the process may have ended before.
+      // The outcome of the call is not checked: the process may have ended before.
       scene.driven.call('repairChronicle', scene.path).catch(() => {});
       const end = await scene.driven.child.ended;
       expect(end.signal ?? end.code).not.toBe(0);

@@ -1,4 +1,5 @@
-// Repairing from JavaScript, beside processes that append. What is moved out and what stays is shown in tests/repair.rs.
+// Repairing from JavaScript, beside processes that append. What is moved out and what stays is
+// shown in tests/repair.rs.
 import { spawnSync } from 'node:child_process';
 import {
   appendFileSync,
@@ -282,7 +283,7 @@ describe('a repair beside writers', () => {
       await pause(50);
       holder.send('go');
       await Promise.all([...appends, repair]);
-      // Whoever came first, the torn tail is out by now or was ended as a malformed line.
+      // In either order the torn tail is moved out, or was ended as a malformed line.
       await chronicle.repairChronicle(path, options);
       expect(marksIn(path).sort()).toEqual(['mine', 'theirs']);
       expect(await chronicle.verifyChronicle(path)).toMatchObject({ ok: true, findings: [] });

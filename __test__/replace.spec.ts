@@ -21,7 +21,7 @@ const scratch = scratchFolder();
 const clients = ['a', 'b', 'c'];
 const times = 6;
 
-/** Runs writers, does something to their file again and again while they write, and tells what they said. */
+/** Runs writers, changes their file repeatedly while they write, and returns their reports. */
 async function whileWriting(
   path: string,
   act: (time: number) => unknown,
@@ -150,7 +150,8 @@ describe('while writers run, their file is', () => {
         true,
       );
 
-      // Only what was under way while the file was cut may have been told that its lines are gone.
+      // Only appends in progress while the file was cut may have reported that their lines are
+      // gone.
       for (const { mark, outcome, start, end = start } of calls) {
         const overlapped = cuts.some(({ cutting }) => start < cutting.end && end > cutting.start);
         expect(outcome === 'acked' || overlapped, `${mark} is ${outcome}`).toBe(true);

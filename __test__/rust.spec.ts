@@ -47,7 +47,7 @@ describe('a program in Rust', () => {
     async () => {
       const path = scratch.path('log.sage');
       const marks = Array.from({ length: 60 }, (_, n) => `rust:${n}`);
-      // They go on until Rust is through, so that all three are at it at once.
+      // They run until the Rust program has ended, so that all three write at once.
       const nodes = ['n0', 'n1'].map((client) => startWriter({ path, client }));
       const pythons = ['p0', 'p1'].map((client) =>
         Child.python('split_writer.py', path, client, '300'),

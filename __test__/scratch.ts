@@ -23,7 +23,7 @@ export function scratchFolder(): { path: (name: string) => string; folder: () =>
   return { folder, path: (name) => join(folder(), name) };
 }
 
-/** Whether a program is there; tells the runner what is skipped for the lack of it. */
+/** Whether a program exists; otherwise reports the skipped tests to the runner. */
 export function present(suite: string, program: string, args: string[] = ['--version']): boolean {
   if (spawnSync(program, args, { stdio: 'ignore' }).status === 0) return true;
   skipped(suite, `${program} not found`);

@@ -1,4 +1,5 @@
-// What somebody hostile can do with a file, a path, an event, an option or a cursor: each claim of SECURITY.md.
+// What somebody hostile can do with a file, a path, an event, an option or a cursor: each claim of
+// SECURITY.md.
 import { spawnSync } from 'node:child_process';
 import {
   chmodSync,
@@ -32,7 +33,7 @@ const flock = present('a lock of a reader', 'flock');
 const side = (path: string, kind: string) =>
   join(dirname(path), `.${basename(path)}.chronicle-${kind}`);
 
-/** Waits for what nothing tells of: side indexes are made in the background. */
+/** Waits by polling: side indexes are built in the background, without an event. */
 async function until(holds: () => boolean): Promise<void> {
   const deadline = Date.now() + 60_000;
   while (!holds()) {
@@ -336,7 +337,7 @@ describe('a stranger who may write the folder', () => {
   it.skipIf(!isRoot)(
     'cannot hide records by a side index of another owner',
     async () => {
-      // The index says of the log what it no longer is; whoever believes it does not know the record.
+      // The index describes an older state of the log: a reader that trusts it misses the record.
       for (const owner of [0, 65_534]) {
         const path = scratch.path(`owner-${owner}.sage`);
         await indexed(path);

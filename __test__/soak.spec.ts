@@ -14,7 +14,7 @@ const many = isLong || seconds > 60 ? 100 : 12;
 // A shell script that knows no --version.
 const fiu = present('soak under failing syncs', 'fiu-run', ['-n', '-x', 'true']);
 
-/** A writer of which one sync in ten fails, told by the preloaded library alone: the bytes are there. */
+/** A writer whose syncs fail one time in ten, by a preloaded library: the bytes are on the disk. */
 function startFailing(job: Job): Child {
   const program = fileURLToPath(new URL('writer-process.mjs', import.meta.url));
   const fault = 'enable_random name=posix/io/sync/fdatasync,probability=0.1,failinfo=5';
@@ -55,7 +55,7 @@ describe('a soak', () => {
         start();
       }
       for (const child of alive) child.send('stop');
-      // One that was not ready yet begins when it is, and is told to stop again.
+      // A writer that was not ready starts later, and gets another `stop`.
       const stopping = setInterval(() => alive.forEach((child) => child.send('stop')), 500);
       await within(
         Promise.all(started.map(({ child }) => child.ended)),

@@ -128,7 +128,7 @@ describe('the channel', () => {
     const seen = messages.length;
     await chronicle.append(path, note('m:0'));
     chronicle.appendEventSync(path, note('sync'));
-    // What the synchronous one is told of comes with the next turn.
+    // The message of the synchronous append arrives in the next turn.
     await chronicle.append(path, note('os'), { durability: 'os' });
     const later = messages.slice(seen).map(({ events, duplicates }) => [events, duplicates]);
     expect(later).toEqual([

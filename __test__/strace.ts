@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { present, skipped } from './scratch';
 
-/** Whether programs can be run under strace; tells the runner what is skipped if not. */
+/** Whether programs can run under strace; otherwise reports the skipped tests to the runner. */
 export function mayTrace(suite: string): boolean {
   if (!present(suite, 'strace')) return false;
   const probe = spawnSync('strace', ['-f', '--seccomp-bpf', '-qq', '-e', 'trace=getpid', 'true']);
@@ -9,7 +9,10 @@ export function mayTrace(suite: string): boolean {
   return probe.status === 0;
 }
 
-/** What strace injects, as it is told: `write:error=EIO:when=1`. It counts per thread and per call. */
+/**
+ * The fault that strace injects, in its syntax: `write:error=EIO:when=1`. It counts per thread and
+ * per call.
+ */
 export interface Faults {
   path: string;
   inject: string[];

@@ -1,4 +1,5 @@
-// Tells the test something over standard output, a line at a time. What was told is told even if the program is killed next.
+// Reports to the test by lines on standard output. A line is written synchronously, so it arrives
+// even if the program is killed next.
 import { writeSync } from 'node:fs';
 
 const pause = new Int32Array(new SharedArrayBuffer(4));

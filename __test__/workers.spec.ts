@@ -77,7 +77,7 @@ describe('worker threads', () => {
       await holder.line((line) => line.startsWith('held'));
       const child = play({ scene: 'exitInWorker', count: 40, path });
       await child.line((line) => line.includes('accepted'));
-      // Nothing tells that a process does not end.
+      // No event reports that a process does not end.
       const ended = child.ended.then(() => 'ended');
       expect(await Promise.race([ended, pause(500, 'waits')])).toBe('waits');
       holder.send('release');

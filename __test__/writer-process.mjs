@@ -1,5 +1,5 @@
-// Appends as its job says and tells about each call by a synchronous write, so that a kill
-// never takes an acknowledgement back.
+// Appends as described by its job. Reports each call by a synchronous write, so that a kill loses
+// no acknowledgement.
 import { writeSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tell } from './tell.mjs';

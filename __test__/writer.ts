@@ -4,7 +4,7 @@ import type { Call, Placed } from './history';
 export interface Job {
   path: string;
   client: string;
-  /** How many events; without it the writer goes on until it is told `stop`, or killed. */
+  /** The number of events; without it the writer runs until it gets `stop` or is killed. */
   count?: number;
   /** How many appends are under way at a time. */
   inFlight?: number;
@@ -13,7 +13,7 @@ export interface Job {
   /** Each client appends these marks instead of its own. */
   marks?: string[];
   options?: Record<string, unknown>;
-  /** A failed append is told and does not end the writer. */
+  /** A failed append is reported and does not end the writer. */
   mayFail?: boolean;
 }
 
@@ -45,7 +45,7 @@ export function ackedIn(calls: Call[]): Call[] {
   return calls.filter((call) => call.outcome === 'acked');
 }
 
-/** Waits until each writer has been acknowledged so many more appends than it has now. */
+/** Waits until each writer has that number of further acknowledged appends. */
 export async function moreAcks(writers: Child[], count: number): Promise<void> {
   await Promise.all(
     writers.map((writer) => {

@@ -1,7 +1,8 @@
 'use strict';
 
-// What every project here does with the installed package, in the realm and the bundle that it finds itself in. Node's
-// own assertions throw errors of their own realm, so the few that are needed are made here.
+// What every project here does with the installed package, in the realm and the bundle that it
+// finds itself in. Node's own assertions throw errors of their own realm, so the few that are
+// needed are made here.
 const { mkdtempSync, rmSync, writeFileSync } = require('node:fs');
 const { tmpdir } = require('node:os');
 const { join } = require('node:path');

@@ -4,7 +4,10 @@ const fs = require('node:fs');
 const os = require('node:os');
 const path = require('node:path');
 
-/** A temporary folder for each test of a file, removed after it. Call at the top level; returns path(name). */
+/**
+ * A temporary folder for each test of a file, removed after the test. Call it at the top level.
+ * Returns path(name).
+ */
 exports.temporaryFolder = () => {
   let folder;
   beforeEach(() => {

@@ -1,7 +1,7 @@
 'use strict';
 
-// The package inside Jest, where tests run in a realm of their own: the globals differ from those that Node gave the
-// addon, and in jsdom AbortSignal is not even Node's class.
+// The package inside Jest, which runs tests in a realm of their own. Their globals differ from
+// those of the addon, and in jsdom AbortSignal is not Node's class.
 const project = (testEnvironment) => ({
   displayName: testEnvironment,
   testEnvironment,

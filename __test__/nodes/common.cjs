@@ -1,4 +1,5 @@
-// Run by each version of Node.js in a folder into which the packed tarball was installed: CommonJS and worker threads.
+// Run by each version of Node.js in a folder into which the packed tarball was installed: CommonJS
+// and worker threads.
 const assert = require('node:assert/strict');
 const { Worker, isMainThread, workerData } = require('node:worker_threads');
 const chronicle = require('@sage/chronicle');

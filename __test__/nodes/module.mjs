@@ -1,5 +1,5 @@
-// Run by each version of Node.js in a folder into which the packed tarball was installed: an ECMAScript module, the
-// iterators, and two processes with one lock.
+// Run by each version of Node.js in a folder into which the packed tarball was installed: an
+// ECMAScript module, the iterators, and two processes with one lock.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';

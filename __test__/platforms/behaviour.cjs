@@ -1,10 +1,13 @@
 'use strict';
 
-// What the package promises, tried from outside by a plain Node program, so that every platform on which a Node runs can run it:
-// node __test__/platforms/behaviour.cjs [PART OF A NAME]
-// NODE_WRAPPER names the program that starts a Node where process.execPath does not; NAPI_RS_NATIVE_LIBRARY_PATH the addon where
-// it does not lie in the clone; BEHAVIOUR_SKIP is a JSON object of what this platform cannot show: beginnings of names and reasons.
-// The last line is the total; the exit code is 1 when anything failed.
+// node __test__/platforms/behaviour.cjs [PART OF A NAME]: the guarantees of the package, tested by
+// a plain Node program, which runs on every platform with Node.
+//
+// - NODE_WRAPPER: the program that starts Node, if process.execPath does not.
+// - NAPI_RS_NATIVE_LIBRARY_PATH: the addon, if it is not in the clone.
+// - BEHAVIOUR_SKIP: a JSON object of skipped tests, from the beginning of a name to the reason.
+//
+// The last line is the total; the exit code is 1 if anything failed.
 const assert = require('node:assert/strict');
 const { spawn } = require('node:child_process');
 const fs = require('node:fs');
@@ -403,7 +406,10 @@ test('the command appends, reads, waits for the lock and holds it', async (file)
 /** @type {[string, string][]} */
 const skips = Object.entries(JSON.parse(process.env.BEHAVIOUR_SKIP || '{}'));
 
-/** @param {string} name @param {(file: (name: string) => string) => Promise<unknown>} body @param {string} folder */
+/**
+ * @param {string} name @param {(file: (name: string) => string) => Promise<unknown>} body @param
+ *   {string} folder
+ */
 async function run(name, body, folder) {
   fs.mkdirSync(folder);
   /** @type {NodeJS.Timeout | undefined} */

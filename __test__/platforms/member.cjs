@@ -1,6 +1,7 @@
 'use strict';
 
-// One process of the behaviour suite: says in lines what it has done, and ends with its standard input.
+// One process of the behaviour suite. It prints a line for each action and ends with its standard
+// input.
 const { writeSync } = require('node:fs');
 const chronicle = require('../../index.js');
 const { note } = require('./note.cjs');

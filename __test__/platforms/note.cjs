@@ -1,6 +1,6 @@
 'use strict';
 
-/** An event that is told from others by its mark. */
+/** An event with a distinct mark. */
 exports.note = (/** @type {string} */ mark, extra = {}) => ({
   type: 'NOTE_TAKEN',
   timestamp: '2026-01-02T03:04:05.678Z',

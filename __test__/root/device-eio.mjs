@@ -1,5 +1,6 @@
-// A block device that fails and heals, under a mounted ext4. After each trial power is cut by copying the
-// device's bytes: whatever was acknowledged, before the failure or after it, is in the file then.
+// A block device that fails and heals, under a mounted ext4. After each trial power is cut by
+// copying the device's bytes: whatever was acknowledged, before the failure or after it, is in the
+// file then.
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -14,8 +15,8 @@ function parts(answer) {
 }
 
 /**
- * One process appends before, while and after the device fails, another one comes later. Gives what was
- * acknowledged after the failure, for the caller to say whether there must have been any.
+ * One process appends before, while and after the device fails, another one comes later. Gives what
+ * was acknowledged after the failure, for the caller to say whether there must have been any.
  */
 async function trial(disk, { filler, brief }) {
   const path = join(disk.point, 'log.sage');
@@ -66,8 +67,9 @@ async function trial(disk, { filler, brief }) {
   return acks.length - healthy;
 }
 
-// A journal that meets the failure makes the file system read-only, and nothing is acknowledged there any
-// more. Where it does not, because there is none or because only the data met it, appends must come back.
+// A journal that meets the failure makes the file system read-only, and nothing is acknowledged
+// there any more. Where it does not, because there is none or because only the data met it, appends
+// must come back.
 const layouts = [
   ['ext4', ['ext4'], false, 0],
   ['ext4 whose journal is spared', ['ext4'], true, 5],

@@ -7,7 +7,7 @@ import { Driven, note, startWriters } from './support/program.mjs';
 import { assert, assertEqual, run, suite } from './support/suite.mjs';
 import { losses } from './support/losses.mjs';
 
-/** Where the tests run: how each is made, what the system calls it when it is full, and how room is made. */
+/** The places of the tests: how each is made, the error of a full disk, and how room is made. */
 const places = {
   'tmpfs of 64 KiB': { make: () => mount('none', '-t', 'tmpfs', '-o', 'size=64k').point },
   'ext4 of 8 MiB': { make: () => mount(makeImage('small.img', 8, '-m0'), '-o', 'loop').point },

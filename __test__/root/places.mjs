@@ -1,4 +1,5 @@
-// Odd places: process namespaces, layered and read-only file systems, files that may not change, no inodes left.
+// Odd places: process namespaces, layered and read-only file systems, files that may not change, no
+// inodes left.
 import {
   appendFileSync,
   chmodSync,

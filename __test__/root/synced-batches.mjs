@@ -1,4 +1,5 @@
-// A device that fails and heals under a log whose lines are shipped: `synced` gives nothing that a power cut takes.
+// A device that fails and heals under a log whose lines are shipped: `synced` gives nothing that a
+// power cut takes.
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { tools } from './support/disk.mjs';

@@ -1,5 +1,6 @@
-// A lock session of two names of one log on a device that fails: its writers share one open file description, to which the kernel
-// reports a failed write-back once. What is acknowledged by either name is in the file after a power cut.
+// A lock session of two names of one log on a device that fails: its writers share one open file
+// description, to which the kernel reports a failed write-back once. What is acknowledged by either
+// name is in the file after a power cut.
 import { linkSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { tools } from './support/disk.mjs';

@@ -38,7 +38,7 @@ export async function adapts(path: string, build: BuildEvent): Promise<void> {
   await adapter.append(path, { type: 'X', actor: 'me' });
   // @ts-expect-error an unknown option
   createAdapter({ base: '/tmp' });
-  // @ts-expect-error a clock that tells nothing
+  // @ts-expect-error a clock without a time
   createAdapter({ clock: { now: () => {} } });
   void nothing;
 }

@@ -1,4 +1,5 @@
-// What the types of analyzing and repairing accept, refuse and give. Checked by tsc only, never run.
+// What the types of analyzing and repairing accept, refuse and give. Checked by tsc only, never
+// run.
 import {
   analyzeChronicle,
   deduplicateConsecutiveEvents,

@@ -1,10 +1,11 @@
 // node scripts/platforms/consumers.mjs [--staged [--artifacts DIR]] [--table] [project ...]
 //
-// Takes the projects of __test__/consumers one after the other, each in a scratch folder of its own: installs what its lock
-// file names and the packed package, scripts disabled, and runs its test. With --staged the package comes as a release
-// brings it: from a registry on this machine, without an addon, which is in the package of this platform; there are
-// packages for all platforms whose addons lie in DIR (default: the clone). --table prints the outcomes once more, as rows
-// for docs/tools.md. Not for Windows, where npm is a script of the shell's.
+// Tests the projects of __test__/consumers one after the other, each in a scratch folder of its
+// own. Installs the packages of the project's lock file and the packed package, scripts disabled.
+// Then runs the project's test. With --staged the package comes from a registry on this machine, as
+// in a release: the addon is in the package of the platform. The registry has packages for all
+// platforms whose addons are in DIR (default: the clone). --table also prints the outcomes as rows
+// for docs/tools.md. Not for Windows, where npm is a shell script.
 import assert from 'node:assert/strict';
 import {
   appendFileSync,
@@ -111,7 +112,10 @@ async function run(project, [command, ...args], limitSeconds = 300) {
   return outcome.output;
 }
 
-/** What a monorepo has of this repository where the package is one of its members: what the addon is built from, too. */
+/**
+ * The files of this repository in a monorepo that has the package as a member, with the sources of
+ * the addon.
+ */
 function copyMember(folder) {
   const manifest = manifestIn(root);
   const { '@napi-rs/cli': builder } = manifest.devDependencies;
@@ -141,7 +145,10 @@ function useRegistry(folder, address) {
   appendFileSync(join(folder, '.yarnrc.yml'), lines.map((line) => `${line}\n`).join(''));
 }
 
-/** What all projects do, as both kinds of modules: a bundle of one kind should not hold the other. */
+/**
+ * The common part of all projects, as both kinds of modules: a bundle of one kind must not contain
+ * the other.
+ */
 function copyUse(folder) {
   const types = readFileSync(join(consumers, 'use.d.cts'), 'utf8');
   const common = readFileSync(join(consumers, 'use.cjs'), 'utf8');

@@ -1,5 +1,6 @@
-// node scripts/platforms/nodes.mjs [options] [VERSION...]: the packed tarball and the specs under other versions of Node.js (20, 22, 24
-// and latest by default), which npm has as packages. They are kept below .setup/nodes.
+// node scripts/platforms/nodes.mjs [options] [VERSION...]: the packed tarball and the specs under
+// other versions of Node.js (20, 22, 24 and latest by default), which npm has as packages. They are
+// kept below .setup/nodes.
 //
 //   --smoke          without the specs
 //   --here           this very Node.js and no other; without the specs
@@ -36,7 +37,7 @@ const { values, positionals } = parseArgs({
 const versions = positionals.length > 0 ? positionals : ['20', '22', '24', 'latest'];
 const windows = process.platform === 'win32';
 
-/** Resolves with what a command printed. It does not block, for this process may be the registry. */
+/** Resolves with the output of a command. Does not block: this process may be the registry. */
 async function run(command, args, cwd, env = {}) {
   const child = spawn(command, args, {
     cwd,

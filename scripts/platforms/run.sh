@@ -1,16 +1,18 @@
 #!/usr/bin/env bash
-# scripts/platforms/run.sh [--check] [PLATFORM ...]: builds the addon for other platforms on a Debian machine and really runs it there.
+# scripts/platforms/run.sh [--check] [PLATFORM ...]: builds the addon for other platforms on a
+# Debian machine and runs it there.
 #
-# linux-x64-gnu    on this machine
-# linux-arm64-gnu  with an emulated processor (qemu-user)
-# linux-x64-musl   with musl as the loader and a Node that was made for it
-# win32-x64        with the official node.exe under Wine
-# darwin           cannot be run here: checked for both processors, linked for arm64
+# - linux-x64-gnu: on this machine
+# - linux-arm64-gnu: with an emulated processor (qemu-user)
+# - linux-x64-musl: with musl as the loader and a Node that was made for it
+# - win32-x64: with the official node.exe under Wine
+# - darwin: cannot be run here: checked for both processors, linked for arm64
 #
-# Every one runs the same suite, __test__/platforms/behaviour.cjs. --check compiles without linking or running: it needs Rust's sources
-# and nothing else. As root it installs what it needs by apt-get, and adds the architecture arm64 for that; NO_INSTALL=1 leaves that out.
-# All that it makes is in .setup/platforms. The last line is the total; the exit code is 1 when anything failed. docs/platforms.md tells
-# what each part is for.
+# All platforms run the same suite, __test__/platforms/behaviour.cjs. --check compiles without
+# linking or running: it needs only Rust's sources. As root the script adds the architecture arm64
+# and installs missing packages by apt-get, unless NO_INSTALL=1 is set. All its files are in
+# .setup/platforms. The last line is the total; the exit code is 1 if anything failed.
+# docs/platforms.md describes each part.
 set -u
 root=$(cd "$(dirname "$0")/../.." && pwd) || exit 1
 cd "$root" || exit 1
@@ -74,7 +76,8 @@ missing() {
   done
 }
 
-# Debian's Rust, whose standard library can be built for any target: compiler and sources are of one version.
+# Debian's Rust, whose standard library can be built for any target: compiler and sources are of one
+# version.
 rust() {
   PATH=/usr/bin:$PATH RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR=$work/target LIBNODE_PATH=$work/libnode "$@"
 }
@@ -83,7 +86,8 @@ build_std=(-Zbuild-std=std,panic_unwind)
 
 debian_rust() {
   packages rustc-web cargo-web rust-web-src
-  # napi-build wants a libnode for Windows, of which nothing is used: the addon asks the process that loads it.
+  # napi-build wants a libnode for Windows, of which nothing is used: the addon asks the process
+  # that loads it.
   mkdir -p "$work/libnode"
   : >"$work/libnode/libnode.dll"
   printf '!<arch>\n' >"$work/libnode/libnode.a"
@@ -206,9 +210,10 @@ wine_folder() {
   local system=$WINEPREFIX/drive_c/windows/system32
   [[ -e $system/bcryptprimitives.dll ]] && return
   /usr/lib/wine/wine64 wineboot -i
-  # node.exe wants Windows 10, and Rust's standard library a source of random numbers that Wine 8 does not have.
+  # node.exe wants Windows 10, and Rust's standard library a source of random numbers that Wine 8
+  # does not have.
   /usr/lib/wine/wine64 reg add 'HKCU\Software\Wine' /v Version /d win10 /f
-  # Not the whole machine as a drive: whoever walks this folder would walk that, too.
+  # No drive for the whole machine: a program that walks this folder would walk that drive, too.
   rm "$WINEPREFIX/dosdevices/z:"
   find "$WINEPREFIX/drive_c/users" -type l -delete
   ln -s "$work/windows" "$WINEPREFIX/dosdevices/w:"

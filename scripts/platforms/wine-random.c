@@ -1,4 +1,4 @@
-/* bcryptprimitives.dll for Wine 8, which has none: the source of random numbers that Rust's standard library asks for. */
+/* bcryptprimitives.dll for Wine 8, which lacks it: random numbers of Rust's standard library. */
 #include <windows.h>
 
 BOOLEAN NTAPI SystemFunction036(PVOID, ULONG); /* RtlGenRandom */

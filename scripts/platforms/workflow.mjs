@@ -1,7 +1,8 @@
-// node scripts/platforms/workflow.mjs WORKFLOW JOB...: runs the commands of jobs as far as this machine can stand in for GitHub
-// Actions: in a fresh clone each, with the matrix values that fit here, and a folder for the artifacts. Other actions
-// than those that move artifacts do nothing: the clone and Node.js are there. Where a job builds for platforms that
-// cannot be built here, headers of their binaries stand in. Everything is below .setup/workflow.
+// node scripts/platforms/workflow.mjs WORKFLOW JOB...: runs the commands of jobs as far as this
+// machine can replace GitHub Actions. Each job gets a fresh clone, the matrix values that fit this
+// machine, and a folder for artifacts. Only actions that move artifacts do something: the clone and
+// Node.js exist already. For platforms that cannot be built here, headers of their binaries are
+// used. All files are below .setup/workflow.
 import { spawnSync } from 'node:child_process';
 import {
   appendFileSync,
@@ -28,7 +29,7 @@ const workflow = parse(
   readFileSync(join(root, '.github', 'workflows', `${workflowName}.yml`), 'utf8'),
 );
 
-/** The matrix values of a job that this machine and this Node.js can stand in for; null where none can. */
+/** The matrix values of a job that fit this machine and this Node.js; null if none fit. */
 function valuesHere({ strategy }) {
   const { include, exclude: _, ...axes } = strategy?.matrix ?? {};
   const fits = (name, value) => {

@@ -1,5 +1,6 @@
-// node scripts/prove/fuzz.mjs [SECONDS [TARGET ...]]: runs each fuzz target for so many seconds (20), with AddressSanitizer, from the seeds in
-// fuzz/seeds and what earlier runs found in fuzz/corpus. Prints executions and seconds; the last line is the total.
+// node scripts/prove/fuzz.mjs [SECONDS [TARGET ...]]: runs each fuzz target with AddressSanitizer,
+// for SECONDS (default 20). Starts from the seeds in fuzz/seeds and the findings of earlier runs in
+// fuzz/corpus. Prints executions and seconds; the last line is the total.
 import { mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { runCommand } from '../test/command.mjs';
@@ -65,7 +66,8 @@ async function runTarget(name) {
     '--',
     `-max_total_time=${seconds}`,
     '-max_len=4096',
-    // The threads of the pool allocate between the two counts by which libFuzzer would suspect a leak.
+    // The threads of the pool allocate between the two counts by which libFuzzer would suspect a
+    // leak.
     '-detect_leaks=0',
     '-print_final_stats=1',
   );

@@ -1,9 +1,11 @@
-// node scripts/prove/mutate.mjs [--rust] [--list] [name ...]: breaks the code on purpose, one place at a time, and demands that a test goes red.
+// node scripts/prove/mutate.mjs [--rust] [--list] [name ...]: breaks the code on purpose, one place
+// at a time, and requires that a test fails.
 //
-// All mutations of scripts/prove/mutations.mjs are compiled into one copy of the tree, each behind a switch, so that one build serves them
-// all; a run of a test turns one of them on. Without any, every test that is named must be green. `--rust` leaves out what only tests
-// from JavaScript can see, which need a second build. CARGO names another cargo. The last line is the total; the exit code is 1 when a
-// mutation survived.
+// All mutations of scripts/prove/mutations.mjs are compiled into one copy of the tree, each behind
+// a switch, so one build serves them all. Each run of a test turns one mutation on. Without a
+// mutation, every named test must pass. `--rust` leaves out mutations that only tests of JavaScript
+// notice, which need a second build. CARGO names another cargo. The last line is the total; the
+// exit code is 1 if a mutation survived.
 import { spawnSync } from 'node:child_process';
 import {
   existsSync,
@@ -55,7 +57,8 @@ function editsOf({ name, file, find, replace, edits = [[find, replace]] }, text)
     if (at < 0 || text.indexOf(wanted, at + 1) >= 0) {
       throw new Refusal(`${name}: what it replaces must stand exactly once in ${file}`);
     }
-    // A replacement that names the switch itself is taken as it is; else it is a statement, or an expression.
+    // A replacement that names the switch itself is taken as it is; else it is a statement, or an
+    // expression.
     let written = instead.replaceAll('MUTATED', condition);
     if (!instead.includes('MUTATED')) {
       const choice = `if ${condition} { ${instead} } else { ${wanted} }`;

@@ -1,6 +1,6 @@
-// The packed version before this one and the packed build of today, in processes side by side on one
-// log: what each writes, locks, indexes and remembers is good for the other. Both are installed as
-// their users install them.
+// The packed previous version and the packed build of today, in processes side by side on one log.
+// Each accepts the records, locks, indexes and cursors of the other. Both are installed as by
+// users.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';

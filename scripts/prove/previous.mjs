@@ -1,7 +1,7 @@
-// node scripts/prove/previous.mjs: the version before this one, as its users have it. It is in no registry,
-// so it is built from the history: of the last commit before the version of package.json was raised.
-// It is kept below .setup/previous, and built again only for another commit, compiler or platform.
-// The last line is the folder of the installed package.
+// node scripts/prove/previous.mjs: builds and installs the previous version of the package. No
+// registry has it, so it is built from the last commit before the version in package.json was
+// raised. The build is kept below .setup/previous and made again only for another commit, compiler
+// or platform. The last line is the folder of the installed package.
 import { spawnSync } from 'node:child_process';
 import {
   existsSync,

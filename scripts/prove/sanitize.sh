@@ -1,10 +1,14 @@
 #!/usr/bin/env bash
-# scripts/prove/sanitize.sh address|thread|miri|valgrind: looks for errors of memory and for races. The compiler is the stable one that builds the
-# addon; RUSTC_BOOTSTRAP lets it take the flags of the sanitizers.
+# scripts/prove/sanitize.sh address|thread|miri|valgrind: finds memory errors and data races. The
+# compiler is the stable one that builds the addon; RUSTC_BOOTSTRAP makes it accept the flags of the
+# sanitizers.
 #
-#   address   the addon under Node.js, with AddressSanitizer; needs gcc's libasan. Runs the specs named behind it, or a choice of them.
-#   thread    the core with ThreadSanitizer; needs `rustup component add rust-src`, because the standard library is built along.
-#   miri      the core in an interpreter that knows what is undefined; needs `rustup component add miri rust-src --toolchain nightly`.
+#   address   the addon under Node.js, with AddressSanitizer; needs gcc's libasan.
+#             Runs the named specs, or a selection.
+#   thread    the core with ThreadSanitizer, with a standard library built for it;
+#             needs `rustup component add rust-src`.
+#   miri      the core in an interpreter that detects undefined behaviour;
+#             needs `rustup component add miri rust-src --toolchain nightly`.
 #   valgrind  the core's own tests under memcheck; needs valgrind.
 set -eu
 cd "$(dirname "$0")/../.."
@@ -41,7 +45,8 @@ case $kind in
     ;;
   miri)
     cargo +nightly miri --version >/dev/null 2>&1 || { echo 'SKIPPED miri: miri not found'; exit 0; }
-    # A thousand times slower: without the tests that append much. The pool's threads end with the process, which Miri calls a leak.
+    # A thousand times slower: without the tests that append much. The pool's threads end with the
+    # process, which Miri calls a leak.
     (($#)) || set -- --test failed_sync -- --skip what_is_acknowledged --skip while_syncs
     MIRIFLAGS='-Zmiri-disable-isolation -Zmiri-ignore-leaks' cargo +nightly miri test --locked --target-dir target/miri --no-default-features "$@"
     ;;

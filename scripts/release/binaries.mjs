@@ -21,7 +21,7 @@ export function kindOf(bytes) {
   return { os: 'win32', cpu: peMachines[bytes.readUInt16LE(header + 4)] };
 }
 
-/** The versions of glibc's symbols that the file names, the highest first; a musl binary names none. */
+/** The versions of glibc symbols in a file, highest first. A musl binary has none. */
 export function glibcVersions(bytes) {
   const names = bytes.toString('latin1').matchAll(/GLIBC_(\d+(?:\.\d+)+)/g);
   return [...new Set([...names].map(([, version]) => version))].sort(newestFirst);
@@ -38,7 +38,8 @@ function newestFirst(left, right) {
 }
 
 /**
- * Why these bytes are not fit to be the addon of a platform, or undefined. `floor`: the newest glibc they may ask for, null for any.
+ * Why these bytes are not fit to be the addon of a platform, or undefined. `floor`: the newest
+ * glibc they may ask for, null for any.
  */
 export function unfit(bytes, { os, cpu, libc }, floor = glibcFloor) {
   const kind = kindOf(bytes);

@@ -1,5 +1,6 @@
-// node scripts/release/build-target.mjs TARGET FOLDER: builds the addon of one platform for a release and puts it into FOLDER.
-// TARGET is one of package.json's napi.targets. Linux needs cargo-zigbuild and zig, on whatever system it is built.
+// node scripts/release/build-target.mjs TARGET FOLDER: builds the addon of one platform for a
+// release and puts it into FOLDER. TARGET is one of package.json's napi.targets. Linux needs
+// cargo-zigbuild and zig, on whatever system it is built.
 import { spawnSync } from 'node:child_process';
 import { copyFileSync, mkdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
@@ -14,7 +15,8 @@ if (!rust || !folder) {
 }
 const target = targetOf(rust);
 
-// Static on Windows, where the C library of Visual Studio may be missing; never on musl, whose static programs load no addon.
+// Static on Windows, where the C library of Visual Studio may be missing; never on musl, whose
+// static programs load no addon.
 const flags = {
   win32: '-C target-feature=+crt-static',
   linux: target.libc === 'musl' ? '-C target-feature=-crt-static' : '',

@@ -1,12 +1,14 @@
-// What stands in the package.json of a release: of the package itself, and of the package of each platform.
+// What stands in the package.json of a release: of the package itself, and of the package of each
+// platform.
 import { addonOf } from './targets.mjs';
 
 /** The name of the package that has a platform's addon. */
 export const packageOf = (manifest, { name }) => `${manifest.name}-${name}`;
 
 /**
- * The main package as it is published: without the addon, without what only a clone needs, and with one exact version
- * of the package of each platform, of which npm installs the one that fits.
+ * The manifest of the published main package: without the addon and without the parts that only a
+ * clone needs. It has the exact version of the package of each platform; npm installs the one that
+ * fits.
  */
 export function mainManifest(manifest, targets, repository) {
   const { scripts: _, devDependencies: __, ...rest } = manifest;

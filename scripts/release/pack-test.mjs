@@ -1,5 +1,5 @@
-// What a user gets: the tarball of `npm pack`, installed with scripts disabled into an empty project and used from
-// ECMAScript modules, CommonJS and TypeScript under each way of resolving it.
+// What a user gets: the tarball of `npm pack`, installed with scripts disabled into an empty
+// project and used from ECMAScript modules, CommonJS and TypeScript under each way of resolving it.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import {

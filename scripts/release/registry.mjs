@@ -1,5 +1,5 @@
-// A registry on this machine that has the packages of some tarballs and no others, so that package managers install
-// them as they would install published ones.
+// A registry on this machine that has the packages of some tarballs and no others, so that package
+// managers install them as they would install published ones.
 import { createHash } from 'node:crypto';
 import { createServer } from 'node:http';
 import { readFileSync } from 'node:fs';
@@ -7,7 +7,8 @@ import { basename } from 'node:path';
 import { manifestIn } from './tarball.mjs';
 
 /**
- * Resolves with { url, asked, close }; `asked` are the names of the packages that were asked for and are not there.
+ * Resolves with { url, asked, close }; `asked` are the names of the packages that were asked for
+ * and are not there.
  *
  * @param {string[]} tarballs
  */

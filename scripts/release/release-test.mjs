@@ -1,4 +1,5 @@
-// A release as its users meet it: the staged tarballs, and what npm installs of them from a registry that has them.
+// A release as its users meet it: the staged tarballs, and what npm installs of them from a
+// registry that has them.
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import {

@@ -1,12 +1,14 @@
-// node scripts/release/release.mjs [options]: stages the package and the package of each platform in a folder of their own, packs
-// them, and publishes them if asked to. It never changes the clone.
+// node scripts/release/release.mjs [options]: stages the package and the package of each platform
+// in a folder of their own, packs them, and publishes them if asked to. It never changes the clone.
 //
-//   --artifacts DIR    where chronicle.<platform>.node lie, at any depth (default: the clone itself, not below it)
-//   --out DIR          where tarballs and the staged folders go (default: .setup/release)
-//   --only NAME,...    these platforms only, linux-x64-gnu say (default: all of package.json's napi.targets)
-//   --rehearsal        takes addons that ask for a newer glibc than a release may, and publishes nothing
-//   --repository URL   of the sources, as the registry compares it with the provenance
-//   --publish          publishes, the platforms first; with --dry-run npm only says what it would
+//   --artifacts DIR    folder of chronicle.<platform>.node, at any depth
+//                      (default: the clone itself, without its folders).
+//   --out DIR          folder of the tarballs and the staged folders (default: .setup/release).
+//   --only NAME,...    these platforms only, such as linux-x64-gnu
+//                      (default: all of package.json's napi.targets).
+//   --rehearsal        accepts addons for a newer glibc than a release may; publishes nothing.
+//   --repository URL   of the sources, as the registry compares it with the provenance.
+//   --publish          publishes, the platforms first; with --dry-run npm only says what it would.
 import { spawnSync } from 'node:child_process';
 import {
   copyFileSync,
@@ -31,9 +33,11 @@ const windows = process.platform === 'win32';
 export class ReleaseError extends Error {}
 
 /**
- * Stages and packs, and returns the paths of the tarballs in the order in which they may be published.
+ * Stages and packs, and returns the paths of the tarballs in the order in which they may be
+ * published.
  *
- * @param {{ artifacts?: string, out: string, only?: string[], rehearsal?: boolean, repository?: string }} options
+ * @param {{ artifacts?: string, out: string, only?: string[], rehearsal?: boolean, repository?:
+ *   string }} options
  */
 export function pack({ artifacts, out, only, rehearsal = false, repository }) {
   const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
@@ -119,8 +123,9 @@ function stage(folder, manifest, names) {
 }
 
 /**
- * Publishes tarballs in their order. The package itself comes last: whoever installs it finds its platforms.
- * One that the registry has already is left out, so that a run that was cut short can be repeated.
+ * Publishes tarballs in order. The main package comes last, so that its platforms exist when it is
+ * installed. A tarball that the registry has already is left out, so an interrupted run can be
+ * repeated.
  */
 export function publish(tarballs, { dryRun }) {
   for (const tarball of tarballs) {

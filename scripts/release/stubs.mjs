@@ -1,7 +1,9 @@
 // Stands in for addons that this machine cannot build.
 import { glibcFloor } from './binaries.mjs';
 
-/** The header of a binary of a platform and nothing behind it: enough to be staged, on a machine that cannot build it. */
+/**
+ * The bare header of a binary of a platform: enough to be staged on a machine that cannot build it.
+ */
 export function stub({ os, cpu, libc }) {
   const bytes = Buffer.alloc(256);
   const arm = cpu === 'arm64';

@@ -1,5 +1,6 @@
-// node scripts/release/tarballs.mjs [DIR]: what publint and attw say of the tarballs, which must be nothing. Of those that a release
-// left in DIR; without it, of the tarball of this clone and of a rehearsed release of this platform.
+// node scripts/release/tarballs.mjs [DIR]: what publint and attw say of the tarballs, which must be
+// nothing. Of those that a release left in DIR; without it, of the tarball of this clone and of a
+// rehearsed release of this platform.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';

@@ -1,4 +1,5 @@
-// The platforms that have a package with the addon: what Rust, npm and the loader call each of them.
+// The platforms that have a package with the addon: what Rust, npm and the loader call each of
+// them.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { root } from '../test/setup.mjs';
@@ -7,7 +8,10 @@ const systems = { linux: 'linux', darwin: 'darwin', windows: 'win32' };
 const processors = { x86_64: 'x64', aarch64: 'arm64' };
 const libraries = { gnu: 'glibc', musl: 'musl' };
 
-/** `aarch64-unknown-linux-gnu` as { rust, name: 'linux-arm64-gnu', os, cpu, libc }; only Linux has a `libc`. */
+/**
+ * A target such as `aarch64-unknown-linux-gnu` as { rust, name: 'linux-arm64-gnu', os, cpu, libc }.
+ * Only Linux has a `libc`.
+ */
 export function targetOf(rust) {
   const [processor, , system, abi] = rust.split('-');
   const os = systems[system];

@@ -1,4 +1,5 @@
-// The benchmark runs, its figures are complete, and it notices a contestant that does not write what it says. Never how fast.
+// The benchmark runs, its figures are complete, and it notices a contestant that does not write
+// what it says. Never how fast.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';

@@ -23,7 +23,10 @@ for (const signal of ['SIGINT', 'SIGTERM']) {
   });
 }
 
-/** Resolves with { code, signal, timedOut, output }; a command that cannot start has code null and says so in output. */
+/**
+ * Resolves with { code, signal, timedOut, output }. A command that cannot start has code null and
+ * the reason in output.
+ */
 export function runCommand({ command, args, cwd, env, limitSeconds, log }) {
   mkdirSync(dirname(log), { recursive: true });
   const file = createWriteStream(log);

@@ -1,5 +1,6 @@
 // Reads how many tests passed, failed and were skipped out of what a test runner leaves behind.
-// Every function takes the outcome of a command (and a report) and returns { passed, failed, skipped }.
+// Every function takes the outcome of a command (and a report) and returns { passed, failed,
+// skipped }.
 import { existsSync, readFileSync } from 'node:fs';
 
 const ansi = new RegExp(`${String.fromCharCode(27)}\\[[0-9;]*[A-Za-z]`, 'g');
@@ -58,8 +59,9 @@ export function totalLine({ passed, failed, skipped }) {
 }
 
 /**
- * The verdict on a suite: { passed, failed, skipped, skips, reasons }. A command that ended badly has failed
- * even when no test did, a suite without tests has failed, and so has a skip outside `allowed` (null: any goes).
+ * The verdict on a suite: { passed, failed, skipped, skips, reasons }. A command with a bad exit
+ * has failed even if no test has. A suite without tests has failed, and so has a skip outside
+ * `allowed` (null: any skip is allowed).
  */
 export function verdict(name, outcome, counts, allowed) {
   const skips = skipLines(outcome.output);

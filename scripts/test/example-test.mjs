@@ -1,4 +1,5 @@
-// Runs the example on this repository in a folder of its own, then every command that it recommends at its end.
+// Runs the example on this repository in a folder of its own, then every command that it recommends
+// at its end.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';

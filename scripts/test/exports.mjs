@@ -1,5 +1,6 @@
 // node scripts/test/exports.mjs: writes index.mjs and testing.mjs, the ECMAScript modules that give
-// the names of the CommonJS modules. A module's names must stand in its text, so both are generated.
+// the names of the CommonJS modules. A module's names must stand in its text, so both are
+// generated.
 import { writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join, resolve } from 'node:path';

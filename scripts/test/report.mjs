@@ -1,9 +1,13 @@
-// How the scripts here report: `ok - name`, `not ok - name` and why, and a last line with the total.
+// How the scripts here report: `ok - name`, `not ok - name` and why, and a last line with the
+// total.
 import { totalLine } from './counts.mjs';
 
 const sum = { passed: 0, failed: 0, skipped: 0 };
 
-/** Runs one step under the name of what must hold; a step that throws has failed, and the next still runs. */
+/**
+ * Runs one step under the name of its condition. A step that throws has failed; the next one still
+ * runs.
+ */
 export async function holds(name, step) {
   try {
     await step();

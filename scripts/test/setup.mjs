@@ -18,7 +18,10 @@ import { missingTools, outputOf } from './tools.mjs';
 export const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 /** Ignored by git: stamps, logs, and what the build writes before it is taken over. */
 export const setupFolder = join(root, '.setup');
-/** Where `napi build` writes binding.js and binding.d.ts, to be compared with the committed ones. */
+/**
+ * The folder in which `napi build` writes binding.js and binding.d.ts, for a comparison with the
+ * committed ones.
+ */
 export const buildFolder = join(setupFolder, 'addon');
 
 class SetupError extends Error {}
@@ -91,7 +94,8 @@ function build() {
   const fresh = addons(buildFolder);
   if (fresh.length === 0) throw new SetupError('napi build wrote no .node file');
   for (const name of fresh) {
-    // By rename: a running process may have the old addon mapped, which writing into it would break.
+    // By rename: a running process may have the old addon mapped, which writing into it would
+    // break.
     const next = join(setupFolder, `${name}.next`);
     copyFileSync(join(buildFolder, name), next);
     renameSync(next, join(root, name));

@@ -3,7 +3,9 @@ import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join, relative, sep } from 'node:path';
 
-/** All files below the given paths (files or folders of `root`), sorted; a missing path gives none. */
+/**
+ * All files below the given paths (files or folders of `root`), sorted. A missing path has none.
+ */
 export function filesBelow(root, paths) {
   const found = [];
   const visit = (path) => {
@@ -16,7 +18,7 @@ export function filesBelow(root, paths) {
   return found.sort();
 }
 
-/** One hash over names and contents of files, and over `extra`, a text of anything else that counts. */
+/** One hash over names and contents of files, and over the text `extra`. */
 export function contentHash(root, paths, extra = '') {
   const hash = createHash('sha256').update(`${extra}\0`);
   for (const file of filesBelow(root, paths)) {

@@ -1,4 +1,5 @@
-// The suites of `npm test` in the order they run: cheap ones first, each with its time limit in seconds.
+// The suites of `npm test` in the order they run: cheap ones first, each with its time limit in
+// seconds.
 import { join } from 'node:path';
 import { cargo, check, jsonReport, lines } from './counts.mjs';
 import { root, setupFolder, staleBindings } from './setup.mjs';
@@ -55,7 +56,8 @@ function jest() {
 }
 
 /**
- * `needs`: a component that may be missing, with the arguments that show it is there. `onRequest`: runs only when it is named.
+ * `needs`: a component that may be missing, with the arguments that show it is there. `onRequest`:
+ * runs only when it is named.
  */
 export const suites = [
   {
@@ -89,7 +91,7 @@ export const suites = [
     needs: { tool: 'clippy', command: 'cargo', args: ['clippy', '--version'] },
     ...command,
   })),
-  // The pages for those who use the crate: a link that leads nowhere is an error.
+  // The documentation of the crate: a dead link is an error.
   {
     name: 'rustdoc',
     limit: 240,
@@ -136,7 +138,10 @@ export const suites = [
   { name: 'example', limit: 180, count: lines, ...script('scripts/test/example-test.mjs') },
 ];
 
-/** The suites a user named: by their name or by what it begins with (`clippy` is clippy and clippy-core). */
+/**
+ * The suites of the given names. A prefix selects all its suites: `clippy` is clippy and
+ * clippy-core.
+ */
 export function chosen(names) {
   const matches = (suite, name) => suite.name === name || suite.name.startsWith(`${name}-`);
   const unknown = names.filter((name) => !suites.some((suite) => matches(suite, name)));

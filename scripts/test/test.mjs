@@ -1,5 +1,6 @@
-// npm test [-- suite ...]: sets the clone up, runs the suites one after the other, prints one line for each and the
-// whole log of one that failed. The last line, alone, is the total; the exit code is 1 when anything failed.
+// npm test [-- suite ...]: sets the clone up, runs the suites one after the other, prints one line
+// for each and the whole log of one that failed. The last line, alone, is the total; the exit code
+// is 1 when anything failed.
 import { rmSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { runCommand } from './command.mjs';

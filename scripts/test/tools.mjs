@@ -63,7 +63,10 @@ function cargo(root) {
   };
 }
 
-/** Links an empty program: a compiler without the C library's start files would pass a mere version check. */
+/**
+ * Links an empty program: a compiler without the C library's start files would pass a check of its
+ * version.
+ */
 function linker() {
   const folder = mkdtempSync(join(tmpdir(), 'chronicle-linker-'));
   try {

@@ -1,5 +1,6 @@
-// Several copies of the package in one process, as a monorepo has them where its members want versions that do not agree.
-// They share nothing but the file and its lock; where a member has the package of the platform from the root, the addon too.
+// Several copies of the package in one process, as a monorepo has them where its members want
+// versions that do not agree. They share nothing but the file and its lock; where a member has the
+// package of the platform from the root, the addon too.
 import { cpSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
@@ -41,7 +42,8 @@ try {
   equal('records read', (await two.readChronicle(path)).length, numbers.length);
   equal('the log is good', (await hoisted.verifyChronicle(path)).findings.length, 0);
 
-  // The lock of one keeps the other out, which waits without holding the thread, and takes over when it is released.
+  // The lock of one keeps the other out, which waits without holding the thread, and takes over
+  // when it is released.
   const lock = await one.lockChronicles([path]);
   const error = await two.append(path, event('late'), { lockTimeoutMs: 50 }).catch((e) => e);
   equal('isChronicleError of the other copy', one.isChronicleError(error, 'ELOCK_TIMEOUT'), true);

@@ -1,5 +1,5 @@
-// `next build`, then the server on a free port, by `next start` and by the standalone folder, moved to where no other
-// node_modules is: a request to the route handler and one to the page.
+// Runs `next build`, then the server on a free port: by `next start`, and by the standalone folder,
+// moved away from other node_modules. Sends a request to the route handler and one to the page.
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, renameSync, rmSync } from 'node:fs';

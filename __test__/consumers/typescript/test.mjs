@@ -1,4 +1,5 @@
-// Compiles main.ts under each way of resolving a package, strict and with the package's own types checked, and runs it.
+// Compiles main.ts under each way of resolving a package, strict and with the package's own types
+// checked, and runs it.
 import { spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, writeFileSync } from 'node:fs';
 
@@ -18,7 +19,7 @@ const strict = [
   ...['--skipLibCheck', 'false', '--target', 'es2022', '--lib', 'es2022'],
 ];
 
-/** The output of each lies in a folder of its own, whose package.json says what kind of modules it has. */
+/** Each output has a folder of its own, whose package.json names the kind of modules. */
 function compile({ compiler, resolution, module, type, file, output }) {
   const folder = `out/${compiler}-${resolution}-${type}`;
   mkdirSync(folder, { recursive: true });

@@ -43,7 +43,9 @@ export function mount(source, ...options) {
   return { point, unmount };
 }
 
-/** What the device holds at this moment, as after a power cut: nothing that only the cache knows. */
+/**
+ * The content of the device at this moment, as after a power cut: without data that is only cached.
+ */
 export function cutPower(image) {
   const copy = `${image}.cut`;
   run('cp', '--sparse=always', image, copy);

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 
-/** Sentences about what was acknowledged and is not in the file, or not there once, or not where it should be. */
+/** Sentences about acknowledged events that are missing, not unique, or in the wrong place. */
 export function losses(path, acks, refused = []) {
   const problems = [];
   const found = new Map();

@@ -80,7 +80,7 @@ export class Program {
       .map(([, mark, , , receipt]) => ({ mark, ...receipt }));
   }
 
-  /** The marks that a writer-process was told are not in the file. */
+  /** The marks of a writer-process whose appends were rejected with `written: 'no'`. */
   refusals() {
     return this.lines
       .filter((line) => line.startsWith('["done"') && line.includes('"refused"'))

@@ -1,4 +1,5 @@
-// What the suites that need root have in common: tests as lines, and a machine left as it was found.
+// What the suites that need root have in common: tests as lines, and a machine left as it was
+// found.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
