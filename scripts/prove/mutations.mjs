@@ -1,7 +1,11 @@
-// What scripts/prove/mutate.mjs breaks, and which tests must notice. `find` stands exactly once in `file`; where the mutation is on, `replace`
-// stands in its place, or `replace` says itself what the switch MUTATED does. `edits` are several such pairs. A test is a file, or
-// `file::part of a name`; the first red one is enough. Not here: guards behind another guard, and those that only a race of two threads
-// reaches, which no test can bring about at will.
+// The mutations of scripts/prove/mutate.mjs and the tests that must notice them.
+//
+// `find` stands exactly once in `file`. If the mutation is on, `replace` stands in its place; a
+// `replace` may also use the switch MUTATED itself. `edits` are several such pairs. A test is a
+// file, or `file::part of a name`; the first failing test is enough.
+//
+// The list has no guards behind another guard, and none that only a race of two threads reaches: no
+// test can cause such a race at will.
 
 const storage = [
   {
