@@ -180,7 +180,7 @@ describe('analyzeChronicle', () => {
 });
 
 describe('formatAnalysisReport', () => {
-  it('tells the analysis to people', async () => {
+  it('formats the analysis as a report', async () => {
     const many = (actor: string, count: number) =>
       Array.from({ length: count }, (_, n) =>
         event({ actor: { agent: actor, id: 'x' }, n, type: count > 3 ? 'BUILD' : 'DEPLOY' }),
@@ -215,7 +215,7 @@ describe('formatAnalysisReport', () => {
     expect(text.endsWith('\n')).toBe(false);
   });
 
-  it('tells that there is nothing', async () => {
+  it('formats an empty analysis', async () => {
     const text = formatAnalysisReport(await analyzeChronicle(freshPath()));
     for (const part of ['events: 0', 'time: none', 'largest: none', 'chain: whole', 'empty']) {
       expect(text).toContain(part);

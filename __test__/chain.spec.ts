@@ -36,7 +36,7 @@ function linked(...links: string[]): string {
 const missing = () => freshPath();
 
 describe('buildCausalChain', () => {
-  it('tells of each event whether its neighbours are in the file', async () => {
+  it('returns for each event whether its neighbours are in the file', async () => {
     const path = linked('a', 'b<a', 'c<gone', '', 'd<b');
     const chain = await buildCausalChain(path);
     expect(chain.map(({ hasNext, hasPrev }) => [hasNext, hasPrev])).toEqual([
@@ -66,7 +66,7 @@ describe('validateCausalChain', () => {
     }
   });
 
-  it('tells of each kind of broken link', async () => {
+  it('reports each kind of broken link', async () => {
     const result = await validateCausalChain(linked('a<gone', 'b<c', 'c<c', 'd<a', '<gone', 'e<a'));
     expect(result).toEqual({
       isValid: false,
@@ -100,7 +100,7 @@ describe('getCompleteChain', () => {
   const idsOf = async (path: string, id: string) =>
     (await getCompleteChain(path, id)).map(({ eventId }) => eventId);
 
-  it('goes back to the root and on from there, in the order of time', async () => {
+  it('returns the way back to the root and the descendants, in the order of time', async () => {
     const path = linked('a', 'x', 'b<a', 'y<x', 'c<b', 'd<b', '<c');
     expect(await idsOf(path, 'b')).toEqual(['a', 'b', 'c', 'd']);
     expect(await idsOf(path, 'd')).toEqual(['a', 'b', 'c', 'd']);
@@ -233,7 +233,7 @@ describe('appendWithCausalChain', () => {
     expect(await readChronicle(path, { anyExtension: true })).toEqual([one]);
   });
 
-  it('tells when the file is another one by the time the record is read back', async () => {
+  it('reports that the file was replaced before the record is read back', async () => {
     const path = freshPath();
     await appendEvents(path, [event({ n: 1 }), event({ n: 2 })]);
     const other = freshPath();

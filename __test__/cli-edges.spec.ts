@@ -19,7 +19,7 @@ describe('the exit code', () => {
   it.each([
     ['bad', 1],
     ['good', 0],
-  ])('of verify is that of its verdict when nobody reads: a %s log', async (kind, code) => {
+  ])('of verify is that of its verdict when its output is closed: a %s log', async (kind, code) => {
     const path = scratch.path('log.sage');
     // More than a pipe holds.
     const line = kind === 'bad' ? 'no json' : JSON.stringify(note('a'));
@@ -31,7 +31,7 @@ describe('the exit code', () => {
     }
   });
 
-  it('of other commands is 0 when nobody reads any more', async () => {
+  it('of other commands is 0 when their output is closed', async () => {
     const path = scratch.path('log.sage');
     writeFileSync(path, `${JSON.stringify(note('a'))}\n`.repeat(20_000));
     const script = '{ chronicle read "$1"; echo "code $?" >&2; } | head -c 1';

@@ -129,7 +129,7 @@ describe('a command line that is not understood', () => {
     expect(stderr.endsWith(`Try: chronicle ${hint}\n`)).toBe(true);
   });
 
-  it('is told as JSON where that was asked for', async () => {
+  it('is printed as JSON if requested', async () => {
     const { code, stdout, stderr } = await cli(['read', '--json', '--frob', 'a.sage']);
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
     expect(JSON.parse(stderr)).toEqual({

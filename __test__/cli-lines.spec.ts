@@ -93,7 +93,7 @@ describe('chronicle append', () => {
     expect(existsSync(path)).toBe(false);
   });
 
-  it('ends at an event that is refused though its producer goes on', async () => {
+  it('ends at a refused event though its producer continues', async () => {
     const child = startCli('append', scratch.path('log.sage'));
     child.send('{"type":"X"}');
     expect(await child.ended).toEqual({ code: 1, signal: null });
@@ -140,7 +140,7 @@ describe('chronicle append --lines', () => {
     expect(readFileSync(path, 'utf8')).toBe('{"n":1}\n{"n":2}\n');
   });
 
-  it('goes with no option that would change a record, and with no word', async () => {
+  it('is refused with an option that would change a record, and with an argument', async () => {
     const path = scratch.path('log.sage');
     for (const args of [['--no-id'], ['--key', 'k'], ['--chain'], ['{}']]) {
       const { code, stderr } = await cli(['append', '--lines', path, ...args], '{}\n');

@@ -24,7 +24,7 @@ function ndjson(events: object[]): string {
 const marksOf = (text: string) => parsedLines(text).map(({ mark }) => mark);
 
 describe('chronicle append', () => {
-  it('appends the event of its argument, and says nothing where nobody looks', async () => {
+  it('appends the event of its argument, and prints nothing without a terminal', async () => {
     const path = scratch.path('new/log.sage');
     const outcome = await cli(['append', path, JSON.stringify(note('a'))]);
     expect(outcome).toEqual({ code: 0, stdout: '', stderr: '' });
@@ -111,7 +111,7 @@ describe('chronicle append', () => {
     expect(await chronicle.readChronicle(path)).toHaveLength(3000);
   });
 
-  it('ends at a bad line though its producer goes on', async () => {
+  it('ends at a bad line though its producer continues', async () => {
     const child = startCli('append', scratch.path('log.sage'));
     child.send('no json');
     expect(await child.ended).toEqual({ code: 1, signal: null });
@@ -170,7 +170,7 @@ describe('chronicle append', () => {
     expect(accept.stderr).toMatch(/^chronicle: warning: /);
   });
 
-  it('goes on when nobody reads its receipts', async () => {
+  it('continues when the output of receipts is closed', async () => {
     const path = scratch.path('log.sage');
     writeFileSync(scratch.path('input'), ndjson(notes(20_000)));
     const line = '(chronicle append "$1" --json < "$2"; echo $? >&2) | head -n 1';
@@ -180,7 +180,7 @@ describe('chronicle append', () => {
     expect(await chronicle.readChronicle(path)).toHaveLength(20_000);
   });
 
-  it('ends with 3 when the lock is not free in time, and tells who has it', async () => {
+  it('ends with 3 when the lock is not free in time, and prints the holder', async () => {
     const path = await logOf([note('a')]);
     const holder = startCli('lock', path, '--', 'sh', '-c', 'echo held; read line');
     await holder.line((line) => line === 'held');
@@ -521,7 +521,7 @@ describe('chronicle verify, analyze, repair and stats', () => {
     );
   });
 
-  it('repair tells its plan, then does it once', async () => {
+  it('repair prints its plan, then repairs once', async () => {
     const path = await logOf(notes(3));
     const good = readFileSync(path, 'utf8');
     appendFileSync(path, 'damage\n');
@@ -565,7 +565,7 @@ describe('chronicle verify, analyze, repair and stats', () => {
     expect(marksOf(readFileSync(path, 'utf8'))).toEqual(['early', 'late']);
   });
 
-  it('stats tells size, records, times and types', async () => {
+  it('stats prints size, records, times and types', async () => {
     const path = await logOf([
       note('a', { type: 'BUILD' }),
       note('b'),

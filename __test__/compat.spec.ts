@@ -46,7 +46,7 @@ describe('atomicAppendEvent', () => {
     }
   });
 
-  it.skipIf(!flock)('waits for the lock as long as it is told', async () => {
+  it.skipIf(!flock)('waits for the lock for the given time', async () => {
     const path = scratch.path('log.sage');
     await append(path, event());
     const holder = new Child('flock', ['--no-fork', path, 'sh', '-c', 'echo locked; read line']);

@@ -79,7 +79,7 @@ describe('a panic in the native part', () => {
 });
 
 describe('isChronicleError', () => {
-  it('tells by shape, so that errors of another realm count', () => {
+  it('checks the shape, so that errors of another realm count', () => {
     expect(isChronicleError(new ChronicleError('EIO', 'm'))).toBe(true);
     const foreign = runInNewContext(
       `Object.assign(new Error('m'), { name: 'ChronicleError', code: 'EIO' })`,

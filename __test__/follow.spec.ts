@@ -64,7 +64,7 @@ describe('followChronicle', () => {
     await following.return();
   });
 
-  it('ends normally when it is aborted, and its cursor goes on where it ended', async () => {
+  it('ends normally when it is aborted, and its cursor continues at the end', async () => {
     const path = freshPath();
     writeFileSync(path, line(0) + line(1));
     const controller = new AbortController();
@@ -111,7 +111,7 @@ describe('followChronicle', () => {
     await rest.return();
   });
 
-  it('goes on through truncation, renaming, deletion and replacement', async () => {
+  it('continues through truncation, renaming, deletion and replacement', async () => {
     const path = freshPath();
     writeFileSync(path, line(0) + line(1));
     const following = follow(path);
@@ -189,7 +189,7 @@ describe('followChronicle', () => {
     }
   });
 
-  it('tells of bad lines as they come, and rejects by the first one if asked to', async () => {
+  it('reports bad lines as they appear, and rejects at the first one if requested', async () => {
     const path = freshPath();
     const bad: number[] = [];
     const following = follow(path, { onBadLine: ({ line: number }) => bad.push(number) });
@@ -202,7 +202,7 @@ describe('followChronicle', () => {
     expectCode(await rejection(strict.next()), 'ECORRUPT');
   });
 
-  it('delivers each event of each file once, in order, while processes append and files are replaced, and goes on in another process', async () => {
+  it('delivers each event of each file once, in order, while processes append and files are replaced, and continues in another process', async () => {
     const path = scratch.path('log.sage');
     const out = scratch.path('marks');
     const clients = ['a', 'b', 'c', 'd'];

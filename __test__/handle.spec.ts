@@ -159,7 +159,7 @@ describe('openChronicle', () => {
     expect(existsSync(path)).toBe(false);
   });
 
-  it('does not warn of bad lines, which nobody asked for', async () => {
+  it('does not warn of bad lines when it opens', async () => {
     const path = freshPath();
     writeFileSync(path, '{"n":1}\nbad\n');
     const seen = await warningsOf('CHRONICLE_BAD_LINES', () => opened(path));
@@ -293,7 +293,7 @@ describe('the methods', () => {
 });
 
 describe('a signal', () => {
-  it('ends what still goes on with it, after another call that shared it is over', async () => {
+  it('ends pending calls, after another call that shared the signal has ended', async () => {
     const log = await opened(freshPath());
     await log.append(numbered(1));
     const controller = new AbortController();
@@ -321,7 +321,7 @@ describe('a signal', () => {
 });
 
 describe('the cache', () => {
-  it("gives what was appended since, by whom ever, in an array of one's own", async () => {
+  it('returns the events appended since, by any writer, in a new array', async () => {
     const path = freshPath();
     const log = await opened(path);
     for (let n = 0; n < 5; n += 1) {
@@ -345,7 +345,7 @@ describe('the cache', () => {
     for (const [index, each] of before.entries()) expect(after[index]).toBe(each);
   });
 
-  it('gives events that nobody can spoil for the next reader', async () => {
+  it('returns events that no reader can change for the next one', async () => {
     const log = await opened(freshPath());
     await log.append({ ...numbered(1), deep: { list: [{ a: 1 }] } });
     const [first] = (await log.read()) as any[];
@@ -357,7 +357,7 @@ describe('the cache', () => {
     expect(((await log.read()) as any[])[0].actor.id).toBe('one');
   });
 
-  it('tells positions', async () => {
+  it('returns positions', async () => {
     const path = freshPath();
     const log = await opened(path);
     await log.appendMany([1, 2].map(numbered));
@@ -384,7 +384,7 @@ describe('the cache', () => {
     await Promise.all(reads);
   });
 
-  it('begins anew with a file that was truncated, replaced, deleted or changed', async () => {
+  it('reads a truncated, replaced, deleted or changed file from the start', async () => {
     const path = freshPath();
     const log = await opened(path);
     const read = async () => numbers(await log.read());
@@ -420,7 +420,7 @@ describe('the cache', () => {
     expect(numbers(await log.read())).toEqual([1, 2, 3, 4]);
   });
 
-  it('leaves bad lines out, and reads anew for those who want to hear of them', async () => {
+  it('leaves bad lines out, and reads again for callers that want bad lines', async () => {
     const path = freshPath();
     const log = await opened(path);
     writeFileSync(path, '{"n":1}\nbad\n{"n":2}\n');
@@ -433,7 +433,7 @@ describe('the cache', () => {
     expect(expectCode(error, 'ECORRUPT')).toMatchObject({ line: 2, offset: 8 });
   });
 
-  it('is not harmed by a reader who gives up', async () => {
+  it('is not affected by an aborted read', async () => {
     const path = freshPath();
     const log = await opened(path);
     await log.appendMany(Array.from({ length: 2000 }, (_, n) => numbered(n)));
@@ -445,7 +445,7 @@ describe('the cache', () => {
     expect(await patient).toHaveLength(2000);
   });
 
-  it('goes on after a failure where it was', async () => {
+  it('continues after a failure at its last position', async () => {
     const path = freshPath();
     const log = await opened(path);
     await log.append(numbered(1));

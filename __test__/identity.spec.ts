@@ -70,7 +70,7 @@ describe('computeEventId', () => {
     expect(await computeEventId({ toJSON: () => plain })).toBe(await computeEventId(plain));
   });
 
-  it('tells a lone surrogate from the replacement character', async () => {
+  it('distinguishes a lone surrogate from the replacement character', async () => {
     expect(await computeEventId({ s: '\ud800' })).toBe(sha256('{"s":"\\ud800"}'));
     expect(await computeEventId({ s: '\ufffd' })).toBe(sha256('{"s":"\ufffd"}'));
   });

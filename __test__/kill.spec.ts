@@ -129,7 +129,7 @@ async function stoppedHolder(path: string): Promise<Child> {
 }
 
 describe('a lock holder', () => {
-  it('that is stopped makes others time out, and they proceed after it goes on', async () => {
+  it('that is stopped makes others time out, and they proceed after it continues', async () => {
     const path = scratch.path('log.sage');
     const writer = await stoppedHolder(path);
     const waiting = chronicle.append(path, note('waiting'), { lockTimeoutMs: 60_000 });

@@ -207,7 +207,7 @@ describe('links, owners and directories', () => {
 });
 
 describe('a user without permission', () => {
-  it('is told EACCES, nothing is written, and the next append works once it is given', async () => {
+  it('rejects with EACCES and writes nothing, and the next append works once the right is granted', async () => {
     const open = scratch.folder();
     chmodSync(open, 0o777);
     const root = process.getuid?.() === 0;

@@ -269,7 +269,7 @@ describe('a lock session', () => {
     await (await chronicle.lockChronicles([path], once)).release();
   });
 
-  it('is given up by its signal, with the reason as it is, and then held by nobody', async () => {
+  it('is aborted by its signal, with the reason as it is, and then no lock is held', async () => {
     const path = scratch.path('log.sage');
     const lock = await chronicle.lockChronicles([path]);
     const controller = new AbortController();
@@ -474,7 +474,7 @@ describe('a lock session', () => {
     expect(readdirSync(folder)).toEqual(before);
   });
 
-  it('tells of a side file that cannot be made as EIO, with the system’s code', async () => {
+  it('reports a side file that cannot be made as EIO, with the system’s code', async () => {
     const path = scratch.path('log.sage');
     writeFileSync(path, '');
     symlinkSync('elsewhere', sideOf(scratch.folder(), 'log.sage'));

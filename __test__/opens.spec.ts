@@ -115,7 +115,7 @@ describe.skipIf(!traceable)('how files are opened', () => {
     await watched.end();
   }, 60_000);
 
-  it('a new lock file may be opened by all who may write the log, whatever the mask', async () => {
+  it('a new lock file may be opened by all users that may write the log, whatever the mask', async () => {
     const path = join(realpathSync(scratch.folder()), 'log.sage');
     writeFileSync(path, '');
     chmodSync(path, 0o666);

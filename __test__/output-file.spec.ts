@@ -124,7 +124,7 @@ describe.each(ways)('%s', (_, args) => {
 });
 
 describe('a cursor file', () => {
-  it('follows no link that somebody put at the name of a temporary file', async () => {
+  it('follows no link at the name of a temporary file', async () => {
     const path = scratch.path('cursor');
     const victim = scratch.path('victim');
     writeFileSync(victim, 'mine');

@@ -63,7 +63,7 @@ describe.skipIf(!python)('Python writers under fcntl.flock', () => {
     expect.unreachable('thirty rounds without a lock damaged nothing');
   }, 120_000);
 
-  it('a lock that Python holds makes an append time out, tell the holder and write nothing', async () => {
+  it('a lock that Python holds makes an append time out, report the holder and write nothing', async () => {
     const path = scratch.path('log.sage');
     await chronicle.append(path, note('before'));
     const before = readFileSync(path);

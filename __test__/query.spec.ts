@@ -139,7 +139,7 @@ describe('queryChronicle', () => {
     expect(await numbers(odd, { type: '\ud800' })).toEqual([1]);
   });
 
-  it('tells of every bad line if asked to, else of those that could match', async () => {
+  it('reports every bad line if requested, else the lines that could match', async () => {
     const path = await thirty();
     appendFileSync(path, 'bad\n{"type":"BUILD"\n');
     const bad: number[] = [];

@@ -96,7 +96,7 @@ describe('readChronicle', () => {
     }
   });
 
-  it('tells the system error where the file cannot be opened', async () => {
+  it('reports the system error if the file cannot be opened', async () => {
     const path = join(fileOf('{}\n'), 'below-a-file.sage');
     const error = expectCode(await rejection(readChronicle(path)), 'EIO');
     expect(error.cause).toBeInstanceOf(Error);
@@ -247,7 +247,7 @@ describe('bad lines', () => {
     expect(await warningsOf('CHRONICLE_BAD_LINES', read)).toHaveLength(1);
   });
 
-  it('are told to a function one by one, in the order of the file', async () => {
+  it('are passed to a function one by one, in the order of the file', async () => {
     const path = fileOf(content.join(''));
     const malformed = (index: number) => ({
       kind: 'malformed',

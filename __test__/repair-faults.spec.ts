@@ -170,7 +170,7 @@ describe.skipIf(!traceable)('a line that comes without the lock', () => {
   });
 
   it.each([true, false])(
-    'right before the rename stays in the old file, which is kept, and is told (backup: %s)',
+    'right before the rename stays in the old file, which is kept, and is reported (backup: %s)',
     async (createBackup) => {
       const scene = new Scene(`${renaming}:delay_enter=1500000`, 'new file');
       const index = join(scene.folder, '.log.sage.chronicle-index');

@@ -50,7 +50,7 @@ function marksIn(path: string): string[] {
 }
 
 describe('repairChronicle', () => {
-  it('tells what it did and where the rest is', async () => {
+  it('reports the changes and the files of the rest', async () => {
     const path = damagedLog();
     const result = await chronicle.repairChronicle(path);
     expect(result).toEqual({
@@ -92,7 +92,7 @@ describe('repairChronicle', () => {
     expect(beside(path)).toEqual(names);
   });
 
-  it('tells the plan of a dry run and changes no byte, name or time', async () => {
+  it('reports the plan of a dry run and changes no byte, name or time', async () => {
     const path = damagedLog();
     const before = statSync(path, { bigint: true });
     const planned = await chronicle.repairChronicle(path, { dryRun: true });
@@ -209,7 +209,7 @@ describe('repairChronicle', () => {
 });
 
 describe('deduplicateConsecutiveEvents', () => {
-  it('tells how many it moved out', async () => {
+  it('returns the number of lines that it moved out', async () => {
     const [a, b] = ['{"eventId":"a"}', '{"eventId":"b"}'];
     const path = scratch.path('log.sage');
     writeFileSync(path, [a, a, a, 'bad', a, b, '', b, a, '{"torn'].join('\n'));
@@ -292,7 +292,7 @@ describe('a repair beside writers', () => {
     },
   );
 
-  it.skipIf(!python)('tells who holds a lock that is not free in time', async () => {
+  it.skipIf(!python)('reports the holder of a lock that is not free in time', async () => {
     const path = damagedLog();
     const holder = Child.python('hold_lock.py', path);
     const held = await holder.line((line) => line.startsWith('held'));

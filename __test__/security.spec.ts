@@ -281,8 +281,8 @@ describe('what is passed in', () => {
   });
 });
 
-describe.skipIf(!flock)('whoever may read a log', () => {
-  it('can hold its lock: appends time out, and reading goes on', async () => {
+describe.skipIf(!flock)('a user that may read a log', () => {
+  it('can hold its lock: appends time out, and reading continues', async () => {
     const path = scratch.path('log.sage');
     await chronicle.append(path, note('a'));
     chmodSync(path, 0o444);
@@ -359,7 +359,7 @@ describe('a stranger who may write the folder', () => {
 });
 
 describe('what is made beside a log', () => {
-  it('may be read and written by those who may read and write the log', async () => {
+  it('may be read and written by the users that may read and write the log', async () => {
     for (const mode of [0o600, 0o640, 0o664]) {
       const path = scratch.path(`mode-${mode}.sage`);
       writeFileSync(path, '', { mode });

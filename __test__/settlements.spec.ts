@@ -108,7 +108,7 @@ describe('what throws behind a hand-over', () => {
 });
 
 describe('thousands of requests given up at once', () => {
-  test('end with the reason of the signal, and the process goes on', async () => {
+  test('end with the reason of the signal, and the process continues', async () => {
     const script = `
       const { analyzeChronicle, repairChronicle, append } = require('./index.js');
       const path = process.argv[1];

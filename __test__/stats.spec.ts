@@ -52,7 +52,7 @@ describe('chronicleStats', () => {
     expect(after.lockWait.count - before.lockWait.count).toBe(6);
   });
 
-  it('tells what is pending, and how long locks were waited for', async () => {
+  it('reports pending appends, and the time waited for locks', async () => {
     const path = scratch.path('log.sage');
     const lock = await chronicle.lockChronicles([path]);
     const before = chronicle.chronicleStats().lockWait;
@@ -81,7 +81,7 @@ describe('chronicleStats', () => {
 });
 
 describe('the channel', () => {
-  it('append tells how each call settled', async () => {
+  it('append reports the outcome of each call', async () => {
     const path = scratch.path('log.sage');
     const messages = heard('sage:chronicle:append');
     const first = await chronicle.append(path, note('a'));
@@ -107,7 +107,7 @@ describe('the channel', () => {
     expect(messages).toHaveLength(5);
   });
 
-  it('batch tells of each batch once, however many share it', async () => {
+  it('batch reports each batch once, however many calls share it', async () => {
     const path = scratch.path('log.sage');
     const messages = heard('sage:chronicle:batch');
     const appends = Array.from({ length: 40 }, (_, n) => chronicle.append(path, note(`m:${n}`)));
@@ -142,7 +142,7 @@ describe('the channel', () => {
     expect(messages).toHaveLength(seen + 3);
   });
 
-  it('lock tells of locks that were got and of those that were not', async () => {
+  it('lock reports acquired locks and timeouts', async () => {
     const path = scratch.path('log.sage');
     const messages = heard('sage:chronicle:lock');
     const other = new Driven();
@@ -170,7 +170,7 @@ describe('the channel', () => {
     await other.end();
   }, 60_000);
 
-  it('badline tells of each line that a reader meets, whatever it does about it', async () => {
+  it('badline reports each bad line of a reader, whatever its policy', async () => {
     const path = scratch.path('log.sage');
     writeFileSync(path, '{"type":"A"}\nnonsense\n{"type":"B"}\n\0\0\n');
     const messages = heard('sage:chronicle:badline');
@@ -202,7 +202,7 @@ describe('the channel', () => {
     expect(readFileSync(path, 'utf8')).toMatch(/^\{.*\}\n$/);
   });
 
-  it('have nothing of a batch cross the binding while nobody listens', async () => {
+  it('let nothing of a batch cross the binding without subscribers', async () => {
     const path = scratch.path('log.sage');
     const drain = binding.Port.prototype.drain;
     const told: number[] = [];

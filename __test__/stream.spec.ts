@@ -115,7 +115,7 @@ describe('streamChronicle', () => {
     }
   });
 
-  it('goes on at its cursor after any event, in either direction, also in the middle of a slice', async () => {
+  it('continues at its cursor after any event, in either direction, also in the middle of a page', async () => {
     const path = await numbered(40);
     appendFileSync(path, 'bad\n');
     for (const stop of [1, 7, 40]) {
@@ -229,7 +229,7 @@ describe('streamChronicle', () => {
     expect(results.slice(3000).map(({ done }) => done)).toEqual([true, true]);
   });
 
-  it('keeps nobody else from reading, however many streams are begun and not over', async () => {
+  it('blocks no other reader, however many streams are open', async () => {
     const path = written(100_000);
     const streams = range(0, 60).map(() => streamChronicle(path));
     await Promise.all(streams.map((stream) => stream.next()));
@@ -260,7 +260,7 @@ describe('streamChronicle', () => {
     expect(await rejection(late.next())).toBe(reason);
   });
 
-  it('never throws at the call: what is wrong with an argument, the first step tells', async () => {
+  it('never throws at the call: the first step rejects for a bad argument', async () => {
     const path = await numbered(3);
     for (const options of [
       5,

@@ -48,7 +48,7 @@ describe.skipIf(!traceable)('which files are synced', () => {
     await maker.end();
   }, 60_000);
 
-  it('directories: that of a log that somebody else made, too', async () => {
+  it('directories: also that of a log that another program made', async () => {
     const folder = realpathSync(scratch.folder());
     const path = join(folder, 'log.sage');
     const maker = new Driven();

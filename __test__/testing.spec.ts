@@ -142,7 +142,7 @@ describe('makeChronicle', () => {
     expect(await chronicle.read('a.sage')).toHaveLength(1);
   });
 
-  it('keeps its chronicles in the folder that it is told, and removes those it appended to', async () => {
+  it('keeps its chronicles in the given folder, and removes those with appends', async () => {
     const base = folder();
     writeFileSync(join(base, 'other.sage'), '');
     writeFileSync(join(base, 'old.sage'), '{"n":1}\n{"n":2}\n');

@@ -14,7 +14,7 @@ function fileOf(content: string | Buffer): string {
 }
 
 describe('verifyChronicle', () => {
-  it('finds nothing in what was appended, whoever appends meanwhile', async () => {
+  it('finds nothing in appended records while other writers append', async () => {
     const path = freshPath();
     const appends = Array.from({ length: 200 }, (_, n) =>
       append(path, event({ n }), { chain: true }),
@@ -28,7 +28,7 @@ describe('verifyChronicle', () => {
     expect(await verifyChronicle(path)).toEqual(whole);
   });
 
-  it('tells each finding with its place', async () => {
+  it('reports each finding with its position', async () => {
     const good = JSON.stringify(event({ eventId: 'one' }));
     const damaged = JSON.stringify(event({ eventId: 'f'.repeat(64) }));
     const again = JSON.stringify(event({ eventId: 'one', timestamp: '2020-01-01' }));
@@ -61,7 +61,7 @@ describe('verifyChronicle', () => {
     expect(readFileSync(path).equals(before)).toBe(true);
   });
 
-  it('is fine with a torn tail and with time that runs backwards, and tells of them', async () => {
+  it('accepts a torn tail and time that runs backwards, and reports both', async () => {
     const path = freshPath();
     const times = ['2026-02-01T00:00:00Z', '2026-01-01T00:00:00Z'];
     await appendEvents(
@@ -74,7 +74,7 @@ describe('verifyChronicle', () => {
     expect(findings.map(({ kind }) => kind)).toEqual(['out-of-order', 'torn']);
   });
 
-  it('does not tell of a torn tail while another process holds the lock', async () => {
+  it('does not report a torn tail while another process holds the lock', async () => {
     const path = fileOf('{"a":1}\n{"half":');
     const holder = spawn('flock', [path, 'sh', '-c', 'echo locked; read line'], {
       stdio: ['pipe', 'pipe', 'inherit'],
@@ -96,7 +96,7 @@ describe('verifyChronicle', () => {
     expect(existsSync(join(path, '..'))).toBe(false);
   });
 
-  it('tells how far it is between slices, while the event loop goes on', async () => {
+  it('reports its progress between pages, while the event loop turns', async () => {
     const line = `${JSON.stringify(event({ pad: 'x'.repeat(1000) }))}\n`;
     const path = fileOf(line.repeat(6000));
     const total = line.length * 6000;

@@ -114,7 +114,7 @@ describe('the end of a process', () => {
     expect(marks(path)).toEqual(numbered('m', 300));
   }, 60_000);
 
-  it('waits for appends that nobody awaits', async () => {
+  it('waits for appends that no caller awaits', async () => {
     const path = scratch.path('log.sage');
     const child = play({ scene: 'fallOff', count: 300, path });
     await endsWell([child]);

@@ -245,7 +245,7 @@ test('a lock session keeps plain appends out and appends itself', async (file) =
   assert.equal((await chronicle.append(names[0], note('4'))).seq, 4);
 });
 
-test('a torn tail is ended by the next append and harms nobody', async (file) => {
+test('a torn tail is ended by the next append and harms no record', async (file) => {
   const log = file('a.sage');
   await chronicle.append(log, note('1'));
   fs.appendFileSync(log, '{"type":"TORN","times');
@@ -272,7 +272,7 @@ test('a file that is renamed away keeps its records, and a new one is begun', as
   assert.equal((await chronicle.append(log, note('3', { eventId: 'x' }))).duplicate, true);
 });
 
-test('a file that was deleted is begun anew', async (file) => {
+test('a deleted file is created again', async (file) => {
   const log = file('a.sage');
   await chronicle.append(log, note('1'));
   fs.rmSync(log);
