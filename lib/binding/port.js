@@ -216,11 +216,11 @@ function reasonOf(signal) {
  *   - `single`: the request had one event, so an error has no index.
  */
 function unwrap(outcome, of = {}) {
-  const said = typeof outcome === 'string' ? JSON.parse(outcome) : outcome;
+  const parsed = typeof outcome === 'string' ? JSON.parse(outcome) : outcome;
   // The common outcome. Copying it would take longer than the rest of this function.
-  if (Object.hasOwn(said, 'ok') && !Object.hasOwn(said, 'warnings')) return said.ok;
+  if (Object.hasOwn(parsed, 'ok') && !Object.hasOwn(parsed, 'warnings')) return parsed.ok;
   const { signal, path, first = 0, single = false } = ownCopy(of);
-  const { ok, error, cancelled, warnings } = ownCopy(said);
+  const { ok, error, cancelled, warnings } = ownCopy(parsed);
   if (warnings) for (const warning of warnings) emitWarning(warning, path);
   if (cancelled) throw reasonOf(signal);
   if (error) {

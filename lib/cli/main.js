@@ -21,7 +21,7 @@ const LOCKED = 3;
  * @returns {Promise<number>} the exit code
  */
 async function main(args) {
-  const json = asksForJson(args);
+  const json = wantsJson(args);
   showWarnings(json);
   // A failed write to the standard error cannot be reported.
   process.stderr.on('error', () => {});
@@ -141,7 +141,7 @@ function checkBytes(args) {
  *
  * @param {string[]} args
  */
-function asksForJson(args) {
+function wantsJson(args) {
   const end = args.indexOf('--');
   return (end === -1 ? args : args.slice(0, end)).includes('--json');
 }

@@ -245,7 +245,7 @@ win32_x64() {
   export WINEPREFIX=$work/wine WINEDEBUG=-all WINEARCH=win64
   step "$name: Wine is set up" wine_folder && wine_drive "$name" || return
   skips='{
-    "a file that was deleted": "under Wine the name of a deleted file that is open still opens it",
+    "a deleted file": "under Wine the name of a deleted file that is open still opens it",
     "bad lines are moved out": "under Wine no file can take the place of one that is open"
   }'
   cd "$work/windows" && behave "$name" "W:\\$name.node" "$skips" /usr/lib/wine/wine64 'W:\node.exe'
