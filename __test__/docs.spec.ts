@@ -15,6 +15,10 @@ import { chronicle, scratchFolder } from './scratch';
 
 const scratch = scratchFolder();
 const root = fileURLToPath(new URL('..', import.meta.url));
+/** Files of the writer that have their names in the pages before they are there. */
+const AWAITED =
+  /^src\/(writer\/(sync_job|catch_up)|append\/(queue|decide|group)|storage\/locked_log)\.rs$/;
+
 /** Every page of the repository. */
 const pages = ['.', 'bench', 'docs', 'docs/decisions', 'docs/design'].flatMap((folder) =>
   readdirSync(join(root, folder))
@@ -190,6 +194,25 @@ describe('docs/guarantees.md', () => {
   });
 });
 
+describe('docs/debugging.md', () => {
+  it('has every variable that tests and scripts read', () => {
+    const roots = ['__test__', 'bench', 'scripts', 'tests'];
+    const files = roots.flatMap((folder) =>
+      readdirSync(join(root, folder), { recursive: true, withFileTypes: true })
+        .filter((entry) => entry.isFile() && /\.(rs|[cm]?[jt]s)$/.test(entry.name))
+        .map((entry) => join(entry.parentPath, entry.name))
+        .filter((path) => !path.includes('node_modules')),
+    );
+    const read = /(?:env\.|env::var\("|variable = ')(CHRONICLE_\w+)/g;
+    const names = files.flatMap((path) =>
+      [...readFileSync(path, 'utf8').matchAll(read)].map(([, name]) => String(name)),
+    );
+    expect(names).toContain('CHRONICLE_MUTATION');
+    const page = textOf('docs/debugging.md');
+    expect([...new Set(names)].filter((name) => !page.includes(`| \`${name}=`))).toEqual([]);
+  });
+});
+
 describe('docs/tools.md', () => {
   it('has the outcomes of each project of users: as a tarball and staged, or from the sources', () => {
     const entries = readdirSync(join(root, '__test__/consumers'), { withFileTypes: true });
@@ -233,6 +256,16 @@ describe('the pages', () => {
       return !anchorsOf(target).includes(String(anchor));
     });
     expect(missing.map(([link]) => link)).toEqual([]);
+  });
+
+  it.each(pages)('%s names only files that are there', (page) => {
+    const roots =
+      'src|lib|types|bin|scripts|tests|__test__|fuzz|shuttle|bench|examples|fixtures|docs';
+    const paths = new RegExp(`(?<![@\\w/.-])(?:${roots})/[\\w./-]*\\w(?=\\.?(?:[^\\w*<-]|$))`, 'g');
+    const named = [...textOf(page).matchAll(paths)].map(([path]) => path);
+    const isMade = (path: string) => /^fuzz\/(artifacts|corpus)/.test(path) || AWAITED.test(path);
+    const missing = named.filter((path) => !isMade(path) && !existsSync(join(root, path)));
+    expect([...new Set(missing)]).toEqual([]);
   });
 
   /** The names that its headings have in links. */
