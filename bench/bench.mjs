@@ -1,4 +1,5 @@
-// What a run has: folder, rounds, sizes, the contestants that are there, and the processes they run in.
+// The state of a run: folder, rounds, sizes, the contestants that can take part, and their
+// processes.
 import { mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -39,7 +40,10 @@ export class Bench {
   async begin() {
     const path = this.fresh();
     await runOnce('ours', 'fill', { path, from: 500, count: 1 });
-    /** The length of a line of ours with its newline; the programs in C write lines of this length. */
+    /**
+     * The length of a line of ours with its newline. The programs in C write lines of this
+     * length.
+     */
     this.lineLength = statSync(path).size;
   }
 

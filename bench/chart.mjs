@@ -1,4 +1,5 @@
-// Bars of a report as one SVG. Its colours are halfway between light and dark, so that it can be read on either.
+// Bars of a report as one SVG. Its colours are halfway between light and dark, so that it is
+// legible on either.
 const ink = '#7d8590';
 const ours = '#3b82f6';
 const limit = '#a3a3a3';
@@ -16,7 +17,10 @@ const text = (x, y, content, more = '') =>
 const colour = (name) =>
   name.startsWith('ours') || name.startsWith('@') ? ours : name.startsWith('C ') ? limit : peer;
 
-/** `panels`: { title, bars: [{ name, value, label }] }; every panel has a scale of its own, which begins at 0. */
+/**
+ * `panels`: { title, bars: [{ name, value, label }] }. Every panel has a scale of its own, which
+ * begins at 0.
+ */
 export function chart(title, panels) {
   const parts = [];
   let y = 8;

@@ -1,4 +1,4 @@
-// One contestant, in a process of its own: waits to be told what to do, by a message for each task.
+// One contestant, in a process of its own. It waits for messages, one for each task.
 import { adapters } from './adapters/index.mjs';
 import { tasks } from './tasks/index.mjs';
 

@@ -35,7 +35,7 @@ function goalTable(measures) {
   return markdown([['', 'goal', 'here', 'spread', ''], ...rows]);
 }
 
-/** What README tells, in its order. */
+/** The rows of README, in their order. */
 const chosen = [
   [
     'sequential/plain',

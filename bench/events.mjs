@@ -1,5 +1,5 @@
-// The events that all contestants write, each as it likes. Nobody has to compute the `key`, which is unlike every other:
-// those that must know a duplicate take it as their id, while ours hashes the event.
+// The events that all contestants write, each in its own form. The `key` is unique and need not
+// be computed: contestants that recognise duplicates take it as their id. Ours hashes the event.
 import { randomBytes } from 'node:crypto';
 
 export const types = ['NOTE_TAKEN', 'STEP_BEGUN', 'STEP_ENDED', 'FILE_SEEN', 'PLAN_MADE'];

@@ -12,7 +12,7 @@ export class Library {
     this.#bench = bench;
   }
 
-  /** The log of a contestant: `path`, and `count`, which whoever appends to it has to raise. */
+  /** The log of a contestant: `path`, and `count`, which each append has to raise. */
   log(name) {
     if (!this.#logs.has(name)) this.#logs.set(name, { path: this.#bench.fresh(), count: 0 });
     return this.#logs.get(name);
@@ -30,7 +30,10 @@ export class Library {
     return log;
   }
 
-  /** Ours makes the side index beside its appends, in parts: appends until most of the log is covered, as a long-lived writer does. */
+  /**
+   * Appends until the side index covers most of the log, as that of a long-lived writer does.
+   * Ours builds the index in parts, beside its appends.
+   */
   async #indexed(name, log) {
     const { size } = statSync(log.path);
     if (size < 2 ** 20 || covered(log.path) >= size * 0.79) return;
@@ -59,7 +62,8 @@ export class Library {
 
   dropIndex(log) {
     rmSync(sideIndexOf(log.path), { force: true });
-    // What a process leaves that ended while it made one: who finds it makes the index first.
+    // The marker of a process that exited before it built one. With the marker there, the next
+    // process builds the index first.
     rmSync(`${sideIndexOf(log.path)}-new`, { force: true });
   }
 }

@@ -11,10 +11,14 @@ const fileSystems = {
   0x794c7630: 'overlayfs',
 };
 
-/** Whether this process, and with it every contestant, runs before all that has an ordinary priority. */
+/**
+ * Whether this process, and with it every contestant, runs before processes of ordinary
+ * priority.
+ */
 function isRealTime() {
   if (!existsSync('/proc/self/stat')) return false;
-  // Behind the name, which may hold spaces: the 41st field is the policy, 1 and 2 are those of real time.
+  // Behind the name, which may hold spaces. The 41st field is the policy; 1 and 2 are those of
+  // real time.
   const fields = readFileSync('/proc/self/stat', 'utf8').split(') ').pop().split(' ');
   return ['1', '2'].includes(fields[38]);
 }

@@ -2,8 +2,8 @@
 import { summary } from './numbers.mjs';
 
 /**
- * Runs each contestant once a round, every other round in the other order. A contestant gives an object of figures; one that
- * gives undefined is left out of that round.
+ * Runs each contestant once a round, every other round in the other order. A contestant returns an
+ * object of figures, or undefined to be left out of that round.
  */
 export async function inTurn(rounds, contestants) {
   const names = Object.keys(contestants);
@@ -30,8 +30,8 @@ export function summaries(figures) {
 }
 
 /**
- * The ratio of two contestants: the median of the ratios of the rounds, with the least and the most. Undefined where one of
- * them did not run.
+ * The ratio of two contestants: the median of the ratios of the rounds, with the least and the
+ * most. Undefined where one of them did not run.
  */
 export function ratio(figures, of, to, metric = 'micros') {
   if (!figures[of] || !figures[to]) return undefined;

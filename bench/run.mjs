@@ -1,4 +1,5 @@
-// npm run bench: all contestants, workload by workload; prints tables and writes the figures as JSON.
+// npm run bench: all contestants, workload by workload. Prints tables and writes the figures as
+// JSON.
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';

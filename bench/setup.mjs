@@ -1,4 +1,5 @@
-// Makes the contestants ready: installs the peers, compiles the programs. What cannot be had is named and left out.
+// Makes the contestants ready: installs the peers, compiles the programs. A missing one is named
+// and left out.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
@@ -34,7 +35,10 @@ function done(stamp, content) {
   };
 }
 
-/** A module that has to be compiled needs the headers of Node.js, which lie beside it in most installations. */
+/**
+ * A module that has to be compiled needs the headers of Node.js. Most installations have them
+ * beside the program.
+ */
 function npmEnvironment() {
   const prefix = dirname(dirname(process.execPath));
   const headers = existsSync(join(prefix, 'include', 'node', 'node_api.h'));
@@ -43,7 +47,10 @@ function npmEnvironment() {
     : process.env;
 }
 
-/** Not `npm ci`: that refuses a lock file when a registry lacks packages of platforms that nobody here has. */
+/**
+ * Not `npm ci`: that refuses a lock file when a registry lacks packages of platforms other than
+ * this one.
+ */
 const install = ['install', '--no-save', '--no-audit', '--no-fund', '--loglevel=error'];
 
 const loads = (name) =>
@@ -107,7 +114,7 @@ export function cPrograms() {
   return paths;
 }
 
-/** The path of the program that hashes with the library that the package uses; undefined without Rust. */
+/** The path of the program that hashes with the library of the package; undefined without Rust. */
 export function hashProgram(say) {
   const path = join(here, 'sha256', 'target', 'release', 'sha256');
   if (!existsSync(path)) say('building bench/sha256');

@@ -1,10 +1,13 @@
-// What the side index of a log says of itself.
+// The reach of the side index of a log.
 import { closeSync, existsSync, openSync, readSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 
 export const sideIndexOf = (path) => join(dirname(path), `.${basename(path)}.chronicle-index`);
 
-/** How many bytes of the log its side index covers: the fifth number of the header of its last part. */
+/**
+ * The bytes of the log that its side index covers: the fourth number of the header of its last
+ * part.
+ */
 export function covered(path) {
   if (!existsSync(sideIndexOf(path))) return 0;
   const file = openSync(sideIndexOf(path), 'r');

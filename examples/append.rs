@@ -1,7 +1,9 @@
-//! Appends events to a log from Rust, one after the other, while programs in other languages may append to it too:
+//! Appends events to a log from Rust, one after the other. Programs in other languages may append
+//! to the log at the same time:
 //!
 //! ```sh
-//! cargo run --no-default-features --example append -- notes.sage '{"type":"NOTE","timestamp":"2026-01-01T00:00:00Z","actor":{"agent":"me","id":"1"},"text":"hello"}'
+//! cargo run --no-default-features --example append -- notes.sage \
+//!   '{"type":"NOTE","timestamp":"2026-01-01T00:00:00Z","actor":{"agent":"me","id":"1"}}'
 //! ```
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line program")]
 

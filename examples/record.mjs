@@ -1,6 +1,7 @@
-// npm run example: four processes record this repository's history and its installed dependencies in two chronicles at
-// the same time. One of them is killed on the way and its work taken up again, everything is recorded once more, and
-// what the chronicles then hold is compared with the receipts, with git and with the files. Any difference: exit 1.
+// npm run example: four processes record this repository's history and its installed dependencies
+// in two chronicles at the same time. One of them is killed on the way, and another process takes
+// up its work. Then everything is recorded once more. At the end the chronicles are compared with
+// the receipts, with git and with the files. Any difference: exit 1.
 import { mkdirSync, rmSync } from 'node:fs';
 import { dirname, isAbsolute, join, relative, resolve, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -47,8 +48,8 @@ async function itemsToRecord() {
 const job = (items, batches) => ({ root, chronicles, items, batches });
 
 /**
- * Keeps the first receipt of each key; every later one must name the same record. `duplicate` is what the receipt has
- * to say, undefined where either may be.
+ * Keeps the first receipt of each key; every later one must name the same record. `duplicate` is
+ * the value that the receipt must have, undefined where either is right.
  */
 function note(chronicleOf, key, receipt, duplicate) {
   const known = receipts[chronicleOf.get(key)];
@@ -64,7 +65,10 @@ function note(chronicleOf, key, receipt, duplicate) {
   }
 }
 
-/** The first recording, in the middle of which the last writer is killed. Returns the share it leaves behind. */
+/**
+ * The first recording, in the middle of which the last writer is killed. Returns the share that
+ * the killed writer leaves behind.
+ */
 async function recordAndKill(items, chronicleOf) {
   const parts = shares(items, writerCount);
   const abandoned = parts[writerCount - 1];

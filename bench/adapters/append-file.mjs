@@ -1,4 +1,5 @@
-// appendFile and fsync, and nothing else: no lock, no ids. What many programs do, and a limit for those that do more.
+// appendFile and fsync, and nothing else: no lock, no ids. Many programs do this. It is a limit
+// for those that do more.
 import { open as openFile } from 'node:fs/promises';
 import { keysOf, line, lines, readAll } from './lines.mjs';
 

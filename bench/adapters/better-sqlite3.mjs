@@ -22,7 +22,8 @@ export async function open(path) {
   const countType = database.prepare('SELECT count(*) FROM events WHERE type = ?').pluck();
   return {
     append: async (event) => add(event),
-    // A write transaction from its beginning: one that begins by reading fails when another process writes meanwhile.
+    // A write transaction from its beginning: a transaction that begins with a read fails when
+    // another process writes meanwhile.
     appendMany: async (events) => addMany.immediate(events),
     read: async () => all.all().map((text) => JSON.parse(text)),
     tail: async (n) =>

@@ -1,5 +1,6 @@
-// Each append copies the whole log to a new file, adds its line, syncs it and renames it over the old one, under a lock
-// file that is made exclusively: the way of programs that want never to be seen half written.
+// Each append copies the whole log to a new file, adds its line, syncs the file and renames it
+// over the old one. A lock file that is made exclusively protects all of it. Programs do so whose
+// file must never be seen half written.
 import { copyFile, open as openFile, rename, rm } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { keysOf, line, lines, oneAtATime, readAll } from './lines.mjs';

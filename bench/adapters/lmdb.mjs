@@ -1,4 +1,5 @@
-// As a log: the events under their number in the order of writing, and the number of each id, which tells a duplicate.
+// As a log: the events under their number in the order of writing, and the number of each id, by
+// which a duplicate is recognised.
 import { open as openDatabase } from 'lmdb';
 
 export const title = 'lmdb';

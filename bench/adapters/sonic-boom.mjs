@@ -1,4 +1,5 @@
-// The stream under pino, with a sync before each flush is answered. No lock: for one process. Knows no duplicates.
+// The stream under pino, with a sync before each flush is answered. No lock: for one process. It
+// recognises no duplicates.
 import { once } from 'node:events';
 import SonicBoom from 'sonic-boom';
 import { keysOf, line, lines, readAll } from './lines.mjs';

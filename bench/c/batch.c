@@ -1,6 +1,7 @@
-/* Batches of lines: lock, one writev of all, unlock, one sync. Prints the nanoseconds of each batch.
+/* Batches of lines: lock, one writev of all, unlock, one sync. Prints the nanoseconds of each.
  *
- * Usage: batch FILE BATCHES LINES LENGTH, where LENGTH is that of a line with its newline; at most 1,024 LINES. */
+ * Usage: batch FILE BATCHES LINES LENGTH, where LENGTH is that of a line with its newline. LINES is
+ * at most 1,024. */
 #include "common.h"
 #include <sys/uio.h>
 

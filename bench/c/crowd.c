@@ -1,5 +1,6 @@
-/* Many processes append to one file, each sync outside the lock. Every process appends once, then all begin together.
- * Prints a line for each process: when it began and ended, then the nanoseconds of each of its appends.
+/* Many processes append to one file, each sync outside the lock. Every process appends once, then
+ * all begin together. Prints a line for each process: its beginning and its end, then the
+ * nanoseconds of each of its appends.
  *
  * Usage: crowd FILE PROCESSES COUNT LENGTH, where LENGTH is that of a line with its newline. */
 #include "common.h"

@@ -1,5 +1,6 @@
-/* Durable appends that a second thread does: this one hands over each and sleeps until an eventfd wakes it. That is the
- * least that a program can do whose event loop must stay free. Prints the nanoseconds of each.
+/* Durable appends by a second thread: the first thread hands each over, and sleeps until an eventfd
+ * wakes it. A program whose event loop must stay free cannot do less. Prints the nanoseconds of
+ * each.
  *
  * Usage: handed FILE COUNT LENGTH, where LENGTH is that of a line with its newline. */
 #include "common.h"

@@ -1,4 +1,5 @@
-/* Counts the newlines of a file: the least that a scan of it can cost. Prints the count and the nanoseconds.
+/* Counts the newlines of a file: the least that a scan of it can cost. Prints the count and the
+ * nanoseconds.
  *
  * Usage: newlines FILE */
 #include "common.h"

@@ -74,7 +74,10 @@ export async function batches(open, { path, count, size, watch }, state) {
   return { micros, perSecond: 1e6 / micros, block };
 }
 
-/** A process of a crowd: appends once, so that all is open and warm, and keeps the store for `appendOfCrowd`. */
+/**
+ * A process of a crowd: appends once, so that all is open and warm. It keeps the store for
+ * `appendOfCrowd`.
+ */
 export async function joinCrowd(open, { path }, state) {
   const store = await open(path);
   const first = fresh(1, state);
@@ -105,7 +108,10 @@ export async function keys(open, { path }) {
   return held;
 }
 
-/** Appends to a store that is kept open, to measure it as it grows; `from` is the number of events in it. */
+/**
+ * Appends to a store that is kept open, to measure it as it grows. `from` is the number of
+ * events in the store.
+ */
 export async function keep(open, { path, from, warmUp }, state) {
   const store = await open(path);
   state.next = from;

@@ -8,8 +8,9 @@ export async function timed(call) {
 }
 
 /**
- * Runs `call` beside a timer of one millisecond and gives the longest time, in milliseconds, that the timer came late: so
- * long was the event loop held. `own` is the longest without what V8's collections of garbage took of it. Rounds with this timer are not timed.
+ * Runs `call` beside a timer of one millisecond, and returns the longest delay of the timer in
+ * milliseconds: the longest time that the event loop was held. `own` is the longest delay without
+ * V8's collections of garbage in it. Rounds with this timer are not timed.
  */
 export async function longestBlock(call) {
   const blocks = [];
@@ -30,7 +31,7 @@ export async function longestBlock(call) {
     await new Promise((resolve) => setTimeout(resolve, 2));
     look();
     clearInterval(timer);
-    // Collections are told of some turns later.
+    // Collections are reported some turns later.
     await new Promise((resolve) => setTimeout(resolve, 50));
   } finally {
     clearInterval(timer);

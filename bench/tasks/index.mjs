@@ -1,4 +1,4 @@
-// What a contestant can be told to do: (open, args, state) => figures, in the process of the contestant.
+// The tasks of a contestant: (open, args, state) => figures, in the process of the contestant.
 import * as appending from './appending.mjs';
 import * as reading from './reading.mjs';
 import * as usage from './usage.mjs';

@@ -1,4 +1,4 @@
-// Tasks that tell what a process takes: memory, threads, descriptors.
+// Tasks that measure a process: memory, threads, descriptors.
 import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { event, events } from '../events.mjs';
@@ -20,7 +20,7 @@ export async function bare() {
   return { ...memory(), threads: threads(), descriptors: descriptors() };
 }
 
-/** Appends to a log that is there, and tells the memory. */
+/** Appends to an existing log, and returns the memory. */
 export async function writing(open, { path, from, count }) {
   const store = await open(path);
   for (const one of events(count, from)) await store.append(one);
@@ -29,7 +29,10 @@ export async function writing(open, { path, from, count }) {
   return used;
 }
 
-/** Opens many chronicles and appends to each, `wave` of them at once, keeps them open, and tells the most that it took meanwhile. */
+/**
+ * Opens many chronicles and appends to each, `wave` of them at once, and keeps them open.
+ * Returns the most memory, threads and descriptors of that time.
+ */
 export async function many(_open, { folder, count, wave = count }) {
   const { openChronicle } = await import('../../index.mjs');
   const most = { threads: 0, descriptors: 0 };

@@ -6,7 +6,10 @@ import { inTurn, ratio, summaries } from '../rounds.mjs';
 
 const each = 50;
 
-/** Figures of a crowd: `micros` is the time from the first beginning to the last end, for each append. */
+/**
+ * Figures of a crowd: `micros` is the time from the first beginning to the last end, for each
+ * append.
+ */
 function figuresOf(members) {
   const took = members.flatMap((member) => member.took);
   const began = Math.min(...members.map((member) => member.began));

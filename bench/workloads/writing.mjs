@@ -11,7 +11,10 @@ async function blocks(children, contestants, run) {
   return held;
 }
 
-/** The figures of a workload; ratios are how many times as long as the other one, or, with `faster`, how many times as fast. */
+/**
+ * The figures of a workload. A ratio is the time divided by that of the other one; with
+ * `faster`, the speed divided by that of the other one.
+ */
 function result(title, figures, held, pairs) {
   const measures = {};
   for (const { id, of, to, metric } of pairs) {

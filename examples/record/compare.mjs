@@ -1,5 +1,5 @@
-// Does a chronicle hold exactly what was acknowledged, and is that what git and the file tree say now?
-// Every function returns the differences it found as texts; none is good.
+// Does a chronicle hold exactly the acknowledged events, and do they agree with git and the file
+// tree? Every function returns the differences as texts; none is good.
 import { readFile } from 'node:fs/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { computeEventIds, readChronicle, tailChronicle, verifyEventId } from '../../index.mjs';
@@ -7,7 +7,10 @@ import { inParallel } from './sources.mjs';
 
 const positionOf = ({ seq, offset, length }) => ({ seq, offset, length });
 
-/** The records against the receipts: each acknowledged event once, where its receipt says, and nothing else. */
+/**
+ * The records against the receipts: each acknowledged event once, at the place of its receipt,
+ * and nothing else.
+ */
 export function againstReceipts(path, records, receipts) {
   const differences = [];
   const places = new Map(records.map((record) => [record.event.eventId, positionOf(record)]));
@@ -42,7 +45,7 @@ export async function againstBytes(path, records) {
   return differences;
 }
 
-/** The ids: computed anew they are those stored, and each event verifies. */
+/** The ids: a second computation returns the stored ones, and each event verifies. */
 export async function againstIds(path, events) {
   const differences = [];
   const ids = await computeEventIds(events);

@@ -5,8 +5,9 @@ import { fileURLToPath } from 'node:url';
 const program = fileURLToPath(new URL('writer.mjs', import.meta.url));
 
 /**
- * Starts a writer on a job; `onReceipt(key, receipt)` is called for each receipt. Returns { kill, ended }; `ended`
- * resolves with the signal that ended the writer or null, and rejects if it failed by itself.
+ * Starts a writer on a job; `onReceipt(key, receipt)` is called for each receipt. Returns
+ * { kill, ended }. `ended` resolves with the signal that ended the writer or null, and rejects if
+ * the writer failed by itself.
  */
 export function startWriter(job, onReceipt) {
   const child = fork(program, { serialization: 'advanced' });

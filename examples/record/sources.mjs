@@ -1,6 +1,6 @@
-// What there is to record: the commits of a repository and the files of its installed dependencies. Both give the same
-// events whenever they are asked (a commit's own date, a file's modification time), so that recording them again
-// appends nothing.
+// The sources of the recording: the commits of a repository and the files of its installed
+// dependencies. Both return the same events at every call (a commit's own date, a file's
+// modification time), so that a second recording appends nothing.
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { readFile, readdir, stat } from 'node:fs/promises';
@@ -17,7 +17,10 @@ function git(root, args) {
   });
 }
 
-/** The newest `limit` commits, oldest first, as { commits, missing }; `missing` says why there are none. */
+/**
+ * The newest `limit` commits, oldest first, as { commits, missing }. `missing` is the reason if
+ * there are none.
+ */
 export function listCommits(root, limit) {
   const none = (missing) => ({ commits: [], missing });
   try {

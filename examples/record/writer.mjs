@@ -1,5 +1,5 @@
-// One writer process. Its parent sends it a job over the channel; it appends the events of the job and sends each
-// receipt back as soon as it has it.
+// One writer process. Its parent sends a job over the channel. The writer appends the events of
+// the job, and sends each receipt back at once.
 import { append, appendEvents } from '../../index.mjs';
 import { commitEvent, fileEvent, inParallel } from './sources.mjs';
 
