@@ -1,4 +1,5 @@
-//! Any text: the canonical form of a canonical form is itself, and where another implementation of RFC 8785 has one, it is the same.
+//! Any text: the canonical form of a canonical form is itself. Where another implementation of
+//! RFC 8785 has a canonical form, both are the same.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,5 @@
-//! A log that others let grow piece by piece: what a writer knows that looked at every step is what one finds that comes last.
+//! A log that other programs extend piece by piece: a writer that looked at every step knows what
+//! a writer that comes last finds.
 #![no_main]
 
 use std::ops::Range;
@@ -84,7 +85,7 @@ fn grow(disk: &MemoryDisk, log: &Path, bytes: &[u8]) {
     file.append(bytes).expect("memory does not fail");
 }
 
-/// Number, offset and length of the first record with this id or key, looked for from the beginning.
+/// Number, offset and length of the first record with this id or key, searched from the start.
 fn find(bytes: &[u8], name: &str) -> Option<(u64, u64, u64)> {
     let mut seq = 0;
     let mut found = None;

@@ -1,5 +1,5 @@
-//! Texts and numbers of callers that name places: a cursor is read only as it was written, an instant never panics, and any
-//! selection of any file is a part of the plain reading of it.
+//! Texts and numbers of callers that name places. A cursor is read only as it was written. A
+//! timestamp never panics. Any selection of any file is a part of a plain read of the file.
 #![no_main]
 
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! Any file: repair keeps every good line byte for byte and in its place among the others, moves the rest out, and leaves nothing to do. A byte
-//! order mark before a record is removed and the record is kept.
+//! Any file: a repair keeps every good line byte for byte and in its order, moves the others out,
+//! and leaves nothing to do. It removes a byte order mark before a record, and keeps the record.
 #![no_main]
 
 use std::fs;

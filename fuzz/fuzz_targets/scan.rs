@@ -1,11 +1,12 @@
-//! Any bytes: the lines and the tail are exactly the input, and every verdict is the one that another parser comes to.
+//! Any bytes: the lines and the tail are exactly the input, and every verdict is that of another
+//! parser.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use sage_chronicle::internals::classify::{RecordIds, Tail, Verdict, complete_lines, classify, classify_tail};
 use serde_json::Value;
 
-/// serde_json stops at 128 levels unless it is told otherwise; the library goes on to 1,000.
+/// serde_json stops at 128 levels by default; the library goes on to 1,000.
 const DEPTH_OF_SERDE: usize = 127;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -61,7 +62,8 @@ fn check_record(line: &[u8], keys: &RecordIds<'_>) {
     if depth(line) > DEPTH_OF_SERDE {
         return;
     }
-    // Strings and numbers are skipped: what a double cannot hold and lone surrogates are JSON all the same.
+    // Strings and numbers are skipped: numbers beyond a double and lone surrogates are JSON all
+    // the same.
     serde_json::from_str::<serde::de::IgnoredAny>(text).expect("a record is JSON");
     // No object is the beginning of another one.
     if let Some(end) = line.iter().rposition(|byte| *byte == b'}') {

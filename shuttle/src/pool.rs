@@ -1,4 +1,5 @@
-//! In the place of the pool: each job has a thread of its own, which shuttle schedules, and no alarm rings.
+//! In the place of the pool: each job has a thread of its own, which shuttle schedules. No alarm
+//! rings.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};

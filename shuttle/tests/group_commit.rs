@@ -1,11 +1,16 @@
-//! The group commit under shuttle: callers, write jobs and sync jobs in thousands of schedules, with one operation of the machine
-//! failing. In each of them every caller is told, what was acknowledged is in the file once, also after a power cut, and the next
-//! append works. Where somebody waits for ever, shuttle reports a deadlock.
+//! The group commit under shuttle: callers, write jobs and sync jobs in thousands of schedules,
+//! with one operation of the machine failing. In each schedule every call settles. Each
+//! acknowledged event is in the file once, also after a power cut, and the next append works.
+//! Where a thread waits for ever, shuttle reports a deadlock.
 //!
-//! What runs is the code of the core from `Registry::submit` down to the storage: queue, batches, ledger, proof. Not covered are the
-//! pool, in whose place each job has a thread of its own; deadlines, whose alarms never ring; reorderings of relaxed atomics, which
-//! shuttle takes for sequentially consistent; and panics, which shuttle takes for the end of the run: for those there is
-//! `tests/group_commit.rs` of the crate, with real threads.
+//! The code is that of the core from `Registry::submit` down to the storage: queue, batches,
+//! ledger, durable ranges. Not covered are:
+//!
+//! - the pool, in whose place each job has a thread of its own;
+//! - deadlines, whose alarms never ring;
+//! - reorderings of relaxed atomics, which shuttle takes for sequentially consistent;
+//! - panics, which end the run under shuttle: `tests/group_commit.rs` of the crate has those, with
+//!   real threads.
 
 #[path = "../../tests/common/mod.rs"]
 mod common;
@@ -87,7 +92,7 @@ fn scenario(fault: Option<(Kind, usize, Verdict)>) {
         assert!(told.iter().all(|(_, acknowledged)| *acknowledged));
     }
     machine.heal();
-    // Whoever failed tries again; a failed sync is told to each process once.
+    // A caller that failed tries again; a failed sync is reported to each process once.
     for n in 1..6 {
         for process in [&ours, &other] {
             let done = (0..4).any(|_| append(process, n, options()));
@@ -100,7 +105,8 @@ fn scenario(fault: Option<(Kind, usize, Verdict)>) {
     }
 }
 
-/// Callers of a lock session append by two names of one file, some of them events without a name, while something goes wrong.
+/// Callers of a lock session append by two names of one file while an operation fails. Some events
+/// have no id.
 fn two_names(fault: Option<(Kind, usize, Verdict)>) {
     let machine = Machine::new();
     let session = Arc::new(machine.start_session());
