@@ -194,6 +194,14 @@ describe('docs/guarantees.md', () => {
   });
 });
 
+describe('docs/guarantees.md, as scripts/prove/pages.mjs prints it,', () => {
+  it('lists the mutations of now', async () => {
+    const script = join(root, 'scripts/prove/pages.mjs');
+    const { stderr } = await run(process.execPath, [script, '--check'], null);
+    expect(stderr).toBe('');
+  });
+});
+
 describe('docs/debugging.md', () => {
   it('has every variable that tests and scripts read', () => {
     const roots = ['__test__', 'bench', 'scripts', 'tests'];

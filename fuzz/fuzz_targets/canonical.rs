@@ -3,8 +3,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sage_chronicle::internals::canonical::{Form, canonicalize};
 use sage_chronicle::event::{compute_id, same_canonical, verify_id};
+use sage_chronicle::internals::canonical::{Form, canonicalize};
 use serde_json::Value;
 
 fuzz_target!(|bytes: &[u8]| {

@@ -8,9 +8,11 @@ use std::sync::Arc;
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use sage_chronicle::internals::storage::MemoryDisk;
-use sage_chronicle::internals::classify::{RecordIds, Tail, Verdict, complete_lines, classify, classify_tail};
+use sage_chronicle::internals::classify::{
+    RecordIds, Tail, Verdict, classify, classify_tail, complete_lines,
+};
 use sage_chronicle::internals::storage::Disk;
+use sage_chronicle::internals::storage::MemoryDisk;
 use sage_chronicle::{AppendOptions, ChroniclePath, Receipt, Registry, Rules};
 
 const LOG: &str = "/log.sage";

@@ -6,10 +6,10 @@ use std::path::Path;
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
+use sage_chronicle::internals::classify::{Tail, Verdict, classify, classify_tail, complete_lines};
 use sage_chronicle::internals::storage::MemoryDisk;
-use sage_chronicle::internals::classify::{Tail, Verdict, complete_lines, classify, classify_tail};
 use sage_chronicle::{
-    ChroniclePath, Code, Cursor, Filter, Timestamp, Place, Reader, Selection, Wanted,
+    ChroniclePath, Code, Cursor, Filter, Place, Reader, Selection, Timestamp, Wanted,
 };
 
 #[derive(Debug, Arbitrary)]

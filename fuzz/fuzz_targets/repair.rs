@@ -6,7 +6,7 @@ use std::fs;
 use std::sync::OnceLock;
 
 use libfuzzer_sys::fuzz_target;
-use sage_chronicle::internals::classify::{Tail, Verdict, complete_lines, classify, classify_tail};
+use sage_chronicle::internals::classify::{Tail, Verdict, classify, classify_tail, complete_lines};
 use sage_chronicle::{ChroniclePath, RepairOptions, repair};
 use tempfile::TempDir;
 

@@ -3,7 +3,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sage_chronicle::internals::classify::{RecordIds, Tail, Verdict, complete_lines, classify, classify_tail};
+use sage_chronicle::internals::classify::{
+    RecordIds, Tail, Verdict, classify, classify_tail, complete_lines,
+};
 use serde_json::Value;
 
 /// serde_json stops at 128 levels by default; the library goes on to 1,000.
