@@ -127,7 +127,7 @@ pub(crate) fn beside(of: &Path, before: &str, after: &str, room: usize) -> PathB
 /// Whether a name of this length can be made beside a file. The file system is asked only where they differ.
 fn fits(beside: &Path, length: usize) -> bool {
     length <= MAX_SURE_NAME_BYTES
-        || length <= beside.parent().map_or(os::MAX_NAME, os::longest_name)
+        || length <= beside.parent().map_or(os::MAX_NAME_LENGTH, os::longest_name)
 }
 
 /// The beginning of a name, `~`, and 32 hexadecimal digits of the SHA-256 of all of it.

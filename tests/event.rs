@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use sage_chronicle::error::Code;
 use sage_chronicle::event::{Event, Id, Rules, compute_id, same_canonical, verify_id};
 use sage_chronicle::internals::canonical::Form;
-use sage_chronicle::internals::classify::MAX_LINE;
+use sage_chronicle::internals::classify::MAX_LINE_BYTES;
 use sage_chronicle::internals::json::unescape;
 use sha2::{Digest, Sha256};
 
@@ -205,17 +205,18 @@ fn a_line_has_room_for_64_mib_with_all_that_is_added() {
         text.replace("\"\"", &format!("\"{fill}\""))
     };
     let added = ",\"eventId\":\"\"".len() + 64;
-    let longest = Event::parse(sized(MAX_LINE - added).as_bytes(), &Rules::default()).unwrap();
-    assert_eq!(longest.line().len(), MAX_LINE);
-    let too_long = Event::parse(sized(MAX_LINE - added + 1).as_bytes(), &Rules::default());
+    let longest =
+        Event::parse(sized(MAX_LINE_BYTES - added).as_bytes(), &Rules::default()).unwrap();
+    assert_eq!(longest.line().len(), MAX_LINE_BYTES);
+    let too_long = Event::parse(sized(MAX_LINE_BYTES - added + 1).as_bytes(), &Rules::default());
     assert_eq!(
         too_long.unwrap_err().message(),
         "event is 67108865 bytes long, a line may have 67108864"
     );
     let chain = Rules { chain: true, ..keyed("k") };
     let room = added + ",\"idempotencyKey\":\"k\"".len();
-    let event = Event::parse(sized(MAX_LINE - room).as_bytes(), &chain).unwrap();
-    assert_eq!(event.chained(None).unwrap().line().len(), MAX_LINE);
+    let event = Event::parse(sized(MAX_LINE_BYTES - room).as_bytes(), &chain).unwrap();
+    assert_eq!(event.chained(None).unwrap().line().len(), MAX_LINE_BYTES);
     event.chained(Some(&id("p"))).unwrap_err();
 }
 

@@ -10,7 +10,7 @@ use crate::event::timestamp::Timestamp;
 use crate::json::canonical::{Canonicalizer, Form};
 use crate::json::escape;
 use crate::json::{Fault, Objects, Shape};
-use crate::record::classify::MAX_LINE;
+use crate::record::classify::MAX_LINE_BYTES;
 use crate::record::classify::{self, Verdict};
 use crate::record::template::{MemberName, TemplateCache};
 
@@ -80,7 +80,7 @@ impl LineChecker {
         let mut start = 0;
         while start < text.len() {
             let fitted = self.templates.match_line(&mut objects, start);
-            let (end, looked) = match fitted.filter(|newline| newline - start <= MAX_LINE) {
+            let (end, looked) = match fitted.filter(|newline| newline - start <= MAX_LINE_BYTES) {
                 Some(newline) => {
                     let line = text.get(start..newline).unwrap_or_default();
                     (newline, LineFacts::Record(self.fitted_record(text, line)))

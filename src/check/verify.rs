@@ -15,7 +15,7 @@ use crate::event::timestamp::Timestamp;
 use crate::json::excerpt::excerpt;
 use crate::mutex::locked;
 use crate::path::ChroniclePath;
-use crate::record::classify::MAX_LINE;
+use crate::record::classify::MAX_LINE_BYTES;
 use crate::record::classify::{self, Tail, Verdict};
 use crate::record::lines::{self, LineReader};
 use crate::storage::{Disk, FileDisk, Storage, cannot_read, is_cut, read_exact_at};
@@ -486,7 +486,7 @@ impl OrderChecker {
     fn add_too_long(&mut self, offset: u64, length: u64) {
         self.progress.lines += 1;
         let place = LinePosition { line: self.progress.lines, offset, length };
-        let details = format!("longer than {MAX_LINE} bytes");
+        let details = format!("longer than {MAX_LINE_BYTES} bytes");
         self.progress.add(FindingKind::Malformed, place, None, details);
     }
 
@@ -584,7 +584,7 @@ fn is_still_torn(storage: &dyn Storage, offset: u64, length: u64) -> io::Result<
     if storage.stat()?.length != offset + length {
         return Ok(false);
     }
-    if length > MAX_LINE as u64 {
+    if length > MAX_LINE_BYTES as u64 {
         return Ok(true);
     }
     let mut bytes = vec![0; usize::try_from(length).unwrap_or_default()];

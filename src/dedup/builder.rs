@@ -15,29 +15,29 @@ use crate::path::ChroniclePath;
 use crate::storage::{self, Stat, Storage};
 
 /// No index is made for a shorter log.
-const SHORTEST_LOG: u64 = 1 << 20;
+const MIN_LOG_BYTES: u64 = 1 << 20;
 /// All becomes one table again when the log has grown by one in so many parts of what the table covers. The ids behind it come to be in memory,
 /// 22 to 43 bytes each: 1,250,000 of them at 10,000,000. Each time 16 bytes for a record are written: with records of 230 bytes
 /// half as much as the log has grown. A sixteenth would be as much as that, for 30 MB less.
 const GROWTH: u64 = 8;
 /// A run is added when so many bytes came, which are scanned in 10 ms.
-const LEAST_GROWTH: u64 = 2 << 20;
+const MIN_GROWTH_BYTES: u64 = 2 << 20;
 /// Bytes read from the disk at a time.
-const STRETCH: u64 = 16 << 20;
+const CHUNK_BYTES: u64 = 16 << 20;
 /// Entries added at a time: bounds the memory of making an index, 16 bytes for each. What is left is added the next time.
-const MAX_ADDED: usize = 2_000_000;
+const MAX_ADDED_ENTRIES: usize = 2_000_000;
 
 /// More than so many bytes are not scanned into memory where an index can be made instead: 90 MB for records of 230 bytes.
-const MAX_IN_MEMORY: u64 = 512 << 20;
+const MAX_SCANNED_BYTES: u64 = 512 << 20;
 /// Few records are shorter.
-const SHORT_LINE: u64 = 64;
+const SHORT_LINE_BYTES: u64 = 64;
 
-/// One index is made at a time in a process: each takes four descriptors and `MAX_ADDED` entries.
+/// One index is made at a time in a process: each takes four descriptors and `MAX_ADDED_ENTRIES` entries.
 static BUILD_LOCK: Mutex<()> = Mutex::new(());
 
 /// What is known of the log at `path` by its side index.
 pub(crate) fn load(path: &ChroniclePath, log: &dyn Storage, stat: &Stat) -> Option<LogView> {
-    if stat.length < SHORTEST_LOG {
+    if stat.length < MIN_LOG_BYTES {
         return None;
     }
     SideIndex::load(&path.index_path(), path.as_path(), log, stat).map(LogView::from_side)
@@ -45,7 +45,7 @@ pub(crate) fn load(path: &ChroniclePath, log: &dyn Storage, stat: &Stat) -> Opti
 
 /// Whether an index that covers `covered` bytes is to be extended for a log of which `proved` bytes are proved.
 pub(crate) fn is_due(covered: u64, proved: u64) -> bool {
-    let least = if covered == 0 { SHORTEST_LOG } else { LEAST_GROWTH };
+    let least = if covered == 0 { MIN_LOG_BYTES } else { MIN_GROWTH_BYTES };
     proved.saturating_sub(covered) >= least
 }
 
@@ -68,7 +68,7 @@ pub(crate) fn load_or_build(
 ) {
     use_if_longer(history, load(path, log, &Stat { length: end, ..*stat }));
     let mut covered = history.scan_state().offset;
-    let is_much = end.saturating_sub(covered) > MAX_IN_MEMORY;
+    let is_much = end.saturating_sub(covered) > MAX_SCANNED_BYTES;
     if !is_due(covered, end) || !(index_file::request_index(&path.index_path()) || is_much) {
         return;
     }
@@ -138,12 +138,12 @@ fn try_make(path: &ChroniclePath, stat: &Stat, end: u64) -> io::Result<Option<Si
 /// Reads the log from the disk up to `end`, or as far as can be proved, and gives the entries. `None`: it is another log.
 fn scan(log: &dyn Storage, history: &mut LogView, end: u64) -> io::Result<Option<Vec<Entry>>> {
     // All at once: what a growing list leaves behind stays with the allocator, 30 MB of it. What is not used is no memory.
-    let most = usize::try_from((end - history.scan_state().offset) / SHORT_LINE)
+    let most = usize::try_from((end - history.scan_state().offset) / SHORT_LINE_BYTES)
         .unwrap_or(usize::MAX)
-        .min(MAX_ADDED);
+        .min(MAX_ADDED_ENTRIES);
     let mut added = Vec::with_capacity(most + most / 8);
-    let mut length = STRETCH;
-    while history.scan_state().offset < end && added.len() < MAX_ADDED {
+    let mut length = CHUNK_BYTES;
+    while history.scan_state().offset < end && added.len() < MAX_ADDED_ENTRIES {
         let start = history.scan_state().offset;
         let summary = start..(start + length).min(end);
         if !log.drop_cached(summary.clone())? {
@@ -154,7 +154,7 @@ fn scan(log: &dyn Storage, history: &mut LogView, end: u64) -> io::Result<Option
         }
         if history.scan_state().offset > start {
             history.drain_into(&mut added);
-            length = STRETCH;
+            length = CHUNK_BYTES;
         } else if summary.end < end {
             // A line longer than the summary.
             length *= 2;
@@ -222,7 +222,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = log(folder.path(), 20_000);
         let mut text = std::fs::read(path.as_path()).unwrap();
-        text.extend(vec![b'x'; 3 * STRETCH as usize]);
+        text.extend(vec![b'x'; 3 * CHUNK_BYTES as usize]);
         text.extend(b"\n{\"eventId\":\"last\"}\n");
         let whole = text.len() as u64;
         text.extend(b"{\"eventId\":\"op");

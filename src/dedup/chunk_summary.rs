@@ -9,7 +9,7 @@ use crate::record::classify::{self, RecordIds, Verdict};
 use crate::record::template::TemplateCache;
 
 /// Bytes between two places where the records before are counted, at the least.
-const COUNT_EVERY: usize = 8 << 10;
+const COUNT_EVERY_BYTES: usize = 8 << 10;
 
 /// What is in whole lines. It says where they are from the beginning of the summary on.
 pub(crate) struct ChunkSummary {
@@ -39,7 +39,7 @@ impl ChunkSummary {
         let mut tail: Option<Option<Cow<'_, [u8]>>> = None;
         let mut last = None;
         let length = classify::classify_lines(bytes, templates, |start, verdict| {
-            if counts.last().is_none_or(|(at, _)| start >= at + COUNT_EVERY) {
+            if counts.last().is_none_or(|(at, _)| start >= at + COUNT_EVERY_BYTES) {
                 counts.push((start, records));
             }
             let mut note = |found: &RecordIds<'_>, start| {
@@ -102,7 +102,7 @@ no record
         assert_eq!(summary.counts.first(), Some(&(0, 0)));
         assert!(summary.counts.len() > 3);
         for pair in summary.counts.windows(2) {
-            assert!((COUNT_EVERY..COUNT_EVERY + 8).contains(&(pair[1].0 - pair[0].0)));
+            assert!((COUNT_EVERY_BYTES..COUNT_EVERY_BYTES + 8).contains(&(pair[1].0 - pair[0].0)));
         }
         for (start, records) in summary.counts {
             let before = &lines[..start];

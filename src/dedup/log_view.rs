@@ -358,7 +358,7 @@ impl LogView {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::record::classify::MAX_LINE;
+    use crate::record::classify::MAX_LINE_BYTES;
     use crate::storage::Disk;
     use crate::storage::memory::MemoryDisk;
     use std::path::Path;
@@ -477,7 +477,8 @@ mod tests {
     fn a_line_too_long_ends_no_scan_by_two_threads() {
         let storage = MemoryDisk::default().open(Path::new("/log")).unwrap();
         let around = mixed_lines(9, 2 << 20);
-        let long = [b"{\"eventId\":\"", &*vec![b'x'; MAX_LINE + (3 << 20)], b"\"}\n"].concat();
+        let long =
+            [b"{\"eventId\":\"", &*vec![b'x'; MAX_LINE_BYTES + (3 << 20)], b"\"}\n"].concat();
         for bytes in [&around, &long, &around, &long] {
             storage.append(bytes).unwrap();
         }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::io;
 
 use crate::event::Id;
-use crate::record::classify::MAX_LINE;
+use crate::record::classify::MAX_LINE_BYTES;
 use crate::record::classify::{self, RecordIds, Verdict};
 use crate::record::lines::{LineChunk, LineReader};
 use crate::storage::Storage;
@@ -64,7 +64,7 @@ pub(crate) fn read_record(
     loop {
         let at = offset + line.len() as u64;
         let left = usize::try_from(end.saturating_sub(at)).unwrap_or(usize::MAX);
-        if left == 0 || line.len() > MAX_LINE {
+        if left == 0 || line.len() > MAX_LINE_BYTES {
             return Ok(None);
         }
         let before = line.len();

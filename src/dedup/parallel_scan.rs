@@ -12,9 +12,9 @@ use crate::storage::Storage;
 use crate::threads::pool;
 
 /// Bytes that are read while others are judged.
-const PIECE: usize = 1 << 20;
+const CHUNK_BYTES: usize = 1 << 20;
 /// Bytes that one thread judges before it takes the next.
-const PART: usize = 32 << 10;
+const PART_BYTES: usize = 32 << 10;
 
 /// A piece of a log whose lines were judged.
 pub(crate) struct ScannedChunk {
@@ -57,9 +57,9 @@ pub(crate) fn whole_lines(
     let mut before: Option<ScannedChunk> = None;
     let mut spare = Vec::new();
     loop {
-        lines.lengthen(PIECE);
+        lines.lengthen(CHUNK_BYTES);
         let bytes = Arc::new(lines.take(std::mem::take(&mut spare)));
-        let parts = lines::parts_of(bytes.get(..length).unwrap_or_default(), PART);
+        let parts = lines::parts_of(bytes.get(..length).unwrap_or_default(), PART_BYTES);
         let (count, judged, known) = (parts.len(), bytes.clone(), known.clone());
         let judge = move |number| {
             let part = parts.get(number).cloned().unwrap_or_default();

@@ -16,14 +16,14 @@ use crate::storage::Stat;
 
 const MAGIC: &[u8; 8] = b"SAGECHIX";
 const VERSION: u64 = 2;
-const BLOCK: usize = 4096;
-const ENTRY: usize = 16;
-const PER_BLOCK: usize = (BLOCK - ENTRY) / ENTRY;
-const CHECKED: usize = PER_BLOCK * ENTRY;
-const DIGEST: usize = 32;
-const HEADER: usize = MAGIC.len() + 11 * 8 + 2 * DIGEST;
+const BLOCK_BYTES: usize = 4096;
+const ENTRY_BYTES: usize = 16;
+const ENTRIES_PER_BLOCK: usize = (BLOCK_BYTES - ENTRY_BYTES) / ENTRY_BYTES;
+const CHECKED_BYTES: usize = ENTRIES_PER_BLOCK * ENTRY_BYTES;
+const DIGEST_BYTES: usize = 32;
+const HEADER_BYTES: usize = MAGIC.len() + 11 * 8 + 2 * DIGEST_BYTES;
 /// Ids, sparse and the directory of a part that is worth loading.
-const MAX_META: u64 = 1 << 30;
+const MAX_META_BYTES: u64 = 1 << 30;
 
 /// A part whose header and meta are whole.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ pub(crate) struct SortedRun {
     pub(crate) records: u64,
     pub(crate) keys: HashKey,
     /// With the digest of itself and of meta: no two parts have the same one.
-    pub(crate) header: [u8; HEADER],
+    pub(crate) header: [u8; HEADER_BYTES],
     /// Its place in the file.
     pub(crate) place: Range<u64>,
     salt: u64,
@@ -81,7 +81,7 @@ impl SortedRun {
         length: u64,
         stat: &Stat,
     ) -> Option<(SortedRun, RunSummary)> {
-        let mut header = [0; HEADER];
+        let mut header = [0; HEADER_BYTES];
         os::read_exact_at(file, &mut header, at).ok()?;
         let mut fields = Fields(&header);
         if fields.take(MAGIC.len())? != MAGIC || fields.number()? != VERSION {
@@ -92,20 +92,21 @@ impl SortedRun {
             [fields.number()?, fields.number()?, fields.number()?, fields.number()?];
         let keys = HashKey(fields.number()?, fields.number()?);
         let [start, salt] = [fields.number()?, fields.number()?];
-        let tail_digest = fields.take(DIGEST)?.to_vec();
-        let digest = fields.take(DIGEST)?;
+        let tail_digest = fields.take(DIGEST_BYTES)?.to_vec();
+        let digest = fields.take(DIGEST_BYTES)?;
         // Nothing was checked yet: any number may stand there.
-        let blocks_length = blocks.checked_add(1)?.checked_mul(BLOCK as u64)?;
+        let blocks_length = blocks.checked_add(1)?.checked_mul(BLOCK_BYTES as u64)?;
         let meta_at = at.checked_add(blocks_length)?;
         let place = at..meta_at.checked_add(meta_length)?;
-        let fits =
-            bound == [stat.device, stat.inode] && meta_length <= MAX_META && place.end <= length;
+        let fits = bound == [stat.device, stat.inode]
+            && meta_length <= MAX_META_BYTES
+            && place.end <= length;
         if !fits {
             return None;
         }
         let mut meta = vec![0; usize::try_from(meta_length).ok()?];
         os::read_exact_at(file, &mut meta, meta_at).ok()?;
-        let signed = header.get(..HEADER - DIGEST)?;
+        let signed = header.get(..HEADER_BYTES - DIGEST_BYTES)?;
         if Sha256::new().chain_update(signed).chain_update(&meta).finalize()[..] != *digest {
             return None;
         }
@@ -130,7 +131,7 @@ impl SortedRun {
     /// Adds the offsets of the records that may have an id of this hash, in file order.
     pub(crate) fn find(&mut self, file: &File, hash: u64, found: &mut Vec<u64>) -> io::Result<()> {
         let after = self.directory.partition_point(|first| *first < hash);
-        let mut bytes = [0; BLOCK];
+        let mut bytes = [0; BLOCK_BYTES];
         for at in after.saturating_sub(1)..self.directory.len() {
             if self.directory.get(at).is_some_and(|first| *first > hash) {
                 break;
@@ -158,7 +159,7 @@ impl SortedRun {
         file: &File,
         mut take: impl FnMut(Entry) -> io::Result<()>,
     ) -> io::Result<()> {
-        let mut bytes = [0; BLOCK];
+        let mut bytes = [0; BLOCK_BYTES];
         for at in 0..self.directory.len() as u64 {
             self.read_block(file, at, &mut bytes, None)?;
             slots_of(&bytes).try_for_each(&mut take)?;
@@ -168,7 +169,7 @@ impl SortedRun {
 
     /// More entries than it has.
     pub(crate) fn most_entries(&self) -> usize {
-        self.directory.len() * PER_BLOCK
+        self.directory.len() * ENTRIES_PER_BLOCK
     }
 
     /// Takes over what was checked of the same part.
@@ -183,11 +184,11 @@ impl SortedRun {
         &self,
         file: &File,
         at: u64,
-        bytes: &mut [u8; BLOCK],
+        bytes: &mut [u8; BLOCK_BYTES],
         known: Option<u64>,
     ) -> io::Result<u64> {
-        os::read_exact_at(file, bytes, self.place.start + BLOCK as u64 * (1 + at))?;
-        let (entries, trailer) = bytes.split_at(CHECKED);
+        os::read_exact_at(file, bytes, self.place.start + BLOCK_BYTES as u64 * (1 + at))?;
+        let (entries, trailer) = bytes.split_at(CHECKED_BYTES);
         let there = Fields(trailer).number().unwrap_or_default();
         if known == Some(there) || there == checksum(self.keys, self.salt, at, entries) {
             return Ok(there);
@@ -197,7 +198,7 @@ impl SortedRun {
 }
 
 impl BloomFilter {
-    fn of(block: &[u8; BLOCK], checksum: u64) -> Self {
+    fn of(block: &[u8; BLOCK_BYTES], checksum: u64) -> Self {
         let mut filter = BloomFilter { bits: [0; 32], checksum };
         for (word, bit) in slots_of(block).flat_map(|entry| Self::bits(entry.hash)) {
             if let Some(bits) = filter.bits.get_mut(word) {
@@ -229,7 +230,7 @@ pub(crate) fn write(
     covered: &RunContents<'_>,
     fill: impl FnOnce(&mut BlockWriter<'_>) -> io::Result<()>,
 ) -> io::Result<Vec<u8>> {
-    file.seek(SeekFrom::Start(at + BLOCK as u64))?;
+    file.seek(SeekFrom::Start(at + BLOCK_BYTES as u64))?;
     let keys = covered.keys;
     let HashKey(salt, _) = HashKey::random();
     let out = io::BufWriter::with_capacity(1 << 18, file);
@@ -255,7 +256,7 @@ pub(crate) fn write(
         number(&mut meta, *first);
     }
     number(&mut meta, covered.stat.born.unwrap_or_default());
-    meta.resize(meta.len().next_multiple_of(BLOCK), 0);
+    meta.resize(meta.len().next_multiple_of(BLOCK_BYTES), 0);
     out.write_all(&meta)?;
     out.flush()?;
 
@@ -303,18 +304,18 @@ impl BlockWriter<'_> {
         }
         number(&mut self.held, entry.hash);
         number(&mut self.held, entry.offset_plus_one);
-        if self.held.len() == CHECKED { self.end() } else { Ok(()) }
+        if self.held.len() == CHECKED_BYTES { self.end() } else { Ok(()) }
     }
 
     fn end(&mut self) -> io::Result<()> {
         if self.held.is_empty() {
             return Ok(());
         }
-        self.held.resize(CHECKED, 0);
+        self.held.resize(CHECKED_BYTES, 0);
         let at = self.directory.len() as u64 - 1;
         let sum = checksum(self.keys, self.salt, at, &self.held);
         number(&mut self.held, sum);
-        self.held.resize(BLOCK, 0);
+        self.held.resize(BLOCK_BYTES, 0);
         self.out.write_all(&self.held)?;
         self.held.clear();
         Ok(())
@@ -322,16 +323,16 @@ impl BlockWriter<'_> {
 }
 
 /// The entries of a block, sorted by their hashes.
-fn slots_of(block: &[u8; BLOCK]) -> impl Iterator<Item = Entry> {
-    let (entries, _) = block.as_chunks::<ENTRY>();
-    let entry = |bytes: &[u8; ENTRY]| {
+fn slots_of(block: &[u8; BLOCK_BYTES]) -> impl Iterator<Item = Entry> {
+    let (entries, _) = block.as_chunks::<ENTRY_BYTES>();
+    let entry = |bytes: &[u8; ENTRY_BYTES]| {
         let mut fields = Fields(bytes);
         Entry {
             hash: fields.number().unwrap_or_default(),
             offset_plus_one: fields.number().unwrap_or_default(),
         }
     };
-    entries.iter().take(PER_BLOCK).map(entry).take_while(|entry| entry.offset_plus_one != 0)
+    entries.iter().take(ENTRIES_PER_BLOCK).map(entry).take_while(|entry| entry.offset_plus_one != 0)
 }
 
 /// The salt is another one in each part: who knew the part that stood at this place before does not take this one's blocks for it.
@@ -371,13 +372,13 @@ mod tests {
     fn a_filter_lets_every_hash_of_its_block_pass_and_few_others() {
         let hash = |n: u64| HashKey(1, 2).hash(&n.to_le_bytes());
         let mut block = Vec::new();
-        for n in 0..PER_BLOCK as u64 {
+        for n in 0..ENTRIES_PER_BLOCK as u64 {
             number(&mut block, hash(n));
             number(&mut block, n + 1);
         }
-        block.resize(BLOCK, 0);
+        block.resize(BLOCK_BYTES, 0);
         let filter = BloomFilter::of(block.as_slice().try_into().unwrap(), 0);
-        assert!((0..PER_BLOCK as u64).all(|n| filter.may_have(hash(n))));
+        assert!((0..ENTRIES_PER_BLOCK as u64).all(|n| filter.may_have(hash(n))));
         let others = (1_000..11_000).filter(|n| filter.may_have(hash(*n))).count();
         assert!((1..600).contains(&others), "{others} of 10,000");
     }

@@ -13,11 +13,11 @@ pub struct Id(Bytes);
 /// allocator's lock.
 #[derive(Clone)]
 enum Bytes {
-    Short { bytes: [u8; SHORT], length: u8 },
+    Short { bytes: [u8; INLINE_BYTES], length: u8 },
     Long(Arc<[u8]>),
 }
 
-const SHORT: usize = 64;
+const INLINE_BYTES: usize = 64;
 
 impl Id {
     /// The id made of these WTF-8 bytes; none if there are none, or if no JSON string could hold
@@ -33,7 +33,7 @@ impl Id {
 
     /// The id made of bytes that are known to be the value of a JSON string, and not empty.
     pub(crate) fn of(wtf8: &[u8]) -> Id {
-        let mut bytes = [0; SHORT];
+        let mut bytes = [0; INLINE_BYTES];
         match (bytes.get_mut(..wtf8.len()), u8::try_from(wtf8.len())) {
             (Some(room), Ok(length)) => {
                 room.copy_from_slice(wtf8);

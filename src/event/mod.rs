@@ -15,7 +15,7 @@ use crate::event::envelope::{Envelope, invalid, invalid_text};
 use crate::json::canonical::{Canonicalizer, Form, canonicalize, canonicalize_exactly};
 use crate::json::member_path::{path_at, repeated_key};
 use crate::json::{self, BYTE_ORDER_MARK, Fault, Shape, Visitor};
-use crate::record::classify::{MAX_LINE, Verdict, classify};
+use crate::record::classify::{MAX_LINE_BYTES, Verdict, classify};
 
 pub use id::Id;
 pub use timestamp::Timestamp;
@@ -133,9 +133,9 @@ impl Event {
         if *rules != (Rules { whole_line: true, ..Rules::default() }) {
             return Err(Error::validation("no other rule goes with whole lines"));
         }
-        if line.len() > MAX_LINE {
+        if line.len() > MAX_LINE_BYTES {
             return Err(Error::validation(format!(
-                "line is {} bytes long, a line may have {MAX_LINE}",
+                "line is {} bytes long, a line may have {MAX_LINE_BYTES}",
                 line.len()
             )));
         }
@@ -216,7 +216,7 @@ impl Event {
     }
 
     fn check_length(self) -> Result<Event> {
-        if self.line.len() > MAX_LINE {
+        if self.line.len() > MAX_LINE_BYTES {
             return Err(too_long(self.line.len()));
         }
         Ok(self)
@@ -345,7 +345,7 @@ fn canonical_event(text: &[u8], form: Form) -> Result<Vec<u8>> {
 }
 
 fn too_long(length: usize) -> Error {
-    Error::validation(format!("event is {length} bytes long, a line may have {MAX_LINE}"))
+    Error::validation(format!("event is {length} bytes long, a line may have {MAX_LINE_BYTES}"))
 }
 
 fn check_chain(envelope: &Envelope, rules: &Rules) -> Result<()> {
@@ -374,7 +374,7 @@ fn one_line(mut text: Vec<u8>) -> Result<Vec<u8>> {
     if memchr2(b'\n', b'\r', &text).is_some() {
         text = compact(&text)?;
     }
-    if text.len() > MAX_LINE {
+    if text.len() > MAX_LINE_BYTES {
         return Err(too_long(text.len()));
     }
     Ok(text)

@@ -7,19 +7,19 @@ pub(crate) struct StringMask {
     /// Where the window begins that the bits are of.
     start: usize,
     /// Eight bytes more than are ever set, so that eight can be read from everywhere.
-    bits: [u8; WINDOW / 8 + 8],
+    bits: [u8; WINDOW_BYTES / 8 + 8],
     /// A byte beyond ASCII was among those that were looked at.
     pub(crate) saw_beyond_ascii: bool,
 }
 
-const BLOCK: usize = 64;
-const WINDOW: usize = 16 * BLOCK;
+const BLOCK_BYTES: usize = 64;
+const WINDOW_BYTES: usize = 16 * BLOCK_BYTES;
 /// Behind every text.
-const FAR: usize = isize::MAX as usize + 1;
+const NO_WINDOW: usize = isize::MAX as usize + 1;
 
 impl StringMask {
     pub(crate) fn new() -> StringMask {
-        StringMask { start: FAR, bits: [0; WINDOW / 8 + 8], saw_beyond_ascii: false }
+        StringMask { start: NO_WINDOW, bits: [0; WINDOW_BYTES / 8 + 8], saw_beyond_ascii: false }
     }
 
     /// The first such byte at `at` or behind it; the end of the text when there is none. It is always the same text.
@@ -42,7 +42,7 @@ impl StringMask {
 
     #[inline(never)]
     fn find_further(&mut self, text: &[u8], mut at: usize) -> usize {
-        if at.wrapping_sub(self.start) >= WINDOW {
+        if at.wrapping_sub(self.start) >= WINDOW_BYTES {
             self.look(text, at);
         }
         loop {
@@ -50,53 +50,58 @@ impl StringMask {
             if ahead != 0 {
                 return at + ahead.trailing_zeros() as usize;
             }
-            at = (at + 57).min(self.start + WINDOW);
-            if at == self.start + WINDOW {
+            at = (at + 57).min(self.start + WINDOW_BYTES);
+            if at == self.start + WINDOW_BYTES {
                 self.look(text, at);
             }
         }
     }
 
-    /// Looks at the bytes from `start` on. What is behind the text stops as well.
+    /// Looks at the bytes from `start` on. What is behind the text mask as well.
     fn look(&mut self, text: &[u8], start: usize) {
         self.start = start;
-        let (blocks, rest) = text.get(start..).unwrap_or_default().as_chunks::<BLOCK>();
+        let (blocks, rest) = text.get(start..).unwrap_or_default().as_chunks::<BLOCK_BYTES>();
         let mut beyond_ascii = self.saw_beyond_ascii;
-        let mut bits = self.bits.as_chunks_mut().0.iter_mut().take(WINDOW / BLOCK);
+        let mut bits = self.bits.as_chunks_mut().0.iter_mut().take(WINDOW_BYTES / BLOCK_BYTES);
         for (bits, block) in bits.by_ref().zip(blocks) {
-            *bits = stops_in(block, &mut beyond_ascii).to_le_bytes();
+            *bits = mask_of(block, &mut beyond_ascii).to_le_bytes();
         }
-        if let Some(bits) =
-            self.bits.as_chunks_mut().0.iter_mut().take(WINDOW / BLOCK).nth(blocks.len())
+        if let Some(bits) = self
+            .bits
+            .as_chunks_mut()
+            .0
+            .iter_mut()
+            .take(WINDOW_BYTES / BLOCK_BYTES)
+            .nth(blocks.len())
         {
-            *bits = stops_at_end(text, rest.len(), &mut beyond_ascii).to_le_bytes();
+            *bits = mask_at_end(text, rest.len(), &mut beyond_ascii).to_le_bytes();
         }
         self.saw_beyond_ascii = beyond_ascii;
     }
 }
 
-/// The bits of the last `rest` bytes, fewer than a block; what is behind the text stops as well.
-fn stops_at_end(text: &[u8], rest: usize, beyond_ascii: &mut bool) -> u64 {
-    match text.last_chunk::<BLOCK>() {
+/// The bits of the last `rest` bytes, fewer than a block; what is behind the text mask as well.
+fn mask_at_end(text: &[u8], rest: usize, beyond_ascii: &mut bool) -> u64 {
+    match text.last_chunk::<BLOCK_BYTES>() {
         Some(last) => {
-            let stops = stops_in(last, beyond_ascii);
-            stops.checked_shr((BLOCK - rest) as u32).unwrap_or_default() | u64::MAX << rest
+            let mask = mask_of(last, beyond_ascii);
+            mask.checked_shr((BLOCK_BYTES - rest) as u32).unwrap_or_default() | u64::MAX << rest
         }
         None => {
-            let mut padded = [0; BLOCK];
+            let mut padded = [0; BLOCK_BYTES];
             let from = text.len() - rest;
             for (to, byte) in padded.iter_mut().zip(text.get(from..).unwrap_or_default()) {
                 *to = *byte;
             }
-            stops_in(&padded, beyond_ascii)
+            mask_of(&padded, beyond_ascii)
         }
     }
 }
 
 /// One bit for each byte, the first one lowest.
 #[inline(always)]
-fn stops_in(bytes: &[u8; BLOCK], beyond_ascii: &mut bool) -> u64 {
-    let mut found = [0; BLOCK];
+fn mask_of(bytes: &[u8; BLOCK_BYTES], beyond_ascii: &mut bool) -> u64 {
+    let mut found = [0; BLOCK_BYTES];
     let mut all = 0;
     for (found, byte) in found.iter_mut().zip(bytes) {
         let is_stop = (*byte < 0x20) | (*byte == b'"') | (*byte == b'\\');
@@ -124,14 +129,14 @@ mod tests {
     #[test]
     fn every_byte_is_told_at_every_place_of_a_block() {
         for byte in 0..=u8::MAX {
-            for at in 0..BLOCK {
+            for at in 0..BLOCK_BYTES {
                 // The neighbours are one away from what is looked for, or have the highest bit set.
                 for filler in [b'!', b'#', b'[', b']', b' ', 0x7f, 0x80, 0xa2, 0xdc, 0xff] {
-                    let mut bytes = [filler; BLOCK];
+                    let mut bytes = [filler; BLOCK_BYTES];
                     bytes[at] = byte;
                     let expected = u64::from(is_stop(byte)) << at;
                     let mut beyond_ascii = false;
-                    let found = stops_in(&bytes, &mut beyond_ascii);
+                    let found = mask_of(&bytes, &mut beyond_ascii);
                     assert_eq!(found, expected, "{byte:#x} at {at}");
                     assert_eq!(beyond_ascii, !bytes.is_ascii(), "{byte:#x} at {at}");
                 }
@@ -148,15 +153,15 @@ mod tests {
                 prop_oneof![200 => Just(b'x'), 1 => Just(b'"'), 1 => any::<u8>()], 0..4000),
             places in proptest::collection::vec(0..4000usize, 1..20)
         ) {
-            let mut stops = StringMask::new();
+            let mut mask = StringMask::new();
             for at in places {
                 let at = at.min(text.len());
                 let next = text[at..].iter().position(|byte| is_stop(*byte));
                 let next = next.map_or(text.len(), |next| at + next);
-                prop_assert_eq!(stops.find(&text, at), next);
-                prop_assert!(stops.saw_beyond_ascii || text[at..next].is_ascii());
+                prop_assert_eq!(mask.find(&text, at), next);
+                prop_assert!(mask.saw_beyond_ascii || text[at..next].is_ascii());
             }
-            prop_assert!(!(stops.saw_beyond_ascii && text.is_ascii()));
+            prop_assert!(!(mask.saw_beyond_ascii && text.is_ascii()));
         }
     }
 }

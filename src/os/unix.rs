@@ -19,7 +19,7 @@ use crate::os::stat::Stat;
 pub(crate) const LOCK_IS_BESIDE: bool = false;
 
 #[cfg(target_os = "linux")]
-const PAGE: u64 = 4096;
+const PAGE_BYTES: u64 = 4096;
 
 /// To open a log for reading. A FIFO or a device put in the file's place must not block the open or become the controlling terminal.
 pub(crate) fn reading() -> OpenOptions {
@@ -116,7 +116,7 @@ pub(crate) fn kind_word(kind: FileType) -> &'static str {
 }
 
 /// Bytes of the longest name, where the file system does not report it.
-pub(crate) const MAX_NAME: usize = 255;
+pub(crate) const MAX_NAME_LENGTH: usize = 255;
 
 /// The length of a name as file systems count it.
 pub(crate) fn name_length(name: &OsStr) -> usize {
@@ -127,7 +127,7 @@ pub(crate) fn name_length(name: &OsStr) -> usize {
 pub(crate) fn longest_name(folder: &Path) -> usize {
     let found = rustix::io::retry_on_intr(|| rustix::fs::statvfs(folder));
     let longest = found.ok().and_then(|found| usize::try_from(found.f_namemax).ok());
-    longest.filter(|longest| *longest > 0).unwrap_or(MAX_NAME)
+    longest.filter(|longest| *longest > 0).unwrap_or(MAX_NAME_LENGTH)
 }
 
 /// Where the symlinks of `path` end.
@@ -240,7 +240,7 @@ pub(crate) fn drop_cached(file: &File, range: Range<u64>) -> io::Result<bool> {
     const TMPFS_MAGIC: i64 = 0x0102_1994;
     const RAMFS_MAGIC: i64 = 0x8584_58f6;
     // The kernel passes over a large folio that reaches out of the range: the wider tries take those in.
-    const ALIGNMENTS: [u64; 6] = [4096, 65_536, 4 << 20, 4 << 20, 4 << 20, 4 << 20];
+    const ALIGNMENTS_BYTES: [u64; 6] = [4096, 65_536, 4 << 20, 4 << 20, 4 << 20, 4 << 20];
     // A probe that misses begins to read the page, and on a busy machine finds it: one in a thousand. The pages behind were gone, so what is
     // there of them by now has come from the disk; only those before are tried again.
     const MAX_TRIES: usize = 100;
@@ -255,7 +255,7 @@ pub(crate) fn drop_cached(file: &File, range: Range<u64>) -> io::Result<bool> {
     }
     let mut attempt = 0;
     for _ in 0..MAX_TRIES {
-        let Some(align) = ALIGNMENTS.get(attempt) else { break };
+        let Some(align) = ALIGNMENTS_BYTES.get(attempt) else { break };
         if attempt > 2 {
             // A page under I/O or in a processor's batch of pages cannot be dropped for a moment.
             std::thread::sleep(std::time::Duration::from_micros(100 << attempt));
@@ -265,7 +265,7 @@ pub(crate) fn drop_cached(file: &File, range: Range<u64>) -> io::Result<bool> {
         retry_on_intr(|| fadvise(file, start, length, Advice::DontNeed))?;
         match last_cached(file, range.start..end) {
             Ok(None) => return Ok(true),
-            Ok(Some(page)) if page + PAGE < end => end = page + PAGE,
+            Ok(Some(page)) if page + PAGE_BYTES < end => end = page + PAGE_BYTES,
             Ok(Some(_)) => attempt += 1,
             Err(error) if is_unsupported(&error) => return Ok(true),
             Err(error) => return Err(error),
@@ -285,9 +285,9 @@ pub(crate) fn drop_cached(_file: &File, _range: Range<u64>) -> io::Result<bool> 
 #[cfg(target_os = "linux")]
 fn last_cached(file: &File, range: Range<u64>) -> io::Result<Option<u64>> {
     for data in data_in(file, range).into_iter().rev() {
-        for page in (data.start / PAGE..data.end.div_ceil(PAGE)).rev() {
-            if is_cached(file, page * PAGE)? {
-                return Ok(Some(page * PAGE));
+        for page in (data.start / PAGE_BYTES..data.end.div_ceil(PAGE_BYTES)).rev() {
+            if is_cached(file, page * PAGE_BYTES)? {
+                return Ok(Some(page * PAGE_BYTES));
             }
         }
     }

@@ -125,7 +125,7 @@ pub(crate) fn kind_word(kind: FileType) -> &'static str {
 }
 
 /// UTF-16 units of the longest name.
-pub(crate) const MAX_NAME: usize = 255;
+pub(crate) const MAX_NAME_LENGTH: usize = 255;
 
 /// The length of a name as file systems count it.
 pub(crate) fn name_length(name: &OsStr) -> usize {
@@ -134,7 +134,7 @@ pub(crate) fn name_length(name: &OsStr) -> usize {
 
 /// The longest name that a file in this folder can have.
 pub(crate) fn longest_name(_folder: &Path) -> usize {
-    MAX_NAME
+    MAX_NAME_LENGTH
 }
 
 /// Where the symlinks of `path` end, without the prefix `\\?\` where it is not needed.

@@ -9,7 +9,7 @@ use crate::error::{Code, Error, Result};
 use crate::event::timestamp::Timestamp;
 use crate::read::cursor::{self, Counted, Cursor, Of};
 use crate::read::filter::{Filter, Wanted};
-use crate::record::classify::MAX_LINE;
+use crate::record::classify::MAX_LINE_BYTES;
 use crate::storage::{Stat, Storage, read_exact_at};
 
 /// A place in a log.
@@ -171,7 +171,7 @@ pub(crate) fn place_of(
         return Ok(Some(ResolvedPlace::At { offset: 0, counted }));
     }
     let end = offset.saturating_add(length);
-    if !cursor.may_be_in(stat) || end > stat.length || length > MAX_LINE as u64 {
+    if !cursor.may_be_in(stat) || end > stat.length || length > MAX_LINE_BYTES as u64 {
         return Ok(None);
     }
     let mut bytes = vec![0; usize::try_from(length).unwrap_or_default()];

@@ -10,7 +10,7 @@ use crate::json::{self, BYTE_ORDER_MARK, Fault, Objects, Shape, Visitor};
 use crate::record::template::{MemberName, TemplateCache};
 
 /// The longest line of a log, in bytes without its newline.
-pub const MAX_LINE: usize = 64 * 1024 * 1024;
+pub const MAX_LINE_BYTES: usize = 64 * 1024 * 1024;
 
 /// What a complete line is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub enum Verdict<'a> {
     Record(RecordIds<'a>),
     /// Nothing but spaces, tabs and `\r`.
     Blank,
-    /// Anything else, and every line longer than [`MAX_LINE`].
+    /// Anything else, and every line longer than [`MAX_LINE_BYTES`].
     Malformed,
     /// No record, and a 0x00 byte in it.
     Nul,
@@ -74,7 +74,7 @@ pub(crate) fn classify_members<'a>(
 
 /// Judges as [`judge`] does, by a reading of the line that tells whether it is one object, and notes what it likes.
 pub(crate) fn classify_with(line: &[u8], read: impl FnOnce() -> Result<(), Fault>) -> Verdict<'_> {
-    if line.len() > MAX_LINE {
+    if line.len() > MAX_LINE_BYTES {
         return Verdict::Malformed;
     }
     match read() {
@@ -124,7 +124,7 @@ pub(crate) fn classify_lines<'a>(
     mut line: impl FnMut(usize, Verdict<'a>),
 ) -> usize {
     let mut objects = Objects::new(bytes);
-    let fits = |start| move |newline: &usize| newline - start <= MAX_LINE;
+    let fits = |start| move |newline: &usize| newline - start <= MAX_LINE_BYTES;
     let mut start = 0;
     loop {
         if let Some(templates) = &mut templates
@@ -327,7 +327,7 @@ mod tests {
     #[test]
     fn a_line_longer_than_the_limit_is_malformed() {
         let mut line = b"{\"eventId\":\"a\",\"b\":\"".to_vec();
-        line.resize(MAX_LINE - 2, b'x');
+        line.resize(MAX_LINE_BYTES - 2, b'x');
         line.extend_from_slice(b"\"}");
         assert_eq!(classify(&line), Verdict::Record(keys(Some("a"), None)));
         assert_eq!(classify_tail(&line), Tail::Record(keys(Some("a"), None)));

@@ -5,13 +5,13 @@ use std::ops::Range;
 
 use memchr::{memchr, memrchr};
 
-use crate::record::classify::MAX_LINE;
+use crate::record::classify::MAX_LINE_BYTES;
 use crate::storage::Storage;
 
 /// Bytes read at a time.
-const CHUNK: usize = 256 << 10;
+const CHUNK_BYTES: usize = 256 << 10;
 /// Bytes before those that are read next that are looked at again, at most.
-const MAX_OVERLAP: usize = 4096;
+const MAX_OVERLAP_BYTES: usize = 4096;
 
 /// A walk from the start of a line to a fixed end.
 pub(crate) struct LineReader {
@@ -54,7 +54,7 @@ pub(crate) fn parts_of(bytes: &[u8], length: usize) -> Vec<Range<usize>> {
 impl LineReader {
     /// From `offset`, where a line begins, to `end`.
     pub(crate) fn new(offset: u64, end: u64) -> Self {
-        LineReader { chunk: CHUNK, offset, end, held: Vec::new(), filled: 0, used: 0 }
+        LineReader { chunk: CHUNK_BYTES, offset, end, held: Vec::new(), filled: 0, used: 0 }
     }
 
     /// From now on in pieces twice as long, of `most` bytes at most.
@@ -86,7 +86,7 @@ impl LineReader {
             return Ok(self.whole(newline));
         }
         loop {
-            if self.filled > MAX_LINE {
+            if self.filled > MAX_LINE_BYTES {
                 return self.pass_over(storage);
             }
             let Some(before) = self.fill(storage)? else {
@@ -124,14 +124,14 @@ impl LineReader {
         if wanted == 0 {
             return Ok(None);
         }
-        let again = self.filled.min(MAX_OVERLAP);
+        let again = self.filled.min(MAX_OVERLAP_BYTES);
         let from = self.filled - again;
         let room = from..self.filled + wanted;
         if self.held.len() < room.end {
             self.held.resize(room.end, 0);
         }
         let room = self.held.get_mut(room).unwrap_or_default();
-        let mut before = [0; MAX_OVERLAP];
+        let mut before = [0; MAX_OVERLAP_BYTES];
         let (before, _) = before.split_at_mut(again);
         before.copy_from_slice(room.get(..again).unwrap_or_default());
         let mut count = 0;
@@ -213,7 +213,9 @@ mod tests {
     #[test]
     fn two_halves_of_different_lines_never_become_one() {
         // Its last line begins before the end of the first piece, a little or far.
-        for (start, length) in [(CHUNK - 100, 200), (CHUNK - 9_000, 20_000), (0, 3 * CHUNK)] {
+        for (start, length) in
+            [(CHUNK_BYTES - 100, 200), (CHUNK_BYTES - 9_000, 20_000), (0, 3 * CHUNK_BYTES)]
+        {
             let before = b"{}\n".repeat(start / 3);
             let (first, other) = (record(b'a', length), record(b'b', length));
             let storage = log(&[&*before, &first].concat());

@@ -4,16 +4,16 @@ use std::io;
 
 use memchr::memrchr;
 
-use crate::record::classify::MAX_LINE;
+use crate::record::classify::MAX_LINE_BYTES;
 use crate::storage::{Storage, read_exact_at};
 
 /// Bytes read at a time, at first.
-const BLOCK: u64 = 16 * 1024;
+const BLOCK_BYTES: u64 = 16 * 1024;
 /// Bytes read at a time, at most.
-const LARGEST_BLOCK: u64 = 1 << 20;
+const MAX_BLOCK_BYTES: u64 = 1 << 20;
 
 /// Bytes behind those that are read next that are looked at again, at most.
-const MAX_OVERLAP: usize = 512;
+const MAX_OVERLAP_BYTES: usize = 512;
 
 /// A walk back from a fixed end to a fixed beginning, where a line begins.
 pub(crate) struct ReverseLines {
@@ -43,7 +43,7 @@ impl ReverseLines {
         ReverseLines {
             floor,
             start: end,
-            block: BLOCK,
+            block: BLOCK_BYTES,
             held: Vec::new(),
             behind: Vec::new(),
             behind_length: 0,
@@ -82,7 +82,7 @@ impl ReverseLines {
                 return Ok(Some(PreviousLine { offset, length, bytes }));
             }
             let end = self.start + self.held_length() as u64 + passed;
-            if passed > 0 || self.held_length() > MAX_LINE {
+            if passed > 0 || self.held_length() > MAX_LINE_BYTES {
                 passed += self.drop_held();
                 if self.pass_hole(storage, &mut passed)? {
                     continue;
@@ -136,9 +136,9 @@ impl ReverseLines {
     /// Reads the block before, and the first bytes of what is held once more. False, and nothing is read, if those are other ones.
     fn read_on(&mut self, storage: &dyn Storage) -> io::Result<bool> {
         let size = self.block.min(self.left());
-        self.block = (self.block * 2).min(LARGEST_BLOCK);
+        self.block = (self.block * 2).min(MAX_BLOCK_BYTES);
         let next = if self.held.is_empty() { self.behind.last() } else { Some(&self.held) };
-        let known = next.map_or(&[][..], |bytes| bytes.get(..MAX_OVERLAP).unwrap_or(bytes));
+        let known = next.map_or(&[][..], |bytes| bytes.get(..MAX_OVERLAP_BYTES).unwrap_or(bytes));
         let length = usize::try_from(size).unwrap_or_default();
         let mut bytes = vec![0; length + known.len()];
         read_exact_at(storage, &mut bytes, self.start - size)?;
@@ -207,11 +207,11 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn of_a_hole_of_many_gibibytes_little_is_read_in_both_directions() {
-        const HOLE: u64 = 32 << 30;
+        const HOLE_BYTES: u64 = 32 << 30;
         let file = tempfile::tempfile().unwrap();
         os::write_all_at(&file, b"{\"a\":1}\n", 0).unwrap();
-        os::write_all_at(&file, b"x\n{\"a\":2}\n", HOLE).unwrap();
-        let end = HOLE + 10;
+        os::write_all_at(&file, b"x\n{\"a\":2}\n", HOLE_BYTES).unwrap();
+        let end = HOLE_BYTES + 10;
         let storage = Sparse(file, AtomicU64::new(0));
 
         let mut lines = LineReader::new(0, end);
@@ -226,23 +226,26 @@ mod tests {
                 }
             });
         }
-        assert_eq!(found, [(0, 8), (8, HOLE - 7), (HOLE + 2, 8)]);
+        assert_eq!(found, [(0, 8), (8, HOLE_BYTES - 7), (HOLE_BYTES + 2, 8)]);
 
         let mut backwards = ReverseLines::new(0, end);
         let mut found = Vec::new();
         while let Some(line) = backwards.previous_line(&storage).unwrap() {
             found.push((line.offset, line.length, line.bytes.is_some()));
         }
-        let wanted = [(end, 0, true), (HOLE + 2, 7, true), (8, HOLE - 7, false), (0, 7, true)];
+        let wanted =
+            [(end, 0, true), (HOLE_BYTES + 2, 7, true), (8, HOLE_BYTES - 7, false), (0, 7, true)];
         assert_eq!(found, wanted);
         assert!(storage.1.load(Ordering::Relaxed) < 400 << 20);
 
         // What ends in a hole is too long; a file that was cut in it is seen to be cut.
-        let mut lines = LineReader::new(8, HOLE);
+        let mut lines = LineReader::new(8, HOLE_BYTES);
         assert!(
-            matches!(lines.next(&storage).unwrap(), LineChunk::Tail { length, .. } if length == HOLE - 8)
+            matches!(lines.next(&storage).unwrap(), LineChunk::Tail { length, .. } if length == HOLE_BYTES - 8)
         );
-        storage.set_len(HOLE / 2).unwrap();
-        assert!(crate::storage::is_cut(&LineReader::new(8, HOLE).next(&storage).unwrap_err()));
+        storage.set_len(HOLE_BYTES / 2).unwrap();
+        assert!(crate::storage::is_cut(
+            &LineReader::new(8, HOLE_BYTES).next(&storage).unwrap_err()
+        ));
     }
 }

@@ -104,7 +104,7 @@ struct MaskedWord {
 }
 
 const MAX_ENTRIES: usize = 32;
-const HEAD: usize = 16;
+const HEAD_BYTES: usize = 16;
 /// Misfits before the first template is compile.
 const FIRST_BACKOFF: u32 = 4;
 const MAX_HOLES: usize = 64;
@@ -169,7 +169,7 @@ impl TemplateCache {
 /// Lines of a kind begin with the same bytes: with the type, mostly.
 #[inline]
 fn entry_of(text: &[u8], from: usize) -> Option<usize> {
-    let head: &[u8; HEAD] = text.get(from..)?.first_chunk()?;
+    let head: &[u8; HEAD_BYTES] = text.get(from..)?.first_chunk()?;
     let head = u128::from_le_bytes(*head);
     let mixed = (head as u64 ^ (head >> 64) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     Some((mixed >> (u64::BITS - MAX_ENTRIES.ilog2())) as usize)
@@ -482,7 +482,7 @@ mod tests {
             assert!(matched.is_some(), "{other}");
             assert_eq!(matched, walked(other.as_bytes()), "{other}");
         }
-        for line in LINES.iter().filter(|line| line.len() > HEAD) {
+        for line in LINES.iter().filter(|line| line.len() > HEAD_BYTES) {
             let matched = match_line(&mut taught(line, &mut Vec::new()), line.as_bytes());
             assert_eq!(matched, walked(line.as_bytes()), "{line}");
         }

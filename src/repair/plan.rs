@@ -9,7 +9,7 @@ use siphasher::sip128::SipHasher13;
 use crate::event::envelope::Envelope;
 use crate::event::timestamp::Timestamp;
 use crate::json::BYTE_ORDER_MARK;
-use crate::record::classify::MAX_LINE;
+use crate::record::classify::MAX_LINE_BYTES;
 use crate::record::classify::{self, RecordIds, Tail, Verdict};
 
 /// What a rewrite is for.
@@ -131,7 +131,7 @@ impl Plan {
     /// What stands behind the last newline; `bytes` are empty also when that is too long to be a record.
     pub(crate) fn tail(&mut self, bytes: &[u8], offset: u64, length: u64) -> Fate {
         self.lines += u64::from(length > 0);
-        if length > MAX_LINE as u64 {
+        if length > MAX_LINE_BYTES as u64 {
             return self.bad(RemovedKind::Torn, offset, length);
         }
         if let Verdict::Marked(keys) = classify::classify(bytes) {
@@ -323,7 +323,7 @@ mod tests {
             let kinds: Vec<_> = plan.removed.iter().map(|line| line.kind).collect();
             assert_eq!(kinds, if fate == Fate::Removed { vec![RemovedKind::Torn] } else { vec![] });
         }
-        let long = MAX_LINE as u64 + 1;
+        let long = MAX_LINE_BYTES as u64 + 1;
         assert_eq!(Plan::new(MEND).tail(b"", 0, long), Fate::Removed);
         assert_eq!(Plan::new(Mode::Consecutive).tail(b"", 0, long), Fate::Other);
     }
