@@ -1,4 +1,6 @@
-//! Deciding a batch: which events are duplicates, which are written, and where. No I/O but the look-ups it is given.
+//! Decisions of a batch: which events are duplicates, which are written, and where.
+//!
+//! The module does no I/O: look-ups in the log come in through [`Past`].
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -10,24 +12,25 @@ use crate::event::{self, Event, Id};
 use crate::json;
 use crate::json::excerpt::excerpt;
 
-/// Look-ups in the records that are in the file.
+/// Look-ups in the records that the file has already.
 pub(crate) trait Past {
-    /// The first record that carries `id`, checked in the log.
+    /// The first record that has `id` as its event id or key. The record was read from the log.
     fn find(&mut self, id: &Id) -> Result<Option<FoundRecord>>;
     /// The number of the record at `offset`.
     fn seq_of(&mut self, offset: u64) -> Result<u64>;
 }
 
-/// Where a record is or will be.
+/// The position of a record that is in the file or will be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Location {
     /// In the file before this batch.
     Old { offset: u64, seq: u64 },
-    /// In the batch: first byte in its buffer, and how many new records come before it.
+    /// In the batch: the record's first byte in the buffer, and the number of new records before
+    /// it.
     New { start: u64, nth: u64 },
 }
 
-/// What was decided for one event.
+/// The decision for one event.
 #[derive(Debug, Clone)]
 pub(crate) struct Decision {
     pub(crate) event_id: Option<Id>,
@@ -35,19 +38,20 @@ pub(crate) struct Decision {
     pub(crate) length: u64,
     pub(crate) duplicate: bool,
     pub(crate) identical: bool,
-    /// What a duplicate was recognised by; it must still be there when the pages were read again.
+    /// The id or key that identified a duplicate. Its record must still be in the file after the
+    /// file was read again.
     pub(crate) known_by: Option<Id>,
-    /// The event's id is that of a record with another content.
+    /// The event's id belongs to a record with other content.
     pub(crate) reused: bool,
 }
 
-/// The lines to write, and what the next event is decided against.
+/// The lines to write, and the state against which the next event is decided.
 #[derive(Debug)]
 pub(crate) struct Batch {
     buffer: Vec<u8>,
     new: Vec<New>,
-    /// The unterminated record at the end of the file, if there is one, and its place.
-    open: Option<Known>,
+    /// The unterminated record at the end of the file, if there is one.
+    open: Option<Original>,
     names: HashMap<Id, RecordRef>,
     records_before: u64,
     tail_id: Option<Id>,
@@ -60,23 +64,22 @@ enum RecordRef {
     New(usize),
 }
 
-/// A record of the batch.
+/// A record that the batch adds.
 #[derive(Debug)]
 struct New {
-    /// Its line in the buffer.
     line: Range<usize>,
     id: Option<Id>,
     key: Option<Id>,
 }
 
 #[derive(Debug, Clone)]
-struct Known {
+struct Original {
     line: Vec<u8>,
     id: Option<Id>,
     place: Location,
 }
 
-/// Where the last record before the batch stands.
+/// The state of the log in front of the batch.
 #[derive(Debug, Default)]
 pub(crate) struct Before {
     pub(crate) records: u64,
@@ -107,7 +110,7 @@ impl Batch {
                 this.last_id.clone_from(&open.id);
             }
             let place = Location::Old { offset: before.offset, seq: this.records_before };
-            this.open = Some(Known { line: open.line, id: open.id, place });
+            this.open = Some(Original { line: open.line, id: open.id, place });
         }
         this
     }
@@ -117,7 +120,6 @@ impl Batch {
         &self.buffer
     }
 
-    /// The records of the lines to write.
     pub(crate) fn records(&self) -> impl Iterator<Item = NewRecord<'_>> {
         self.new.iter().map(|new| NewRecord {
             start: new.line.start as u64,
@@ -126,10 +128,10 @@ impl Batch {
         })
     }
 
-    /// Decides the events of one append. All are taken in, or none when one conflicts.
+    /// Decides the events of one append. If one event conflicts, none of them enters the batch.
     ///
     /// # Errors
-    /// `ECONFLICT`, `EVALIDATION` for a chained event that became too long, and what a look-up met.
+    /// `ECONFLICT`, `EVALIDATION` for a chained event that became too long, and errors of look-ups.
     pub(crate) fn decide<'a>(
         &mut self,
         events: impl Iterator<Item = &'a Event>,
@@ -138,9 +140,9 @@ impl Batch {
         past: &mut dyn Past,
     ) -> Result<Vec<Decision>> {
         let mark = (self.buffer.len(), self.new.len(), self.tail_id.clone(), self.last_id.clone());
-        let mut asked = options.expected_tail.is_none();
+        let mut is_tail_checked = options.expected_tail.is_none();
         let decide = |(index, event)| {
-            let decision = self.decide_one(event, options, &mut asked, past);
+            let decision = self.decide_one(event, options, &mut is_tail_checked, past);
             decision.map_err(|error| if single { error } else { error.with_index(index) })
         };
         let decisions: Result<Vec<Decision>> = events.enumerate().map(decide).collect();
@@ -158,7 +160,7 @@ impl Batch {
         &mut self,
         event: &Event,
         options: &AppendOptions,
-        asked: &mut bool,
+        is_tail_checked: &mut bool,
         past: &mut dyn Past,
     ) -> Result<Decision> {
         for (name, by_id) in [(event.id(), true), (event.key(), false)] {
@@ -184,9 +186,9 @@ impl Batch {
                 reused,
             });
         }
-        if let Some(expected) = options.expected_tail.as_ref().filter(|_| !*asked) {
+        if let Some(expected) = options.expected_tail.as_ref().filter(|_| !*is_tail_checked) {
             self.check_tail(expected.as_ref())?;
-            *asked = true;
+            *is_tail_checked = true;
         }
         if event.is_chained_later() {
             let chained = event.chained(self.last_id.as_ref())?;
@@ -196,15 +198,15 @@ impl Batch {
         }
     }
 
-    fn find(&self, name: &Id, past: &mut dyn Past) -> Result<Option<Known>> {
+    fn find(&self, name: &Id, past: &mut dyn Past) -> Result<Option<Original>> {
         if let Some(found) = past.find(name)? {
             let seq = past.seq_of(found.offset)?;
             let place = Location::Old { offset: found.offset, seq };
-            return Ok(Some(Known { line: found.line, id: found.id, place }));
+            return Ok(Some(Original { line: found.line, id: found.id, place }));
         }
         Ok(match self.names.get(name) {
             Some(RecordRef::Open) => self.open.clone(),
-            Some(RecordRef::New(at)) => self.new.get(*at).map(|new| Known {
+            Some(RecordRef::New(at)) => self.new.get(*at).map(|new| Original {
                 line: self.buffer.get(new.line.clone()).unwrap_or_default().to_vec(),
                 id: new.id.clone(),
                 place: Location::New { start: new.line.start as u64, nth: *at as u64 },
@@ -259,7 +261,7 @@ impl Batch {
 }
 
 impl Decision {
-    /// Its receipt, once it is known where the batch begins in the file and how many records come before it.
+    /// The receipt for a batch that starts at `begin`, behind `records_before` records.
     pub(crate) fn receipt(&self, begin: u64, records_before: u64, durable: bool) -> Receipt {
         let (offset, seq) = match self.place {
             Location::Old { offset, seq } => (offset, seq),
@@ -276,7 +278,7 @@ impl Decision {
         }
     }
 
-    /// Tells of an id that stands for another content.
+    /// The warning for an id that belongs to a record with other content.
     pub(crate) fn warning(&self) -> Option<Warning> {
         let id = self.known_by.as_ref().filter(|_| self.reused)?;
         Some(Warning {
@@ -289,13 +291,13 @@ impl Decision {
     }
 }
 
-/// An id in a message.
 fn shown(id: &Id) -> String {
     excerpt(id.as_bytes())
 }
 
-/// Whether the record is what the event would be if it were written now; a chained event is compared behind the
-/// predecessor that the record names.
+/// Whether the record is equal to the event as it would be written now.
+///
+/// A chained event is compared with the predecessor that the record names.
 fn is_identical(event: &Event, line: &[u8]) -> Result<bool> {
     if !event.is_chained_later() {
         return Ok(event.line() == line || event::same_content(event.line(), line));

@@ -1,4 +1,4 @@
-//! How much waits to be settled, and waiting until what is pending now is settled.
+//! Counts of unsettled requests and their bytes, and the wait until the present ones are settled.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
@@ -6,31 +6,33 @@ use std::time::{Duration, Instant};
 
 use crate::mutex::locked;
 
-/// Counts requests and their bytes. Atomics, because the thread that submits and those that settle use it at the same time for each event.
+/// Counts requests and their bytes. Submitting and settling threads update it for each event, hence
+/// the atomics.
 ///
-/// Requests are counted in two generations, so that a thread can wait for those of now while others
-/// keep coming: only the present generation and the one before it have requests, and the next one
-/// begins when the one before is settled. This is how the kernel's SRCU waits for its readers.
+/// Requests are counted in two generations, so that a thread can wait for the present ones while
+/// new ones arrive. Only the present generation and the one before it have requests. The next
+/// generation starts once the one before is settled. The kernel's SRCU waits for its readers the
+/// same way.
 #[derive(Default)]
 pub(crate) struct Pending {
     generation: AtomicU64,
-    /// Of even generations, of odd ones.
+    /// Counts of even and of odd generations.
     requests: [AtomicUsize; 2],
     bytes: AtomicUsize,
-    /// Threads that wait: waking nobody costs a system call.
+    /// Threads in [`Pending::wait`]: without any, no thread is woken, which saves a system call.
     waiting: AtomicUsize,
     gate: Mutex<()>,
     settled: Condvar,
 }
 
-/// With which requests one was counted in.
+/// The generation of a request: even or odd.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Parity(bool);
 
 impl Pending {
-    /// Counts a request in, unless there are more than `most` bytes with it.
-    pub(crate) fn admit(&self, bytes: usize, most: usize) -> Option<Parity> {
-        let with = |now: usize| now.checked_add(bytes).filter(|sum| *sum <= most);
+    /// Counts a request in. Returns `None` if the sum of the bytes would be over `max_bytes`.
+    pub(crate) fn admit(&self, bytes: usize, max_bytes: usize) -> Option<Parity> {
+        let with = |now: usize| now.checked_add(bytes).filter(|sum| *sum <= max_bytes);
         self.bytes.fetch_update(Ordering::AcqRel, Ordering::Acquire, with).ok()?;
         let parity = Parity(self.generation.load(Ordering::SeqCst) % 2 == 1);
         self.of(parity).fetch_add(1, Ordering::SeqCst);
@@ -40,7 +42,8 @@ impl Pending {
     /// Counts a settled request out.
     pub(crate) fn discharge(&self, parity: Parity, bytes: usize) {
         self.bytes.fetch_sub(bytes, Ordering::AcqRel);
-        // Who waits says so before it looks at the count: either it sees this, or this sees it.
+        // A waiting thread increments `waiting` before it reads the count, so either it sees this
+        // decrement or this thread sees it wait.
         let was_last = self.of(parity).fetch_sub(1, Ordering::SeqCst) == 1;
         if was_last && self.waiting.load(Ordering::SeqCst) > 0 {
             drop(locked(&self.gate));
@@ -48,13 +51,14 @@ impl Pending {
         }
     }
 
-    /// Requests and bytes.
+    /// The number of requests and of their bytes.
     pub(crate) fn now(&self) -> (usize, usize) {
         let requests = self.requests.iter().map(|count| count.load(Ordering::Acquire)).sum();
         (requests, self.bytes.load(Ordering::Acquire))
     }
 
-    /// Waits until all that is pending at the call is settled; false when some of it is not after `timeout`.
+    /// Waits until all requests that are pending at the call are settled. Returns false after
+    /// `timeout`.
     pub(crate) fn wait(&self, timeout: Duration) -> bool {
         let deadline = Instant::now().checked_add(timeout);
         let mut gate = locked(&self.gate);
@@ -75,8 +79,9 @@ impl Pending {
         is_settled
     }
 
-    /// Whether the requests of this generation and those before it are settled. Begins the next generation where it can, which
-    /// only threads that hold the gate do.
+    /// Whether the requests of this generation and of the earlier ones are settled.
+    ///
+    /// Starts the next generation where possible. Callers hold `gate`, so only one thread does it.
     fn is_settled(&self, generation: u64) -> bool {
         let count = |generation: u64| self.of(Parity(generation % 2 == 1)).load(Ordering::SeqCst);
         let now = self.generation.load(Ordering::SeqCst);
@@ -85,7 +90,7 @@ impl Pending {
                 return false;
             }
             self.generation.store(generation + 1, Ordering::SeqCst);
-            // Others may wait for this step too.
+            // Other threads may wait for the same generation to start.
             self.settled.notify_all();
         } else if now > generation + 1 {
             return true;
@@ -161,7 +166,7 @@ mod tests {
         };
         let waiting: Vec<_> = (0..3).map(|_| waits()).collect();
         assert!(waiting.into_iter().all(|thread| thread.join().unwrap()));
-        // A request that stays keeps each later wait, and none of them keeps others from ending.
+        // A request that is never settled makes each later wait time out, one after another.
         let stays = pending.admit(1, 1000).unwrap();
         for _ in 0..3 {
             assert!(!pending.wait(Duration::from_millis(5)));

@@ -1,4 +1,10 @@
-//! Appends: what a caller asks, what it gets, and how many wait.
+//! Appends: the options, the request, the receipt, and the decisions of a batch.
+//!
+//! This folder checks events and decides which of them are duplicates. It never opens or writes a
+//! file: `writer` and `session` carry requests out.
+//!
+//! The order of the files: counters of the process (`stats`), counts of unsettled requests
+//! (`in_flight`), one append (`request`), and the decisions for one write (`batch`).
 
 pub mod stats;
 pub(crate) mod in_flight;

@@ -1,14 +1,13 @@
-//! Counts of what a process did, and how long it waited for locks.
+//! Counters of the process, and a histogram of its waits for locks.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde::Serialize;
 
-/// Upper bounds of the buckets of a histogram, in milliseconds; one more bucket has what is above.
-const BOUNDS: [u64; 12] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000];
+/// Upper bounds of the buckets, in milliseconds. One more bucket counts longer waits.
+const BUCKET_BOUNDS_MS: [u64; 12] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000];
 
-/// The counters of a process.
 #[derive(Default)]
 pub(crate) struct Counters {
     pub(crate) appends: AtomicU64,
@@ -21,18 +20,18 @@ pub(crate) struct Counters {
 #[derive(Default)]
 struct Waits {
     total: AtomicU64,
-    most: AtomicU64,
-    buckets: [AtomicU64; BOUNDS.len() + 1],
+    longest: AtomicU64,
+    buckets: [AtomicU64; BUCKET_BOUNDS_MS.len() + 1],
 }
 
-/// What the counters of a process say at one moment.
+/// The counters of a process at one moment.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Stats {
     /// Events that were written and acknowledged.
     pub appends: u64,
-    /// Events that were acknowledged because the file had them.
+    /// Events that were acknowledged as duplicates.
     pub duplicates: u64,
     /// Batches that were written.
     pub batches: u64,
@@ -40,53 +39,53 @@ pub struct Stats {
     pub syncs: u64,
     /// Appends that are not settled.
     pub pending: usize,
-    /// The bytes of their events.
+    /// The bytes of the events of these appends.
     pub pending_bytes: usize,
-    /// How long the lock was waited for, each time it was got.
+    /// Waits for the lock, one for each acquisition.
     pub lock_wait: Histogram,
 }
 
-/// Durations, counted by their length.
+/// Durations, counted by length.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Histogram {
-    /// How many.
+    /// Number of durations.
     pub count: u64,
-    /// Their sum in milliseconds.
+    /// Sum of the durations in milliseconds.
     pub total_ms: f64,
-    /// The longest in milliseconds.
+    /// The longest duration in milliseconds.
     pub max_ms: f64,
-    /// How many were longer than the bucket before and not longer than this one.
+    /// Each bucket counts durations above the bound of the bucket before and not above its own.
     pub buckets: Vec<Bucket>,
 }
 
-/// One bucket of a [`Histogram`].
+/// A bucket of a [`Histogram`].
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Bucket {
-    /// Its upper bound in milliseconds; `None` for the last.
+    /// Upper bound in milliseconds; `None` for the last bucket.
     pub le_ms: Option<u64>,
-    /// How many.
+    /// Number of durations in the bucket.
     pub count: u64,
 }
 
 impl Counters {
-    /// A lock was got after so long.
+    /// Records one wait for a lock.
     pub(crate) fn waited(&self, wait: Duration) {
         let micros = u64::try_from(wait.as_micros()).unwrap_or(u64::MAX);
         self.lock_wait.total.fetch_add(micros, Ordering::Relaxed);
-        self.lock_wait.most.fetch_max(micros, Ordering::Relaxed);
-        let at = BOUNDS.partition_point(|bound| bound * 1000 < micros);
+        self.lock_wait.longest.fetch_max(micros, Ordering::Relaxed);
+        let at = BUCKET_BOUNDS_MS.partition_point(|bound| bound * 1000 < micros);
         if let Some(bucket) = self.lock_wait.buckets.get(at) {
             bucket.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// What they say, with what is pending.
+    /// Reads the counters.
     pub(crate) fn read(&self, pending: usize, pending_bytes: usize) -> Stats {
         let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let Waits { total, most, buckets } = &self.lock_wait;
-        let bounds = BOUNDS.into_iter().map(Some).chain([None]);
+        let Waits { total, longest, buckets } = &self.lock_wait;
+        let bounds = BUCKET_BOUNDS_MS.into_iter().map(Some).chain([None]);
         let buckets: Vec<Bucket> = bounds
             .zip(buckets)
             .map(|(le_ms, bucket)| Bucket { le_ms, count: of(bucket) })
@@ -101,7 +100,7 @@ impl Counters {
             lock_wait: Histogram {
                 count: buckets.iter().map(|bucket| bucket.count).sum(),
                 total_ms: milliseconds(of(total)),
-                max_ms: milliseconds(of(most)),
+                max_ms: milliseconds(of(longest)),
                 buckets,
             },
         }

@@ -1,4 +1,4 @@
-//! A place in a log as a text that another process can go on from.
+//! A place in a log, as a text with which another process continues a read.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,50 +10,53 @@ use crate::json::excerpt::excerpt;
 use crate::read::page::RecordPlace;
 use crate::storage::Stat;
 
-/// Where in which file, and by which bytes it is known again. The bytes are those of a record, or those before a place where none was
-/// read yet.
+/// A place in a file, identified by bytes of the file.
+///
+/// The bytes are those of a record. Where no record was read yet, they are the bytes in front of
+/// the place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cursor {
-    /// The file, as long as inode numbers do not return: the bytes tell then.
+    /// Device and inode number of the file. Inode numbers are reused, so the hash of the bytes
+    /// decides.
     pub(crate) device: u64,
     pub(crate) inode: u64,
-    /// Its birth time, where the system reports one.
+    /// Birth time of the file, where the system reports one.
     pub(crate) born: Option<u64>,
-    /// First of the bytes.
+    /// Offset of the first of the bytes.
     pub(crate) offset: u64,
-    /// How many.
+    /// Number of the bytes.
     pub(crate) length: u64,
-    /// Their hash.
+    /// Hash of the bytes.
     pub(crate) hash: u128,
-    /// What the bytes are.
+    /// The kind of the bytes.
     pub(crate) of: Of,
-    /// Records and lines up to and including the bytes, where they were counted.
+    /// Records and lines up to the end of the bytes, if they were counted.
     pub(crate) counted: Option<Counted>,
 }
 
-/// What a cursor's bytes are.
+/// The kind of the bytes of a cursor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Of {
-    /// The record before the place.
+    /// The record in front of the place.
     RecordBefore,
-    /// The record behind the place: reading backwards goes on before it.
+    /// The record behind the place. A backward read continues in front of the record.
     RecordBehind,
-    /// Any bytes before the place, perhaps none.
+    /// Any bytes in front of the place, perhaps none.
     Bytes,
 }
 
-/// Numbers of a place.
+/// Numbers of records and lines in front of a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Counted {
     pub(crate) records: u64,
     pub(crate) lines: u64,
 }
 
-/// Bytes before a place at which no record was read, at most, by which it is known again.
+/// Bytes that identify a place at which no record was read, at most.
 pub(crate) const PROOF: u64 = 256;
 
 impl Cursor {
-    /// The beginning of a file that does not exist yet.
+    /// The start of a file that does not exist yet.
     pub(crate) const NOWHERE: Cursor = Cursor {
         device: 0,
         inode: 0,
@@ -65,7 +68,7 @@ impl Cursor {
         counted: Some(Counted { records: 0, lines: 0 }),
     };
 
-    /// The place behind a record, or before it where the read goes backwards.
+    /// The place behind a record, or in front of the record for a backward read.
     pub fn of_record(stat: &Stat, place: &RecordPlace, line: &[u8], by: Step) -> Cursor {
         let of = if by.reverse { Of::RecordBehind } else { Of::RecordBefore };
         let counted = Counted { records: place.seq, lines: place.line };
@@ -81,8 +84,8 @@ impl Cursor {
         }
     }
 
-    /// Whether this may be its file. A device may have another number after a mount, so it is not
-    /// asked where both birth times are known.
+    /// Whether this may be the cursor's file. A mount can change the number of a device, so that
+    /// number counts only where a birth time is unknown.
     pub(crate) fn may_be_in(&self, stat: &Stat) -> bool {
         let is_file = match (self.born, stat.born) {
             (Some(mine), Some(theirs)) => mine == theirs,
@@ -92,7 +95,7 @@ impl Cursor {
     }
 }
 
-/// A place in a file that no record marks.
+/// A place in a file without a record that identifies it.
 pub(crate) fn place_in(stat: &Stat, offset: u64) -> Cursor {
     Cursor {
         device: stat.device,
@@ -106,21 +109,23 @@ pub(crate) fn place_in(stat: &Stat, offset: u64) -> Cursor {
     }
 }
 
-/// How a record was met.
+/// How the read reached a record.
 #[derive(Debug, Clone, Copy)]
 pub struct Step {
-    /// Reading backwards.
+    /// The read goes backwards.
     pub reverse: bool,
-    /// Its place has the numbers of the file.
+    /// The numbers of the record count from the start of the file.
     pub is_counted: bool,
 }
 
-/// The hash by which a cursor knows bytes again. Its key is fixed, because other processes must find the same.
+/// The hash of the bytes of a cursor. The key is fixed, because other processes must compute the
+/// same hash.
 pub(crate) fn hash(bytes: &[u8]) -> u128 {
     SipHasher13::new().hash(bytes).as_u128()
 }
 
-/// The version comes first, a check last. The second version has the birth time of the file.
+/// A cursor's text starts with its version and ends with a checksum. The second version has the
+/// birth time of the file.
 const VERSION: &str = "c1";
 const VERSION_WITH_BIRTH: &str = "c2";
 
@@ -148,7 +153,7 @@ impl FromStr for Cursor {
     type Err = Error;
 
     /// # Errors
-    /// `EVALIDATION` for what no [`Cursor`] was written as.
+    /// `EVALIDATION` for a text that is not a [`Cursor`].
     fn from_str(text: &str) -> Result<Cursor, Error> {
         read(text).ok_or_else(|| {
             let start = excerpt(text.as_bytes());
@@ -194,12 +199,13 @@ fn number(hex: &str) -> Option<u64> {
     u64::from_str_radix(hex, 16).ok()
 }
 
-/// A number of bytes, lines or records. None is beyond what JavaScript's integers reach, so that sums of them do not overflow.
+/// A number of bytes, lines or records. Numbers beyond JavaScript's safe integers are refused, so
+/// that sums do not overflow.
 fn amount(hex: &str) -> Option<u64> {
     number(hex).filter(|amount| *amount < 1 << 53)
 }
 
-/// Tells a text that was cut or mistyped.
+/// The checksum that detects a truncated or mistyped cursor.
 fn check(body: &str) -> u32 {
     u32::try_from(hash(body.as_bytes()) & u128::from(u32::MAX)).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! Following a log by whole lines, exactly as the file has them.
+//! Following a log by whole lines, byte for byte as they are in the file.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,31 +12,31 @@ use crate::read::selection::Selection;
 use crate::storage::synced::SyncedDisk;
 use crate::storage::{Disk, Stat};
 
-/// Some records that stand behind each other in one file, as the lines that they are there.
+/// The lines of some records of one file, in file order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LineBatch {
-    /// The lines with their newlines. Only the last one may have none: it ends its file without one.
+    /// The lines with their newlines. Only the last line of a file may lack its newline.
     pub bytes: Vec<u8>,
-    /// How many they are.
+    /// Number of lines.
     pub count: u64,
     /// Number of the first record in its file, from 1.
     pub first: u64,
-    /// Number of the last one. With a filter there may be others between.
+    /// Number of the last record. A filter leaves gaps between the numbers.
     pub last: u64,
-    /// Number of the record that was given before, 0 at the start of a file. Where none was given:
-    /// how many records stand before the place to begin at.
+    /// Number of the record returned before, 0 at the start of a file. Before the first batch: the
+    /// number of records in front of the place where the follow begins.
     pub after: u64,
     /// The place behind the last record.
     pub cursor: Cursor,
-    /// What the file is to the one before. Other than [`FileState::Same`] only in the first batch of
-    /// a file.
+    /// The relation of the file to the one before. Only the first batch of a file has another value
+    /// than [`FileState::Same`].
     pub file: FileState,
 }
 
-/// How long a batch may be.
+/// Bounds of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BatchLimits {
-    /// Bytes at most; a record that is longer is a batch by itself.
+    /// Bytes at most. A longer record is a batch of its own.
     pub max_bytes: usize,
     /// Records at most.
     pub max_events: usize,
@@ -49,23 +49,24 @@ impl Default for BatchLimits {
     }
 }
 
-/// What one look at a log found.
+/// The result of one look at a log.
 #[derive(Debug)]
 pub struct BatchLook {
-    /// The next lines; `None` where the look found none.
+    /// The next lines; `None` if there were none.
     pub batch: Option<LineBatch>,
-    /// Lines met meanwhile that are no records.
+    /// Lines that are no records.
     pub bad: Vec<BadLine>,
-    /// Where the first look began, if that is a place known by then.
+    /// The place where the first look began, if it is known by then.
     pub start: Option<Cursor>,
     /// Nothing is left to read for now.
     pub is_idle: bool,
-    /// What keeps the path from being looked at, which is waited through: reported once.
+    /// The error that keeps the path from being read. The follow waits until it passes, and reports
+    /// it once.
     pub trouble: Option<Error>,
 }
 
-/// Follows a log as [`Follower`] does, and gives whole lines. A file that was rewritten is given
-/// again from its start.
+/// Follows a log as [`Follower`] does, and returns whole lines. A rewritten file is returned again
+/// from its start.
 ///
 /// ```
 /// # fn main() -> sage_chronicle::Result<()> {
@@ -88,19 +89,19 @@ pub struct BatchLook {
 pub struct BatchFollower {
     follower: Follower,
     limits: BatchLimits,
-    /// The disk, where lines are given only once they are on it.
+    /// Set if only lines are returned that are durable.
     synced: Option<Arc<SyncedDisk>>,
     held: Option<PendingLines>,
-    /// Number of the record given last in the file that is read.
+    /// Number of the record returned last from the present file.
     given: Option<u64>,
-    /// A sync that failed at a look that found lines.
+    /// A failed sync of a look that also found lines.
     failure: Option<Error>,
 }
 
-/// What a look found and was not given yet.
+/// Lines that a look found and that were not returned yet.
 struct PendingLines {
     bytes: Vec<u8>,
-    /// Bytes that were given.
+    /// Number of bytes returned.
     given: usize,
     places: VecDeque<RecordPlace>,
     stat: Stat,
@@ -110,7 +111,7 @@ struct PendingLines {
 }
 
 impl BatchFollower {
-    /// Will follow the log from `selection.from` on. Nothing is opened yet.
+    /// Prepares to follow the log from `selection.from` on. Nothing is opened yet.
     pub fn new(disk: Arc<dyn Disk>, selection: Selection, limits: BatchLimits) -> BatchFollower {
         BatchFollower {
             follower: follower(disk, selection),
@@ -127,24 +128,25 @@ impl BatchFollower {
         self.follower.fix_end(path);
     }
 
-    /// Looks only what stands at the path, as [`Follower::glance`] does.
+    /// Checks the file at the path only, as [`Follower::glance`] does.
     pub fn glance(&mut self, path: &ChroniclePath) {
         self.follower.glance(path);
     }
 
-    /// The same, and gives only lines that are on the disk. Bytes that came after a file was opened are
-    /// synced. Bytes that were there are synced, dropped from the page cache and read again.
+    /// As [`BatchFollower::new`], but returns only durable lines. Bytes that arrive after the file
+    /// was opened are synced. Older bytes are synced, dropped from the page cache and read again.
     pub fn synced(disk: Arc<dyn Disk>, selection: Selection, limits: BatchLimits) -> BatchFollower {
         let disk = Arc::new(SyncedDisk::new(disk));
         let synced = Some(disk.clone());
         BatchFollower { synced, ..BatchFollower::new(disk, selection, limits) }
     }
 
-    /// Looks once, unless lines are left of the look before.
+    /// Returns pending lines of the look before, or looks once.
     ///
     /// # Errors
-    /// As [`Follower::look`]; and `EIO` with the operation `fdatasync` when a sync failed. Then a later
-    /// look reads the bytes behind the last good sync again from the disk before it gives anything.
+    /// As [`Follower::look`]; and `EIO` with the operation `fdatasync` when a sync failed. A later
+    /// look then reads the bytes behind the last good sync again from the disk before it returns
+    /// any.
     pub fn look(&mut self, path: &ChroniclePath) -> Result<BatchLook> {
         if let Some(held) = self.held.take() {
             let batch = Some(self.give(held));
@@ -169,7 +171,7 @@ impl BatchFollower {
         let Some(disk) = &self.synced else { return self.follower.look(path) };
         disk.forget_failure();
         let mut look = self.follower.look(path).map_err(|error| disk.explain(error))?;
-        // A follow waits through what keeps a path from being read; a disk that fails is reported.
+        // A follow waits while a path cannot be read. It reports a disk that fails.
         if disk.has_failed()
             && let Some(trouble) = look.trouble.take()
         {
@@ -182,14 +184,14 @@ impl BatchFollower {
         Ok(look)
     }
 
-    /// Gives as much of what is held as a batch may have, and holds the rest.
+    /// Returns as many pending lines as fit into a batch, and keeps the rest.
     fn give(&mut self, mut held: PendingLines) -> LineBatch {
         let first = held.places.front().map_or(0, |place| place.seq);
         let file = std::mem::take(&mut held.file);
         if file != FileState::Same {
             self.given = None;
         }
-        // A file that was cut in place may number what follows as it numbered what is gone.
+        // After a cut in place, new records can have the numbers of removed ones.
         let after = self.given.filter(|given| *given < first);
         let after = after.unwrap_or_else(|| held.begun_after.min(first.saturating_sub(1)));
         let (count, length) = self.limits.fit(&held.places);
@@ -212,7 +214,7 @@ impl BatchFollower {
 }
 
 impl PendingLines {
-    /// The next bytes, which are not copied where they are all that there are.
+    /// The next bytes. They are moved, not copied, if they are the only ones.
     fn take(&mut self, length: usize) -> Vec<u8> {
         let end = self.given.saturating_add(length).min(self.bytes.len());
         if self.given == 0 && end == self.bytes.len() {

@@ -1,10 +1,10 @@
-//! What a read hands over at a time.
+//! What one call of a read returns.
 
 use crate::record::classify::Verdict;
 
-/// Bytes of records in a page, about: JavaScript parses it in one piece.
+/// Bytes of records in a page, about. JavaScript parses a page in one piece.
 pub(crate) const PAGE_BYTES: usize = 256 << 10;
-/// Bytes passed for one page, about: other work waits for the thread.
+/// Bytes scanned for one page, about: other work waits for the thread meanwhile.
 pub(crate) const SCAN_BUDGET: u64 = 16 << 20;
 
 /// Why a line is no record.
@@ -14,12 +14,12 @@ pub enum BadKind {
     Malformed,
     /// It has a 0x00 byte, as a crash leaves behind.
     Nul,
-    /// A byte order mark stands before a JSON object.
+    /// A byte order mark is in front of a JSON object.
     ByteOrderMark,
 }
 
 impl BadKind {
-    /// The word callers see.
+    /// The word in the JavaScript API.
     pub fn as_str(self) -> &'static str {
         match self {
             BadKind::Malformed => "malformed",
@@ -28,7 +28,7 @@ impl BadKind {
         }
     }
 
-    /// What a verdict finds wrong.
+    /// The kind for a verdict; `None` if the line is not bad.
     pub(crate) fn of(verdict: &Verdict<'_>) -> Option<BadKind> {
         match verdict {
             Verdict::Record(_) | Verdict::Blank => None,
@@ -42,7 +42,7 @@ impl BadKind {
 /// A complete line that is no record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BadLine {
-    /// Why.
+    /// Why it is no record.
     pub kind: BadKind,
     /// Line number, from 1.
     pub line: u64,
@@ -52,12 +52,12 @@ pub struct BadLine {
     pub length: u64,
 }
 
-/// Where a record stands.
+/// The position of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecordPlace {
-    /// Number of the record, from 1; as far as records were counted.
+    /// Number of the record, from 1, counted from where the read began to count.
     pub seq: u64,
-    /// Number of its line, from 1; as far as lines were counted.
+    /// Number of its line, from 1, counted likewise.
     pub line: u64,
     /// First byte, from 0.
     pub offset: u64,
@@ -71,22 +71,22 @@ pub(crate) enum PageForm {
     /// As one JSON array.
     #[default]
     Array,
-    /// As the lines that they are in the file.
+    /// As the lines of the file.
     Lines,
 }
 
 /// Some records in the order of the read.
 #[derive(Debug, Default)]
 pub struct Page {
-    /// The records as one JSON array; of a read for lines, their lines.
+    /// The records as one JSON array, or as their lines if the read is for lines.
     pub json: Vec<u8>,
-    /// The place of each.
+    /// The position of each record.
     pub places: Vec<RecordPlace>,
-    /// How many they are, also where only that is asked.
+    /// Number of records. A count fills this field only.
     pub count: u64,
-    /// Lines among them that are no records.
+    /// Lines between them that are no records.
     pub bad: Vec<BadLine>,
-    /// Nothing comes after.
+    /// This is the last page.
     pub done: bool,
     form: PageForm,
 }
@@ -113,12 +113,12 @@ impl Page {
         self.count += 1;
     }
 
-    /// Whether there is nothing to hand over.
+    /// Whether there is nothing to return.
     pub(crate) fn is_empty(&self) -> bool {
         self.count == 0 && self.bad.is_empty()
     }
 
-    /// Takes back the record that was pushed last, which has `length` bytes.
+    /// Removes the record that was pushed last, which has `length` bytes.
     pub(crate) fn take_back(&mut self, length: usize) {
         if self.places.pop().is_some() {
             let is_apart = self.form == PageForm::Lines || !self.places.is_empty();
@@ -127,12 +127,13 @@ impl Page {
         }
     }
 
-    /// How much there is to hand over, about, in bytes: each bad line is told with some words.
+    /// Approximate bytes of the page for JavaScript: a bad line counts as 64.
     pub(crate) fn weight(&self) -> usize {
         self.json.len() + self.bad.len() * 64
     }
 
-    /// The line at `offset` is the last of its file and has no newline there.
+    /// Removes the newline of the line at `offset`, which is the last of its file and has none
+    /// there.
     pub(crate) fn leave_open(&mut self, offset: u64) {
         let is_last = self.places.last().is_some_and(|place| place.offset == offset);
         if self.form == PageForm::Lines && is_last {

@@ -1,4 +1,4 @@
-//! Where a read begins and ends: places as callers name them, and where in a file they are.
+//! Places where a read begins and ends: as callers name them, and as offsets of a file.
 
 use std::io;
 use std::path::Path;
@@ -18,9 +18,9 @@ pub enum Place {
     /// Its first byte.
     #[default]
     Start,
-    /// Where it ended when the read began.
+    /// The end of the log when the read began.
     End,
-    /// Before the record of this number, from 1.
+    /// Before the record with this number, from 1.
     Seq(u64),
     /// Before the first line that begins at this byte or later.
     Offset(u64),
@@ -28,27 +28,27 @@ pub enum Place {
     EventId(Vec<u8>),
     /// Before the first record whose timestamp is this or later.
     Time(Timestamp),
-    /// Where a read left off.
+    /// Where another read ended.
     Cursor(Cursor),
 }
 
-/// A place as far as it is known without reading all that comes before it.
+/// A place, as far as it is known without a scan of everything in front of it.
 pub(crate) enum ResolvedPlace {
-    /// Here, with the numbers of records and lines before it where they are known.
+    /// At this offset. `counted` are the records and lines in front of it, if they are known.
     At { offset: u64, counted: Option<Counted> },
-    /// Before the record that it is asked of.
+    /// Before the first record for which the condition holds.
     StartCondition(StartCondition),
 }
 
-/// What a record is asked to know whether it stands behind a place.
+/// The condition that the first record behind a place fulfils.
 pub(crate) enum StartCondition {
     Seq(u64),
-    /// Asked of lines, not of records.
+    /// A condition on the offset of a line, not on a record.
     Offset(u64),
     First(Box<Filter>, SearchKey),
 }
 
-/// What a gate looks for.
+/// The member that a condition compares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SearchKey {
     EventId,
@@ -56,7 +56,7 @@ pub(crate) enum SearchKey {
 }
 
 impl StartCondition {
-    /// Whether this record, given with its number, is the first behind the place.
+    /// Whether the record with number `seq` is the first behind the place.
     pub(crate) fn is_at(&self, line: &[u8], seq: u64) -> bool {
         match self {
             StartCondition::Seq(wanted) => seq >= *wanted,
@@ -73,27 +73,27 @@ impl StartCondition {
         }
     }
 
-    /// Whether the line that begins at `offset` is behind the place, whatever it is.
+    /// Whether a line that begins at `offset` is behind the place, whatever its content.
     pub(crate) fn is_before(&self, offset: u64) -> bool {
         matches!(self, StartCondition::Offset(place) if *place <= offset)
     }
 
-    /// Whether it waits for a certain id.
+    /// Whether the condition names an event id.
     pub(crate) fn names_an_id(&self) -> bool {
         matches!(self, StartCondition::First(_, SearchKey::EventId))
     }
 
-    /// Whether records have to be counted.
+    /// Whether the condition needs the numbers of records.
     pub(crate) fn counts(&self) -> bool {
         matches!(self, StartCondition::Seq(_) | StartCondition::Offset(_))
     }
 }
 
 impl Place {
-    /// Where the place is in an open file that ends at `stat.length`.
+    /// Finds the place in an open file of `stat.length` bytes.
     ///
     /// # Errors
-    /// `ECONFLICT` for a cursor whose file this is not, `EIO`.
+    /// `ECONFLICT` for a cursor of another file, `EIO`.
     pub(crate) fn resolve(
         &self,
         storage: &dyn Storage,
@@ -134,7 +134,7 @@ impl Place {
         })
     }
 
-    /// What a log that does not exist says to the place.
+    /// Finds the place in a log that does not exist.
     ///
     /// # Errors
     /// `ECONFLICT` for a cursor.
@@ -146,7 +146,7 @@ impl Place {
     }
 }
 
-/// That no record has the id a read should begin at.
+/// The error for an event id to begin at that no record has.
 pub(crate) fn unknown_id(path: &Path) -> Error {
     Error::validation(format!(
         "no event that is read has the eventId to begin at: {}",
@@ -160,7 +160,8 @@ fn gone(path: &Path) -> Error {
     Error::new(Code::Conflict, message).with_path(path)
 }
 
-/// Where a cursor is in this file; nothing if it is another file, or what the cursor knows is not in it.
+/// Finds the place of a cursor in this file. `None` for another file, or if the cursor's bytes are
+/// not in it.
 pub(crate) fn place_of(
     cursor: &Cursor,
     storage: &dyn Storage,
@@ -193,7 +194,7 @@ pub(crate) fn place_of(
         Of::Bytes => return Ok(Some(ResolvedPlace::At { offset: end, counted })),
         Of::RecordBefore => counted,
     };
-    // The record may have been the last line, without its newline then.
+    // The record may have been the last line of the file, then without its newline.
     let mut next = [0];
     match storage.read_at(&mut next, end)? {
         0 => Ok(Some(ResolvedPlace::At { offset: end, counted })),

@@ -1,4 +1,4 @@
-//! Reading without a lock: the file as it was when the read began, whole records only.
+//! One read, page by page, without the lock.
 
 use std::io;
 use std::path::Path;
@@ -9,18 +9,19 @@ use crate::path::ChroniclePath;
 use crate::read::cursor::Counted;
 use crate::read::page::{PAGE_BYTES, Page, SCAN_BUDGET};
 use crate::read::place::{self, Place, ResolvedPlace, StartCondition};
-use crate::read::selection::{Picker, Remaining, Selection};
+use crate::read::selection::{LinesBefore, Picker, Selection};
 use crate::read::tail::{self, Start};
 use crate::record::classify::{self, Tail, Verdict};
 use crate::record::lines::{LineChunk, LineReader};
 use crate::record::reverse_lines::ReverseLines;
 use crate::storage::{Disk, FileDisk, Stat, Storage, cannot_read, is_cut};
 
-/// Reads a log, as it was when the reader was opened, page by page. A torn tail is no record and no bad line: it may be an append
-/// that is under way.
+/// Reads a log as it was when the reader was opened, page by page.
+///
+/// A torn tail is neither a record nor a bad line, because it may be an append under way.
 pub struct Reader {
     source: Option<Source>,
-    pick: Picker,
+    picker: Picker,
     stat: Option<Stat>,
     is_counted: bool,
 }
@@ -32,35 +33,36 @@ struct Source {
 
 enum Walk {
     Forward(LineReader),
-    /// Finds both ends, and counts, before reading backwards.
-    Locate(LineReader, Bounds),
-    Backward(ReverseLines, Remaining),
+    /// Finds both ends, and counts, before a backward read.
+    Locate(LineReader, RangeSearch),
+    Backward(ReverseLines, LinesBefore),
 }
 
-/// What is known of a summary that is to be read backwards.
-struct Bounds {
+/// The ends of a backward read, as far as they are known.
+struct RangeSearch {
     floor: Option<u64>,
     ceiling: u64,
-    /// Records and lines passed.
+    /// Records and lines in front of the scan.
     passed: Counted,
 }
 
-/// Times a file that is cut while its end is looked for is looked at anew.
+/// How often the end of a file is searched again after another process truncated the file.
 pub(crate) const MAX_ATTEMPTS: usize = 10;
 
 impl Reader {
-    /// Opens the whole log; one that does not exist is empty.
+    /// Opens the whole log. A log that does not exist is empty.
     ///
     /// # Errors
-    /// `EVALIDATION` for what is no regular file, `EIO`.
+    /// `EVALIDATION` for anything but a regular file, `EIO`.
     pub fn open(path: &ChroniclePath) -> Result<Reader> {
         Self::select(&FileDisk, path, &Selection::default())
     }
 
-    /// Opens the log for the records that are selected.
+    /// Opens the log for the selected records.
     ///
     /// # Errors
-    /// As [`Reader::open`]; `ECONFLICT` for a cursor whose file is gone, `EVALIDATION` for an id to begin at in a log that does not exist.
+    /// As [`Reader::open`]. `ECONFLICT` for a cursor whose file is gone. `EVALIDATION` for an event
+    /// id to begin at in a log that does not exist.
     pub fn select(disk: &dyn Disk, path: &ChroniclePath, selection: &Selection) -> Result<Reader> {
         let path = path.as_path();
         let Some((storage, stat)) = open(disk, path)? else {
@@ -77,17 +79,17 @@ impl Reader {
             None => ResolvedPlace::At { offset: stat.length, counted: None },
             Some(to) => to.resolve(&*storage, &stat, path)?,
         };
-        let (walk, pick, is_counted) = if selection.reverse {
+        let (walk, picker, is_counted) = if selection.reverse {
             backward(selection, from, to, stat.length)
         } else {
             forward(selection, from, to, stat.length)
         };
         let source = Some(Source { storage, walk });
-        Ok(Reader { source, pick, stat: Some(stat), is_counted })
+        Ok(Reader { source, picker, stat: Some(stat), is_counted })
     }
 
-    /// Opens the log before its last `count` records, which are found by reading backwards. The numbers of lines and records are
-    /// counted from there.
+    /// Opens the log before its last `count` records, found by a backward scan. Line and record
+    /// numbers count from there.
     ///
     /// # Errors
     /// As [`Reader::open`].
@@ -95,7 +97,8 @@ impl Reader {
         Self::open_counted_tail(&FileDisk, path, count, tail::CountMode::default())
     }
 
-    /// Opens the log before its last `count` records, with the numbers that they have in the file, for which all of it is read.
+    /// Opens the log before its last `count` records, with their numbers in the file. The numbers
+    /// cost a scan of the whole log.
     ///
     /// # Errors
     /// As [`Reader::open`].
@@ -118,13 +121,13 @@ impl Reader {
         loop {
             match tail::last_records(&*storage, stat.length, count, counted) {
                 Ok(Start { offset, lines, records }) => {
-                    let mut pick = Picker::new(&Selection::default(), None, None);
-                    pick.passed = Counted { records, lines };
+                    let mut picker = Picker::new(&Selection::default(), None, None);
+                    picker.passed = Counted { records, lines };
                     let walk = Walk::Forward(LineReader::new(offset, stat.length));
                     let source = Some(Source { storage, walk });
-                    return Ok(Reader { source, pick, stat: Some(stat), is_counted: false });
+                    return Ok(Reader { source, picker, stat: Some(stat), is_counted: false });
                 }
-                // Somebody cut the file in the middle of the search.
+                // Another process truncated the file during the search.
                 Err(error) if is_cut(&error) && attempts < MAX_ATTEMPTS => attempts += 1,
                 Err(error) => return Err(cannot_read(path, "pread", error)),
             }
@@ -133,39 +136,40 @@ impl Reader {
     }
 
     fn empty() -> Reader {
-        let pick = Picker::new(&Selection::default(), None, None);
-        Reader { source: None, pick, stat: None, is_counted: true }
+        let picker = Picker::new(&Selection::default(), None, None);
+        Reader { source: None, picker, stat: None, is_counted: true }
     }
 
-    /// The file that is read; nothing for one that does not exist.
+    /// The file that is read; `None` if it does not exist.
     pub fn stat(&self) -> Option<&Stat> {
         self.stat.as_ref()
     }
 
-    /// Whether the places have the numbers of the file.
+    /// Whether line and record numbers count from the start of the file.
     pub fn is_counted(&self) -> bool {
         self.is_counted
     }
 
-    /// The next records: about a quarter of a mebibyte of them, or a single longer one; perhaps none, where many are passed over.
+    /// The next records: about 256 KiB of them, or one longer record. A page may be empty if many
+    /// records are not wanted.
     ///
     /// # Errors
-    /// `EIO`; `EVALIDATION` when no record has the id to begin at.
+    /// `EIO`; `EVALIDATION` when no record has the event id to begin at.
     pub fn next_page(&mut self, path: &ChroniclePath) -> Result<Page> {
         let mut page = Page::begin();
         let Some(source) = &mut self.source else {
             return Ok(page.end(true));
         };
-        let done = match source.step(&mut self.pick, &mut page) {
+        let done = match source.step(&mut self.picker, &mut page) {
             Ok(done) => done,
-            // Somebody cut the file: what is left of it was read.
+            // Another process truncated the file: the rest was read.
             Err(error) if is_cut(&error) => true,
             Err(error) => return Err(cannot_read(path.as_path(), "pread", error)),
         };
         if done {
             self.source = None;
-            if !self.pick.is_over
-                && self.pick.from.as_ref().is_some_and(StartCondition::names_an_id)
+            if !self.picker.is_over
+                && self.picker.from.as_ref().is_some_and(StartCondition::names_an_id)
             {
                 return Err(place::unknown_id(path.as_path()));
             }
@@ -174,7 +178,8 @@ impl Reader {
     }
 }
 
-/// How to read forward. A place is known with its numbers, or all before it is passed through a gate.
+/// The walk of a forward read. If numbers are needed and the start has none, the walk counts from
+/// the start of the file.
 fn forward(
     selection: &Selection,
     from: ResolvedPlace,
@@ -188,19 +193,19 @@ fn forward(
             (0, Some(Counted::default()), Some(StartCondition::Offset(offset)))
         }
         ResolvedPlace::At { offset, counted } => (offset, counted, None),
-        ResolvedPlace::StartCondition(gate) => (0, Some(Counted::default()), Some(gate)),
+        ResolvedPlace::StartCondition(condition) => (0, Some(Counted::default()), Some(condition)),
     };
     let (end, to) = match to {
         ResolvedPlace::At { offset, .. } => (offset.min(end), None),
-        ResolvedPlace::StartCondition(gate) => (end, Some(gate)),
+        ResolvedPlace::StartCondition(condition) => (end, Some(condition)),
     };
-    let mut pick = Picker::new(selection, from, to);
-    pick.passed = counted.unwrap_or_default();
-    let is_counted = counted.is_some() && pick.counts();
-    (Walk::Forward(LineReader::new(start, end.max(start))), pick, is_counted)
+    let mut picker = Picker::new(selection, from, to);
+    picker.passed = counted.unwrap_or_default();
+    let is_counted = counted.is_some() && picker.counts();
+    (Walk::Forward(LineReader::new(start, end.max(start))), picker, is_counted)
 }
 
-/// How to read backwards. Both ends have to be known first.
+/// The walk of a backward read. A scan finds ends or numbers that are unknown.
 fn backward(
     selection: &Selection,
     from: ResolvedPlace,
@@ -209,58 +214,58 @@ fn backward(
 ) -> (Walk, Picker, bool) {
     let (floor, from) = match from {
         ResolvedPlace::At { offset, .. } => (Some(offset), None),
-        ResolvedPlace::StartCondition(gate) => (None, Some(gate)),
+        ResolvedPlace::StartCondition(condition) => (None, Some(condition)),
     };
     let (ceiling, counted, to) = match to {
         ResolvedPlace::At { offset, counted } => (offset.min(end), counted, None),
-        ResolvedPlace::StartCondition(gate) => (end, None, Some(gate)),
+        ResolvedPlace::StartCondition(condition) => (end, None, Some(condition)),
     };
     let is_known = from.is_none() && to.is_none() && (counted.is_some() || !selection.numbered);
-    let pick = Picker::new(selection, from, to);
-    let mut is_counted = pick.counts();
+    let picker = Picker::new(selection, from, to);
+    let mut is_counted = picker.counts();
     let walk = match floor {
         Some(floor) if is_known => {
-            is_counted = counted.is_some() && pick.counts();
+            is_counted = counted.is_some() && picker.counts();
             let backwards = ReverseLines::new(floor, ceiling.max(floor));
-            Walk::Backward(backwards, Remaining(counted))
+            Walk::Backward(backwards, LinesBefore(counted))
         }
         _ => {
             let passed = Counted::default();
-            Walk::Locate(LineReader::new(0, ceiling), Bounds { floor, ceiling, passed })
+            Walk::Locate(LineReader::new(0, ceiling), RangeSearch { floor, ceiling, passed })
         }
     };
-    (walk, pick, is_counted)
+    (walk, picker, is_counted)
 }
 
 impl Source {
-    /// Passes some of the file; whether nothing is left to pass.
-    fn step(&mut self, pick: &mut Picker, page: &mut Page) -> io::Result<bool> {
+    /// Scans part of the file. Returns whether the walk has ended.
+    fn step(&mut self, picker: &mut Picker, page: &mut Page) -> io::Result<bool> {
         let storage = &*self.storage;
         let mut passed = 0;
         while page.weight() < PAGE_BYTES && passed < SCAN_BUDGET {
-            if pick.is_over {
+            if picker.is_over {
                 return Ok(true);
             }
             passed += match &mut self.walk {
-                Walk::Forward(lines) => match forward_step(lines, pick, storage, page)? {
+                Walk::Forward(lines) => match forward_step(lines, picker, storage, page)? {
                     Some(bytes) => bytes,
                     None => return Ok(true),
                 },
-                Walk::Locate(lines, located) => match located.step(lines, pick, storage)? {
+                Walk::Locate(lines, search) => match search.step(lines, picker, storage)? {
                     Some(bytes) => bytes,
                     None => {
-                        let Some(floor) = located.floor else { return Ok(true) };
-                        pick.to = None;
-                        let backwards = ReverseLines::new(floor, located.ceiling.max(floor));
+                        let Some(floor) = search.floor else { return Ok(true) };
+                        picker.to = None;
+                        let backwards = ReverseLines::new(floor, search.ceiling.max(floor));
                         self.walk = Walk::Backward(
                             backwards,
-                            Remaining(pick.counts().then_some(located.passed)),
+                            LinesBefore(picker.counts().then_some(search.passed)),
                         );
                         0
                     }
                 },
-                Walk::Backward(backwards, left) => {
-                    match backward_step(backwards, left, pick, storage, page)? {
+                Walk::Backward(backwards, before) => {
+                    match backward_step(backwards, before, picker, storage, page)? {
                         Some(bytes) => bytes,
                         None => return Ok(true),
                     }
@@ -271,26 +276,26 @@ impl Source {
     }
 }
 
-/// How many bytes were passed; nothing at the end.
+/// Returns the number of bytes scanned, or `None` at the end.
 fn forward_step(
     lines: &mut LineReader,
-    pick: &mut Picker,
+    picker: &mut Picker,
     storage: &dyn Storage,
     page: &mut Page,
 ) -> io::Result<Option<u64>> {
     Ok(match lines.next(storage)? {
         LineChunk::Whole { offset, bytes } => {
             let passed = classify::complete_lines(bytes, |start, line| {
-                pick.visit(line, offset + start as u64, page);
+                picker.take_line(line, offset + start as u64, page);
             });
             Some(passed as u64)
         }
         LineChunk::TooLong { offset, length } => {
-            pick.visit_too_long(offset, length, page);
+            picker.take_too_long(offset, length, page);
             Some(length)
         }
         LineChunk::Tail { offset, bytes, .. } => {
-            pick.visit_tail(bytes, offset, page);
+            picker.take_tail(bytes, offset, page);
             None
         }
     })
@@ -298,8 +303,8 @@ fn forward_step(
 
 fn backward_step(
     backwards: &mut ReverseLines,
-    left: &mut Remaining,
-    pick: &mut Picker,
+    before: &mut LinesBefore,
+    picker: &mut Picker,
     storage: &dyn Storage,
     page: &mut Page,
 ) -> io::Result<Option<u64>> {
@@ -308,31 +313,31 @@ fn backward_step(
     match &line.bytes {
         Some(bytes) if is_tail => {
             if let Tail::Record(_) = classify::classify_tail(bytes) {
-                pick.visit_backwards(bytes, line.offset, left, page);
+                picker.take_line_backwards(bytes, line.offset, before, page);
             }
         }
         None if is_tail => {}
-        Some(bytes) => pick.visit_backwards(bytes, line.offset, left, page),
+        Some(bytes) => picker.take_line_backwards(bytes, line.offset, before, page),
         None => {
-            pick.visit_too_long_backwards(line.offset, line.length, left, page);
+            picker.take_too_long_backwards(line.offset, line.length, before, page);
         }
     }
     Ok(Some(line.length + 1))
 }
 
-impl Bounds {
-    /// How many bytes were passed; nothing when both ends are found.
+impl RangeSearch {
+    /// Returns the number of bytes scanned, or `None` once both ends are found.
     fn step(
         &mut self,
         lines: &mut LineReader,
-        pick: &mut Picker,
+        picker: &mut Picker,
         storage: &dyn Storage,
     ) -> io::Result<Option<u64>> {
         let mut is_found = false;
         let passed = match lines.next(storage)? {
             LineChunk::Whole { offset, bytes } => {
                 let passed = classify::complete_lines(bytes, |start, line| {
-                    is_found |= !is_found && self.visit(line, offset + start as u64, pick);
+                    is_found |= !is_found && self.take_line(line, offset + start as u64, picker);
                 });
                 Some(passed as u64)
             }
@@ -342,7 +347,7 @@ impl Bounds {
             }
             LineChunk::Tail { offset, bytes, .. } => {
                 if let Tail::Record(_) = classify::classify_tail(bytes) {
-                    self.visit(bytes, offset, pick);
+                    self.take_line(bytes, offset, picker);
                 }
                 None
             }
@@ -350,16 +355,16 @@ impl Bounds {
         Ok(passed.filter(|_| !is_found))
     }
 
-    /// Passes a line; whether the summary ends before it.
-    fn visit(&mut self, line: &[u8], offset: u64, pick: &mut Picker) -> bool {
-        let may_matter = pick.counts() || pick.may_open(line);
+    /// Takes a line. Returns whether the range ends in front of it.
+    fn take_line(&mut self, line: &[u8], offset: u64, picker: &mut Picker) -> bool {
+        let may_matter = picker.counts() || picker.may_open(line);
         let seq = self.passed.records + 1;
         if may_matter && matches!(classify::classify(line), Verdict::Record(_)) {
-            if pick.from.take_if(|gate| gate.is_at(line, seq)).is_some() {
+            if picker.from.take_if(|condition| condition.is_at(line, seq)).is_some() {
                 self.floor = Some(offset);
             }
             let is_behind = self.floor.is_some_and(|floor| floor <= offset);
-            if is_behind && pick.to.take_if(|gate| gate.is_at(line, seq)).is_some() {
+            if is_behind && picker.to.take_if(|condition| condition.is_at(line, seq)).is_some() {
                 self.ceiling = offset;
                 return true;
             }
@@ -370,7 +375,7 @@ impl Bounds {
     }
 }
 
-/// Opens a log for reading and looks how long it is.
+/// Opens a log for reading and determines its length.
 fn open(disk: &dyn Disk, path: &Path) -> Result<Option<(Arc<dyn Storage>, Stat)>> {
     let Some(storage) = disk.open_for_reading(path)? else { return Ok(None) };
     let stat = storage.stat().map_err(|error| cannot_read(path, "fstat", error))?;

@@ -1,4 +1,4 @@
-//! Finding where the last n records begin, by reading backwards from the end.
+//! The start of the last n records, found by a backward scan.
 
 use std::io;
 
@@ -8,7 +8,7 @@ use crate::record::lines::{LineChunk, LineReader};
 use crate::record::reverse_lines::ReverseLines;
 use crate::storage::Storage;
 
-/// Where a read begins, and how many lines and records come before.
+/// The start of a read, and the lines and records in front of it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Start {
     pub(crate) offset: u64,
@@ -16,16 +16,16 @@ pub(crate) struct Start {
     pub(crate) records: u64,
 }
 
-/// What is to be counted from the beginning of the file, which reads all of it.
+/// What to count from the start of the file, which costs a scan of all of it.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct CountMode {
-    /// Records and lines, whatever is found.
+    /// Records and lines, in any case.
     pub(crate) always: bool,
-    /// Lines, when a bad one is among the last.
+    /// Lines, if a bad line is among the last.
     pub(crate) for_bad_lines: bool,
 }
 
-/// Where the last `count` records before `end` begin.
+/// The start of the last `count` records before `end`.
 pub(crate) fn last_records(
     storage: &dyn Storage,
     end: u64,
@@ -65,7 +65,7 @@ pub(crate) fn last_records(
     }
 }
 
-/// Lines and records before `offset`, where a line begins.
+/// Lines and records in front of `offset`, where a line begins.
 fn count_before(storage: &dyn Storage, offset: u64) -> io::Result<Start> {
     let mut start = Start { offset, ..Start::default() };
     let mut lines = LineReader::new(0, offset);

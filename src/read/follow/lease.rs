@@ -1,5 +1,7 @@
-//! A bound on the descriptors of all follows together: beyond it those that are idle for longest
-//! give theirs up, and open their files again at a look that finds a change.
+//! The bound on the idle descriptors of all follows of the process.
+//!
+//! Beyond the bound, the leases that are idle for longest are closed. A follow opens its file again
+//! at a look that finds a change.
 
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Instant;
@@ -7,7 +9,7 @@ use std::time::Instant;
 use crate::mutex::locked;
 use crate::storage::Storage;
 
-/// Follows of the process that keep their descriptors while they are idle, at most.
+/// Idle descriptors at most.
 const MAX_IDLE_DESCRIPTORS: usize = 64;
 
 static LEASES: Mutex<Vec<Weak<Lease>>> = Mutex::new(Vec::new());
@@ -17,7 +19,7 @@ pub(crate) struct Lease(Mutex<LeaseState>);
 
 struct LeaseState {
     storage: Option<Arc<dyn Storage>>,
-    /// Since when nothing came, unless a look is under way.
+    /// Time of the last change; `None` during a look.
     idle_since: Option<Instant>,
 }
 
@@ -41,20 +43,20 @@ impl Lease {
         state.idle_since.filter(|_| state.storage.is_some())
     }
 
-    /// For a look: nothing if it was given up.
-    pub(crate) fn take_up(&self) -> Option<Arc<dyn Storage>> {
+    /// The descriptor for a look; `None` if the lease was closed.
+    pub(crate) fn storage(&self) -> Option<Arc<dyn Storage>> {
         let mut state = locked(&self.0);
         state.idle_since = None;
         state.storage.clone()
     }
 
-    /// After a look that found nothing: it may be given up from now on.
-    pub(crate) fn lay_down(&self, since: Instant) {
+    /// Allows the lease to be closed, after a look that found nothing.
+    pub(crate) fn set_idle(&self, since: Instant) {
         locked(&self.0).idle_since = Some(since);
-        give_up_excess();
+        close_excess();
     }
 
-    fn give_up(&self) {
+    fn close_if_idle(&self) {
         let mut state = locked(&self.0);
         if state.idle_since.is_some() {
             state.storage = None;
@@ -62,7 +64,7 @@ impl Lease {
     }
 }
 
-fn give_up_excess() {
+fn close_excess() {
     let mut leases = locked(&LEASES);
     if leases.len() <= MAX_IDLE_DESCRIPTORS {
         return;
@@ -76,6 +78,6 @@ fn give_up_excess() {
         open.iter().filter_map(|lease| Some((lease.idle_since()?, lease))).collect();
     idle.sort_by_key(|(since, _)| *since);
     for (_, lease) in idle.into_iter().take(excess) {
-        lease.give_up();
+        lease.close_if_idle();
     }
 }

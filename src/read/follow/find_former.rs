@@ -1,4 +1,4 @@
-//! Where the file of a cursor is by now, and which files came between it and the one at the path.
+//! Files of the log that are no longer at its path, but in its folder under another name.
 
 use std::collections::HashSet;
 use std::io;
@@ -14,31 +14,31 @@ use crate::storage::{Disk, Former, Stat, Storage};
 /// An open file.
 pub(crate) type Opened = (Arc<dyn Storage>, Stat);
 
-/// Files that are held open until it is their turn, at most.
+/// Files held open until they are read, at most.
 pub(crate) const MAX_NEXT: usize = 16;
-/// Names that are looked at where a listing has no numbers of files, at most.
+/// Names that are checked one by one where a listing has no inode numbers, at most.
 const MAX_LOOKED_AT: usize = 1000;
-/// Records of a file by which a copy is known, at most.
+/// Records at the start of a file that show whether it is a copy, at most.
 const MAX_SAMPLE: usize = 64;
 const MAX_SAMPLE_BYTES: u64 = 256 << 10;
 
-/// What came between two files of a log.
+/// Files that were at the path between two files of a log.
 #[derive(Default)]
 pub(crate) struct Between {
-    /// In the order of their birth.
+    /// In the order of their birth times.
     pub(crate) files: Vec<Opened>,
-    /// There may be others, whose order is not known.
+    /// There may be more files, whose order is unknown.
     pub(crate) is_doubtful: bool,
 }
 
-/// The file of a cursor under another name in the folder of the log.
+/// Finds the file of a cursor under another name in the folder of the log.
 pub(crate) fn find_former(
     disk: &dyn Disk,
     path: &Path,
     cursor: &Cursor,
     at_path: Option<&Stat>,
 ) -> io::Result<Option<Opened>> {
-    // Without bytes or a birth time nothing tells a file from another one with its number.
+    // Without bytes and without a birth time, a reused inode number is indistinguishable.
     if cursor.length == 0 && cursor.born.is_none() {
         return Ok(None);
     }
@@ -55,8 +55,9 @@ pub(crate) fn find_former(
     Ok(None)
 }
 
-/// The files of the log that were born after `file` and before the one at the path, which stand under
-/// other names. `is_known`: files that are known need not be opened.
+/// Finds renamed files of the log that were born after `file` and before the file at the path.
+///
+/// Files for which `is_known` holds are not opened.
 pub(crate) fn between(
     disk: &dyn Disk,
     path: &Path,
@@ -110,12 +111,12 @@ pub(crate) fn between(
     Ok(Between { files, is_doubtful: false })
 }
 
-/// Opens a file; nothing if it is gone or not of the log's owner.
+/// Opens a file. `None` if it is gone or has another owner than the log.
 fn open(disk: &dyn Disk, path: &Path, former: &Former) -> io::Result<Option<Opened>> {
     let storage = match disk.open_former(path, former) {
         Ok(Some(storage)) => storage,
         Ok(None) => return Ok(None),
-        // What may not be read is a stranger's.
+        // An unreadable file belongs to another user.
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(None),
         Err(error) => return Err(error),
     };
@@ -123,8 +124,10 @@ fn open(disk: &dyn Disk, path: &Path, former: &Former) -> io::Result<Option<Open
     Ok(Some((storage, stat)))
 }
 
-/// Whether most records that a file begins with are in files before it, or it begins with none: then
-/// somebody made it of them, and it is no part of the log.
+/// Whether a file is no part of the log, but was made from it.
+///
+/// That is so if most records of its start are also in the files before it, or if its start has no
+/// record.
 fn is_copy<'a>(
     storage: &dyn Storage,
     stat: &Stat,
@@ -140,24 +143,24 @@ fn is_copy<'a>(
         }
     })?;
     if !is_log {
-        // A first record may be longer than what was looked at.
+        // The first record may be longer than the sample.
         let mut first = [0];
         return Ok(storage.read_at(&mut first, 0)? == 0 || first != *b"{");
     }
     let lengths: HashSet<usize> = sample.iter().map(|(length, _)| *length).collect();
-    let mut met = HashSet::new();
+    let mut found = HashSet::new();
     for earlier in before {
         let length = earlier.stat()?.length;
         each_record(earlier, length, |line| {
             if lengths.contains(&line.len()) {
                 let key = (line.len(), cursor::hash(line));
                 if sample.contains(&key) {
-                    met.insert(key);
+                    found.insert(key);
                 }
             }
         })?;
     }
-    Ok(met.len() * 2 > sample.len())
+    Ok(found.len() * 2 > sample.len())
 }
 
 /// Calls `record` with each complete line that looks like a record.
