@@ -66,7 +66,7 @@ pub mod internals {
     /// Files and the lock.
     pub mod storage {
         pub use crate::os::Stat;
-        pub use crate::storage::disk::{Disk, Storage};
+        pub use crate::storage::disk::{Disk, LogLock, OpenFile, Storage};
         pub use crate::storage::file::{FileDisk, FileStorage};
         pub use crate::storage::folder::Former;
         pub use crate::storage::memory::MemoryDisk;

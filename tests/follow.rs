@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use sage_chronicle::cursor::{Cursor, Step};
 use sage_chronicle::error::Result;
-use sage_chronicle::internals::storage::{Disk, FileDisk, Stat, Storage};
+use sage_chronicle::internals::storage::{Disk, FileDisk, OpenFile, Stat, Storage};
 use sage_chronicle::{ChroniclePath, Filter, Follower, Place, Selection, Wanted};
 use tempfile::TempDir;
 
@@ -494,27 +494,19 @@ impl MeddledDisk {
 }
 
 impl Disk for MeddledDisk {
-    fn open(&self, path: &Path) -> Result<Arc<dyn Storage>> {
-        FileDisk.open(path)
+    fn beneath(&self) -> Option<&dyn Disk> {
+        Some(&FileDisk)
     }
-    fn open_for_reading(&self, path: &Path) -> Result<Option<Arc<dyn Storage>>> {
-        let real = FileDisk.open_for_reading(path)?;
-        Ok(real.map(|real| {
-            Arc::new(MeddledStorage { real, meddle: self.meddle.clone() }) as Arc<dyn Storage>
+    fn open_for_reading(&self, path: &Path) -> Result<Option<OpenFile>> {
+        let file = FileDisk.open_for_reading(path)?;
+        Ok(file.map(|file| {
+            let (real, meddle) = (file.storage().clone(), self.meddle.clone());
+            file.with_storage(Arc::new(MeddledStorage { real, meddle }))
         }))
     }
     fn stat(&self, path: &Path) -> io::Result<Option<Stat>> {
         (self.meddle)(Moment::PathLookedAt);
         FileDisk.stat(path)
-    }
-    fn sync_directory(&self, path: &Path) -> io::Result<()> {
-        FileDisk.sync_directory(path)
-    }
-    fn honours_lock(&self, path: &Path) -> io::Result<bool> {
-        FileDisk.honours_lock(path)
-    }
-    fn lock_holder(&self, stat: &Stat) -> Option<u32> {
-        FileDisk.lock_holder(stat)
     }
 }
 
@@ -538,15 +530,6 @@ impl Storage for MeddledStorage {
     }
     fn drop_cached(&self, range: Range<u64>) -> io::Result<bool> {
         self.real.drop_cached(range)
-    }
-    fn try_lock(&self) -> io::Result<bool> {
-        self.real.try_lock()
-    }
-    fn try_lock_shared(&self) -> io::Result<bool> {
-        self.real.try_lock_shared()
-    }
-    fn unlock(&self) -> io::Result<()> {
-        self.real.unlock()
     }
 }
 

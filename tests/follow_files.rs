@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use sage_chronicle::cursor::{Cursor, Step};
 use sage_chronicle::error::Result;
-use sage_chronicle::internals::storage::{Disk, FileDisk, Stat, Storage};
+use sage_chronicle::internals::storage::{Disk, FileDisk, OpenFile, Stat, Storage};
 use sage_chronicle::{
     ChroniclePath, Code, FileState, Filter, Follower, OnRewrite, Place, RepairOptions, Selection,
     Wanted, repair,
@@ -270,13 +270,13 @@ fn a_file_that_was_renamed_away_is_not_left_while_a_writer_has_its_lock() {
     let mut following = log.follow(Place::Start);
     assert_eq!(following.fresh(), [1]);
     let writer = FileDisk.open(log.file()).unwrap();
-    assert!(writer.try_lock().unwrap());
+    assert!(writer.lock().try_lock().unwrap());
     log.rename("old");
     log.append([10]);
     assert_eq!(following.linger(), NONE);
     assert_eq!(following.linger(), NONE);
     writer.append(line(2).as_bytes()).unwrap();
-    writer.unlock().unwrap();
+    writer.lock().unlock().unwrap();
     assert_eq!(following.wait_for(2), [2, 10]);
     assert_eq!(following.states, [FileState::Next]);
 }
@@ -522,29 +522,22 @@ struct UnstableStorage {
 }
 
 impl Disk for UnstableDisk {
-    fn open(&self, path: &Path) -> Result<Arc<dyn Storage>> {
-        FileDisk.open(path)
+    fn beneath(&self) -> Option<&dyn Disk> {
+        Some(&FileDisk)
     }
-    fn open_for_reading(&self, path: &Path) -> Result<Option<Arc<dyn Storage>>> {
-        let real = FileDisk.open_for_reading(path)?;
+    fn open_for_reading(&self, path: &Path) -> Result<Option<OpenFile>> {
+        let file = FileDisk.open_for_reading(path)?;
         if self.is_by_path {
-            return Ok(real);
+            return Ok(file);
         }
-        let looks = self.looks.clone();
-        Ok(real.map(|real| Arc::new(UnstableStorage { real, looks }) as Arc<dyn Storage>))
+        Ok(file.map(|file| {
+            let (real, looks) = (file.storage().clone(), self.looks.clone());
+            file.with_storage(Arc::new(UnstableStorage { real, looks }))
+        }))
     }
     fn stat(&self, path: &Path) -> io::Result<Option<Stat>> {
         let inode = self.looks.fetch_add(1, Ordering::Relaxed);
         Ok(FileDisk.stat(path)?.map(|stat| Stat { inode, born: None, ..stat }))
-    }
-    fn sync_directory(&self, path: &Path) -> io::Result<()> {
-        FileDisk.sync_directory(path)
-    }
-    fn honours_lock(&self, path: &Path) -> io::Result<bool> {
-        FileDisk.honours_lock(path)
-    }
-    fn lock_holder(&self, stat: &Stat) -> Option<u32> {
-        FileDisk.lock_holder(stat)
     }
 }
 
@@ -567,15 +560,6 @@ impl Storage for UnstableStorage {
     }
     fn drop_cached(&self, range: std::ops::Range<u64>) -> io::Result<bool> {
         self.real.drop_cached(range)
-    }
-    fn try_lock(&self) -> io::Result<bool> {
-        self.real.try_lock()
-    }
-    fn try_lock_shared(&self) -> io::Result<bool> {
-        self.real.try_lock_shared()
-    }
-    fn unlock(&self) -> io::Result<()> {
-        self.real.unlock()
     }
 }
 

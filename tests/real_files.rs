@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use common::{HANG, alone, event, line_of, named, options, seqs, within};
 use sage_chronicle::internals::request::Completion;
-use sage_chronicle::internals::storage::{Disk, FileDisk, Stat, Storage};
+use sage_chronicle::internals::storage::{Disk, FileDisk, OpenFile, Stat, Storage};
 use sage_chronicle::registry::Registry;
 use sage_chronicle::{
     AppendOptions, ChroniclePath, Code, LockMode, Outcome, Receipt, Result, Session, Written,
@@ -85,23 +85,13 @@ struct FailingStorage(Arc<dyn Storage>, Arc<Failing>);
 struct FailingDisk(Arc<Failing>);
 
 impl Disk for FailingDisk {
-    fn open(&self, path: &Path) -> Result<Arc<dyn Storage>> {
-        Ok(Arc::new(FailingStorage(FileDisk.open(path)?, self.0.clone())))
+    fn beneath(&self) -> Option<&dyn Disk> {
+        Some(&FileDisk)
     }
-    fn open_for_reading(&self, path: &Path) -> Result<Option<Arc<dyn Storage>>> {
-        FileDisk.open_for_reading(path)
-    }
-    fn stat(&self, path: &Path) -> std::io::Result<Option<Stat>> {
-        FileDisk.stat(path)
-    }
-    fn sync_directory(&self, path: &Path) -> std::io::Result<()> {
-        FileDisk.sync_directory(path)
-    }
-    fn honours_lock(&self, path: &Path) -> std::io::Result<bool> {
-        FileDisk.honours_lock(path)
-    }
-    fn lock_holder(&self, stat: &Stat) -> Option<u32> {
-        FileDisk.lock_holder(stat)
+    fn open(&self, path: &Path) -> Result<OpenFile> {
+        let file = FileDisk.open(path)?;
+        let storage = FailingStorage(file.storage().clone(), self.0.clone());
+        Ok(file.with_storage(Arc::new(storage)))
     }
 }
 
@@ -129,32 +119,14 @@ impl Storage for FailingStorage {
     fn drop_cached(&self, range: std::ops::Range<u64>) -> std::io::Result<bool> {
         self.0.drop_cached(range)
     }
-    fn try_lock(&self) -> std::io::Result<bool> {
-        self.0.try_lock()
-    }
-    fn try_lock_shared(&self) -> std::io::Result<bool> {
-        self.0.try_lock_shared()
-    }
-    fn unlock(&self) -> std::io::Result<()> {
-        self.0.unlock()
-    }
 }
 
 /// Puts another file in place of the first one whose lock is probed.
 struct SwappingDisk(std::sync::Once);
 
 impl Disk for SwappingDisk {
-    fn open(&self, path: &Path) -> Result<Arc<dyn Storage>> {
-        FileDisk.open(path)
-    }
-    fn open_for_reading(&self, path: &Path) -> Result<Option<Arc<dyn Storage>>> {
-        FileDisk.open_for_reading(path)
-    }
-    fn stat(&self, path: &Path) -> std::io::Result<Option<Stat>> {
-        FileDisk.stat(path)
-    }
-    fn sync_directory(&self, path: &Path) -> std::io::Result<()> {
-        FileDisk.sync_directory(path)
+    fn beneath(&self) -> Option<&dyn Disk> {
+        Some(&FileDisk)
     }
     fn honours_lock(&self, path: &Path) -> std::io::Result<bool> {
         self.0.call_once(|| {
@@ -163,9 +135,6 @@ impl Disk for SwappingDisk {
             fs::rename(&other, path).unwrap();
         });
         FileDisk.honours_lock(path)
-    }
-    fn lock_holder(&self, stat: &Stat) -> Option<u32> {
-        FileDisk.lock_holder(stat)
     }
 }
 
@@ -229,14 +198,14 @@ fn a_lock_held_through_another_descriptor_is_awaited_and_times_out() {
     let log = Log::new();
     log.append(&event(0)).unwrap();
     let holder = FileDisk.open(log.file()).unwrap();
-    assert!(holder.try_lock().unwrap());
+    assert!(holder.lock().try_lock().unwrap());
     let error = log.append_all(&[&event(1)], within(100)).unwrap_err();
     assert_eq!(error.code(), Code::LockTimeout);
     if cfg!(target_os = "linux") {
         assert_eq!(error.holder_pid(), Some(std::process::id()));
     }
     assert_eq!(log.text(), line_of(&event(0)));
-    holder.unlock().unwrap();
+    holder.lock().unlock().unwrap();
     log.append(&event(1)).unwrap();
 }
 

@@ -1,14 +1,14 @@
 //! In the place of the pool: each job has a thread of its own, which shuttle schedules. No alarm
 //! rings.
 
-use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
+use crate::error::Result;
 
 pub(crate) type Job = Box<dyn FnOnce() + Send>;
 
-pub(crate) fn run(job: Job) -> io::Result<()> {
+pub(crate) fn run(job: Job) -> Result<()> {
     shuttle::thread::spawn(move || {
         // As in the pool: a job settles what it holds when it is dropped.
         let _ = catch_unwind(AssertUnwindSafe(job));
@@ -16,7 +16,7 @@ pub(crate) fn run(job: Job) -> io::Result<()> {
     Ok(())
 }
 
-pub(crate) fn run_at(_at: Instant, job: Job) -> io::Result<()> {
+pub(crate) fn run_at(_at: Instant, job: Job) -> Result<()> {
     run(Box::new(move || {
         shuttle::thread::yield_now();
         job();
@@ -26,13 +26,13 @@ pub(crate) fn run_at(_at: Instant, job: Job) -> io::Result<()> {
 /// One that never rings.
 pub(crate) struct Alarm;
 
-pub(crate) fn call_at(_at: Instant, job: Job) -> io::Result<Alarm> {
+pub(crate) fn call_at(_at: Instant, job: Job) -> Result<Alarm> {
     drop(job);
     Ok(Alarm)
 }
 
 /// As [`run`].
-pub(crate) fn run_in_background(job: Job) -> io::Result<()> {
+pub(crate) fn run_in_background(job: Job) -> Result<()> {
     run(job)
 }
 

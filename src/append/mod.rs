@@ -10,3 +10,7 @@ pub mod stats;
 pub(crate) mod in_flight;
 pub mod request;
 pub(crate) mod batch;
+pub(crate) mod process;
+pub(crate) mod queue;
+pub(crate) mod group;
+pub(crate) mod decide;

@@ -76,12 +76,12 @@ pub struct BatchFacts {
 pub struct Observer(Arc<dyn Fn(&BatchFacts) + Send + Sync>);
 
 impl Observer {
-    /// One that calls `hear`, on a thread of the pool.
-    pub fn new(hear: impl Fn(&BatchFacts) + Send + Sync + 'static) -> Self {
-        Observer(Arc::new(hear))
+    /// One that calls `notified`, on a thread of the pool.
+    pub fn new(notified: impl Fn(&BatchFacts) + Send + Sync + 'static) -> Self {
+        Observer(Arc::new(notified))
     }
 
-    pub(crate) fn tell(&self, facts: &BatchFacts) {
+    pub(crate) fn notify(&self, facts: &BatchFacts) {
         (self.0)(facts);
     }
 
@@ -150,30 +150,31 @@ pub struct Warning {
     pub message: String,
 }
 
-/// Who is told how an append ended: once, on a thread of the pool or on the one that submits.
+/// What gets the outcome of an append: once, on a thread of the pool or on the one that submits.
 pub enum Completion {
     /// A call.
     Once(Box<dyn FnOnce(Outcome) + Send>),
-    /// Somebody who is told of many, and the number of this one: it takes no memory that one thread makes and another frees.
-    Of(Arc<dyn Settles>, u32),
+    /// A sink of many outcomes, and the number of this one: it takes no memory that one thread makes
+    /// and another frees.
+    Of(Arc<dyn OutcomeSink>, u32),
 }
 
-/// Is told how appends ended.
-pub trait Settles: Send + Sync {
+/// Gets the outcomes of appends.
+pub trait OutcomeSink: Send + Sync {
     /// The append with this number ended.
     fn settle(&self, number: u32, outcome: Outcome);
 }
 
 impl Completion {
     /// A call.
-    pub fn once(told: impl FnOnce(Outcome) + Send + 'static) -> Self {
-        Completion::Once(Box::new(told))
+    pub fn once(notified: impl FnOnce(Outcome) + Send + 'static) -> Self {
+        Completion::Once(Box::new(notified))
     }
 
-    pub(crate) fn tell(self, outcome: Outcome) {
+    pub(crate) fn complete(self, outcome: Outcome) {
         match self {
-            Completion::Once(told) => told(outcome),
-            Completion::Of(told, number) => told.settle(number, outcome),
+            Completion::Once(notified) => notified(outcome),
+            Completion::Of(sink, number) => sink.settle(number, outcome),
         }
     }
 }
@@ -417,7 +418,7 @@ impl Request {
                 }
                 other => other,
             };
-            completion.tell(outcome);
+            completion.complete(outcome);
         }
     }
 }
@@ -462,6 +463,11 @@ pub(crate) fn in_parts<R: Send + 'static>(
 /// The error of a request whose thread ended before it was settled.
 fn abandoned() -> Error {
     Error::io("append was abandoned", "panic", std::io::Error::other("the writing thread panicked"))
+}
+
+/// The error of an append for which nothing was written yet.
+pub(crate) fn cannot_append(operation: &'static str, error: std::io::Error) -> Error {
+    Error::io("cannot append", operation, error).with_written(Written::No)
 }
 
 /// `at + by`, as far in the future as the clock goes.

@@ -3,7 +3,6 @@
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
-use std::sync::Arc;
 
 use siphasher::sip128::SipHasher13;
 
@@ -15,7 +14,7 @@ use crate::json::excerpt::excerpt;
 use crate::path::ChroniclePath;
 use crate::record::classify::{self, RecordIds, Verdict};
 use crate::record::lines::{LineChunk, LineReader};
-use crate::storage::{Disk, FileDisk, Storage, cannot_read};
+use crate::storage::{Disk, FileDisk, OpenFile, cannot_read};
 use crate::threads::resumable::{Resumable, Resumed};
 
 /// A larger event is warned of.
@@ -148,7 +147,7 @@ pub fn analyze(path: &ChroniclePath) -> Result<Analysis> {
 /// the names it counts by.
 pub(crate) struct Analyzer {
     path: ChroniclePath,
-    source: Option<(Arc<dyn Storage>, LineReader)>,
+    source: Option<(OpenFile, LineReader)>,
     tally: Option<Tally>,
 }
 

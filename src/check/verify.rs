@@ -18,7 +18,7 @@ use crate::path::ChroniclePath;
 use crate::record::classify::MAX_LINE_BYTES;
 use crate::record::classify::{self, Tail, Verdict};
 use crate::record::lines::{self, LineReader};
-use crate::storage::{Disk, FileDisk, Storage, cannot_read, is_cut, read_exact_at};
+use crate::storage::{Disk, FileDisk, OpenFile, Storage, cannot_read, is_cut, read_exact_at};
 use crate::threads::pool;
 
 /// ChunkContent can be wrong.
@@ -140,7 +140,7 @@ type CheckedLines = Vec<CheckedLine>;
 
 struct Stages {
     /// Nothing when there is no file, or nothing more to be done with it.
-    storage: Mutex<Option<Arc<dyn Storage>>>,
+    storage: Mutex<Option<OpenFile>>,
     lines: Mutex<LineReader>,
     /// Bytes to be read at a time, at most: few until the first piece was checked, and where many findings are in them.
     piece: AtomicUsize,
@@ -335,7 +335,7 @@ impl Drop for Verifier {
 }
 
 impl Stages {
-    fn storage(&self) -> io::Result<Arc<dyn Storage>> {
+    fn storage(&self) -> io::Result<OpenFile> {
         locked(&self.storage).clone().ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
@@ -392,7 +392,7 @@ impl Stages {
             ChunkContent::Torn { length, nul } => {
                 let stays = self
                     .storage()
-                    .and_then(|storage| stays_torn(&*storage, piece.offset, *length))
+                    .and_then(|storage| stays_torn(&storage, piece.offset, *length))
                     .map_err(|error| cannot_read(path.as_path(), "pread", error))?;
                 order.add_torn(piece.offset, *length, *nul, stays);
             }
@@ -564,17 +564,17 @@ fn classify_tail(bytes: &[u8], length: u64) -> Tail<'_> {
 }
 
 /// Whether the tail is torn while no writer holds the lock: else it is an append under way, or one that has ended by now.
-fn stays_torn(storage: &dyn Storage, offset: u64, length: u64) -> io::Result<bool> {
-    match storage.try_lock_shared() {
+fn stays_torn(file: &OpenFile, offset: u64, length: u64) -> io::Result<bool> {
+    match file.lock().try_lock_shared() {
         Ok(true) => {
-            let looked = is_still_torn(storage, offset, length);
-            storage.unlock()?;
+            let looked = is_still_torn(&**file, offset, length);
+            file.lock().unlock()?;
             looked
         }
         Ok(false) => Ok(false),
         // Where there are no locks nobody holds one.
         Err(error) if error.kind() == io::ErrorKind::Unsupported => {
-            is_still_torn(storage, offset, length)
+            is_still_torn(&**file, offset, length)
         }
         Err(error) => Err(error),
     }

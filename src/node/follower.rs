@@ -81,7 +81,7 @@ impl Follower {
         let job = Box::new(move || opened.look());
         let run = if is_due { pool::run(job) } else { pool::run_at(at, job) };
         if let Err(error) = run {
-            slot.settle(outcome::error(&Error::io("cannot start a thread", "clone", error)), None);
+            slot.settle(outcome::error(&error), None);
         }
     }
 

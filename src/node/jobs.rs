@@ -10,7 +10,7 @@ use super::options::{ReadOptionsJson, RepairOptionsJson};
 use super::outcome::{self, CANCELLED};
 use super::port::{Deferred, Port};
 use crate::check::analyze::{Analysis, Analyzer};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::mutex::locked;
 use crate::repair::{Repair, Report};
 use crate::threads::resumable::{self, Resumable, Resumed};
@@ -116,7 +116,6 @@ fn run<W: Resumable>(
         settled.settle(outcome, None);
     });
     if let Err(error) = started {
-        let error = Error::io("cannot start a thread", "clone", error);
         slot.settle(outcome::error(&error), None);
     }
 }

@@ -20,10 +20,10 @@ use super::outcome::{self, CANCELLED};
 use super::text::{Text, texts};
 use super::wake::{Hold, waker};
 use crate::append::in_flight::{Parity, Pending};
-use crate::append::request::{BatchFacts, Completion, Observer, Outcome, Settles, Texts};
+use crate::append::request::{BatchFacts, Completion, Observer, Outcome, OutcomeSink, Texts};
 use crate::error::{Error, Result, Written};
 use crate::event::ROOM;
-use crate::session::Search;
+use crate::session::LockTicket;
 use crate::threads::pool;
 use crate::writer::registry::{Registry, Ticket};
 use crate::{AppendOptions, ChroniclePath};
@@ -37,7 +37,7 @@ pub(super) struct Deferred {
 
 enum Cancel {
     Append(Ticket),
-    Lock(Search),
+    Lock(LockTicket),
     Other(Arc<Deferred>),
     /// Work in turns, which settles itself once it has stopped; before its first one it is over at once.
     Stop(Arc<StopFlag>, Weak<Deferred>),
@@ -111,7 +111,7 @@ struct Appends {
     pending: Arc<Pending>,
 }
 
-impl Settles for Appends {
+impl OutcomeSink for Appends {
     fn settle(&self, number: u32, outcome: Outcome) {
         let _accepted = CountedAppend(&self.pending);
         self.inbox.push_append(number, &outcome);
@@ -336,7 +336,7 @@ impl PortState {
     }
 
     /// Waits for locks that `seek` looks for.
-    pub(super) fn seek(&mut self, id: u32, seek: impl FnOnce(Deferred) -> Search) {
+    pub(super) fn seek(&mut self, id: u32, seek: impl FnOnce(Deferred) -> LockTicket) {
         let slot = self.slot(id);
         let search = seek(slot);
         self.pending.insert(id, Some(Cancel::Lock(search)));
@@ -394,7 +394,6 @@ pub(super) fn start(
 ) {
     let served = slot.clone();
     if let Err(error) = pool::run(Box::new(move || serve(&served, work))) {
-        let error = Error::io("cannot start a thread", "clone", error);
         slot.settle(outcome::error(&error), None);
     }
 }

@@ -14,7 +14,7 @@ use crate::ChroniclePath;
 use crate::error::{Code, Error, Result, Written};
 use crate::event::ROOM;
 use crate::mutex::locked;
-use crate::session::{Session as CoreSession, Sought};
+use crate::session::{LockOutcome, Session as CoreSession};
 
 /// Files locked together. When it is collected, or its environment ends, they are released.
 #[napi]
@@ -52,10 +52,10 @@ impl Session {
         };
         let held = Arc::downgrade(&self.held);
         desk.seek(id, |slot| {
-            let found = move |sought| match sought {
-                Sought::Failed(error) => slot.settle(outcome::error(&error), None),
-                Sought::Cancelled => slot.settle("{\"cancelled\":true}".into(), None),
-                Sought::Held(session) => {
+            let on_locked = move |outcome| match outcome {
+                LockOutcome::Failed(error) => slot.settle(outcome::error(&error), None),
+                LockOutcome::Cancelled => slot.settle("{\"cancelled\":true}".into(), None),
+                LockOutcome::Held(session) => {
                     // Collected meanwhile: dropping the session releases it.
                     if let Some(held) = held.upgrade() {
                         *locked(&held) = Some(Arc::new(session));
@@ -63,7 +63,7 @@ impl Session {
                     slot.settle(outcome::ok(&()), None);
                 }
             };
-            CoreSession::seek(paths, lock.mode, timeout, Box::new(found))
+            CoreSession::lock_async(paths, lock.mode, timeout, Box::new(on_locked))
         });
     }
 

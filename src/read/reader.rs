@@ -2,7 +2,6 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
 
 use crate::error::Result;
 use crate::path::ChroniclePath;
@@ -14,7 +13,7 @@ use crate::read::tail::{self, Start};
 use crate::record::classify::{self, Tail, Verdict};
 use crate::record::lines::{LineChunk, LineReader};
 use crate::record::reverse_lines::ReverseLines;
-use crate::storage::{Disk, FileDisk, Stat, Storage, cannot_read, is_cut};
+use crate::storage::{Disk, FileDisk, OpenFile, Stat, Storage, cannot_read, is_cut};
 
 /// Reads a log as it was when the reader was opened, page by page.
 ///
@@ -27,7 +26,7 @@ pub struct Reader {
 }
 
 struct Source {
-    storage: Arc<dyn Storage>,
+    storage: OpenFile,
     walk: Walk,
 }
 
@@ -376,7 +375,7 @@ impl RangeSearch {
 }
 
 /// Opens a log for reading and determines its length.
-fn open(disk: &dyn Disk, path: &Path) -> Result<Option<(Arc<dyn Storage>, Stat)>> {
+fn open(disk: &dyn Disk, path: &Path) -> Result<Option<(OpenFile, Stat)>> {
     let Some(storage) = disk.open_for_reading(path)? else { return Ok(None) };
     let stat = storage.stat().map_err(|error| cannot_read(path, "fstat", error))?;
     Ok(Some((storage, stat)))

@@ -186,14 +186,13 @@ impl LineReader {
 #[cfg(test)]
 mod tests {
     use std::path::Path;
-    use std::sync::Arc;
 
     use super::*;
     use crate::record::reverse_lines::ReverseLines;
     use crate::storage::Disk;
     use crate::storage::memory::MemoryDisk;
 
-    fn log(bytes: &[u8]) -> Arc<dyn Storage> {
+    fn log(bytes: &[u8]) -> crate::storage::OpenFile {
         let storage = MemoryDisk::default().open(Path::new("/log")).unwrap();
         storage.append(bytes).unwrap();
         storage

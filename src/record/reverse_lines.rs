@@ -193,15 +193,6 @@ mod tests {
         fn data_from(&self, range: Range<u64>) -> u64 {
             os::data_from(&self.0, range)
         }
-        fn try_lock(&self) -> io::Result<bool> {
-            Ok(true)
-        }
-        fn try_lock_shared(&self) -> io::Result<bool> {
-            Ok(true)
-        }
-        fn unlock(&self) -> io::Result<()> {
-            Ok(())
-        }
     }
 
     #[cfg(target_os = "linux")]

@@ -3,12 +3,14 @@
 use std::io;
 use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::vec::IntoIter;
 
 use crate::record::classify::{self, Verdict};
 use crate::record::lines::{LineChunk, LineReader};
 use crate::repair::plan::{Fate, Plan, TimeOrder};
 use crate::repair::replacement::{IoFailure, IoResult, Replacement};
+use crate::storage::locked_log::LogLockGuard;
 use crate::storage::{FileStorage, Storage, read_exact_at};
 
 /// Times the copy goes on with what somebody appended without the lock; what comes later is in the old file alone.
@@ -18,14 +20,14 @@ const CHUNK: usize = 1 << 20;
 
 /// The log under its lock, which is released on every way out.
 pub(crate) struct LockedLog {
-    pub(crate) storage: FileStorage,
+    _guard: LogLockGuard,
+    pub(crate) storage: Arc<FileStorage>,
     pub(crate) file: PathBuf,
 }
 
-impl Drop for LockedLog {
-    fn drop(&mut self) {
-        // The close that follows ends the lock in any case.
-        let _ = self.storage.unlock();
+impl LockedLog {
+    pub(crate) fn new(guard: LogLockGuard, storage: Arc<FileStorage>, file: PathBuf) -> LockedLog {
+        LockedLog { _guard: guard, storage, file }
     }
 }
 
@@ -70,7 +72,7 @@ impl LogCopy {
     /// Copies the next piece. True at the end.
     pub(crate) fn go_on(&mut self) -> IoResult<bool> {
         let LogCopy { held, lines, plan, replacement, order, .. } = self;
-        let storage = &held.storage;
+        let storage = &*held.storage;
         match lines.next(storage).map_err(|error| ("pread", error))? {
             LineChunk::Whole { offset, bytes } => {
                 let mut outcome = Ok(());

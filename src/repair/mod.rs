@@ -22,12 +22,9 @@ use crate::record::lines::LineReader;
 use crate::repair::copy::{LockedLog, LogCopy, look_on};
 use crate::repair::plan::{Mode, Plan, RemovedKind, RemovedLine, TimeOrder};
 use crate::repair::replacement::{IoFailure, IoResult};
-use crate::storage::{self, Disk, FileDisk, FileStorage, Stat, Storage};
+use crate::storage::locked_log::{self, AcquireOutcome, CountedWaiter, LockContext, Reopens};
+use crate::storage::{self, Disk, FileDisk, FileStorage, OpenFile, Stat, Storage, lock_timeout};
 use crate::threads::resumable::{Resumable, Resumed};
-
-/// Times the file at the path may be another one than was opened before this is taken for a file system without stable
-/// inode numbers.
-const MAX_REOPENS: u32 = 100;
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,7 +105,7 @@ pub(crate) struct Repair {
 enum Phase {
     Begun,
     Looking(PlanScan),
-    Locking(Wait),
+    Locking(LockWait),
     Ordering(LockedLog, PlanScan),
     Copying(Box<LogCopy>),
     Placing(Box<LogCopy>),
@@ -117,19 +114,21 @@ enum Phase {
 
 /// A walk that only decides.
 struct PlanScan {
-    storage: Option<Arc<dyn Storage>>,
+    storage: Option<OpenFile>,
     file: PathBuf,
     lines: LineReader,
     plan: Plan,
     order: Option<TimeOrder>,
 }
 
-struct Wait {
+/// What waits for the lock of the log.
+struct LockWait {
     file: PathBuf,
-    storage: Option<FileStorage>,
+    opened: Option<Arc<FileStorage>>,
     since: Instant,
     tries: u32,
-    reopens: u32,
+    reopens: Reopens,
+    waiter: Option<CountedWaiter>,
 }
 
 impl Resumable for Repair {
@@ -201,39 +200,43 @@ impl Repair {
         if self.options.dry_run || (look.plan.removed.is_empty() && reordered == 0) {
             return Ok(over(Report::planned(look.plan, reordered)));
         }
-        let since = Instant::now();
-        let wait = Wait { file: look.file, storage: None, since, tries: 0, reopens: 0 };
+        let wait = LockWait {
+            file: look.file,
+            opened: None,
+            since: Instant::now(),
+            tries: 0,
+            reopens: Reopens::default(),
+            waiter: None,
+        };
         Ok(more(Phase::Locking(wait)))
     }
 
-    fn lock(&self, mut wait: Wait) -> Advance {
-        let storage = match wait.storage.take() {
+    fn lock(&self, mut wait: LockWait) -> Advance {
+        let storage = match wait.opened.take() {
             Some(storage) => storage,
             None => match storage::open_if_there(&wait.file)? {
-                Some(storage) => storage,
+                Some(storage) => Arc::new(storage),
                 None => return Ok(nothing()),
             },
         };
-        if !storage.try_lock().map_err(|error| self.cannot_lock(error))? {
-            return self.try_later(wait, storage);
-        }
-        let held = LockedLog { storage, file: wait.file.clone() };
-        if !self.is_at_path(&held)? {
-            wait.reopens += 1;
-            if wait.reopens > MAX_REOPENS {
-                let message = "the file system has no stable inode numbers";
-                return Err(Error::new(Code::Unsupported, message));
+        let file = OpenFile::new(storage.clone());
+        let locks = LockContext::of_process();
+        let tried = locked_log::try_acquire(&file, &wait.file, &FileDisk, locks);
+        let cannot = |operation, error| self.cannot((operation, error));
+        match tried.map_err(|failure| failure.into_error_of(cannot))? {
+            AcquireOutcome::Busy => self.try_later(wait, storage),
+            AcquireOutcome::Moved => {
+                wait.reopens.count()?;
+                Ok(more(Phase::Locking(wait)))
             }
-            return Ok(more(Phase::Locking(wait)));
+            AcquireOutcome::Acquired(guard, stat) => {
+                self.begin_locked(LockedLog::new(guard, storage, wait.file), &stat)
+            }
         }
-        let honoured = FileDisk.honours_lock(&held.file);
-        if !honoured.map_err(|error| self.cannot(("flock", error)))? && self.is_at_path(&held)? {
-            let message =
-                "the file system does not honour the lock: a second descriptor got it too";
-            return Err(Error::new(Code::Unsupported, message));
-        }
-        let stat = self.stat(&held.storage)?;
-        for name in self.other_names(&stat, &held.file)? {
+    }
+
+    fn begin_locked(&self, held: LockedLog, stat: &Stat) -> Advance {
+        for name in self.other_names(stat, &held.file)? {
             replacement::remove_name(&name).map_err(|failure| self.cannot(failure))?;
         }
         if self.options.fix_timestamp_order {
@@ -243,28 +246,24 @@ impl Repair {
         self.begin_copy(held, Vec::new(), 0)
     }
 
-    fn try_later(&self, mut wait: Wait, storage: FileStorage) -> Advance {
+    fn try_later(&self, mut wait: LockWait, storage: Arc<FileStorage>) -> Advance {
         let waited = wait.since.elapsed();
         let timeout = self.options.lock_timeout;
         if waited >= timeout {
             let holder = storage.stat().ok().and_then(|stat| FileDisk.lock_holder(&stat));
-            let by = holder.map_or(String::new(), |pid| format!(" (held by process {pid})"));
-            let message = format!(
-                "lock of {} was not free within {} ms{by}",
-                self.path.as_path().display(),
-                waited.as_millis()
-            );
-            return Err(Error::new(Code::LockTimeout, message).with_wait(waited, holder));
+            return Err(lock_timeout::timeout(self.path.as_path(), None, holder, waited));
         }
-        let pause = Duration::from_micros((200 << wait.tries.min(10)).min(2000));
-        wait.tries += 1;
-        wait.storage = Some(storage);
+        let locks = LockContext::of_process();
+        let pause = locks.pause(wait.tries);
+        wait.tries = wait.tries.saturating_add(1);
+        wait.waiter.get_or_insert_with(|| locks.count_waiter());
+        wait.opened = Some(storage);
         let at = Instant::now() + pause.min(timeout.saturating_sub(waited));
         Ok((Phase::Locking(wait), Resumed::Wait(at)))
     }
 
     fn order(&self, held: LockedLog, mut look: PlanScan) -> Advance {
-        let done = look_on(&held.storage, &mut look.lines, &mut look.plan, &mut look.order)
+        let done = look_on(&*held.storage, &mut look.lines, &mut look.plan, &mut look.order)
             .map_err(|error| self.cannot(("pread", error)))?;
         if !done {
             return Ok(more(Phase::Ordering(held, look)));
@@ -292,7 +291,7 @@ impl Repair {
             return Ok(over(Report::planned(copy.plan, 0)));
         }
         self.ready(&mut copy).map_err(|failure| self.cannot(failure))?;
-        let old = self.stat(&copy.held.storage)?;
+        let old = self.stat(&*copy.held.storage)?;
         let is_placed = self.is_at_path(&copy.held)?
             && copy.replacement.take_place(&old).map_err(|failure| self.cannot(failure))?;
         if !is_placed {
@@ -345,7 +344,7 @@ impl Repair {
     }
 
     fn is_at_path(&self, held: &LockedLog) -> Result<bool> {
-        let here = self.stat(&held.storage)?;
+        let here = self.stat(&*held.storage)?;
         let there = FileDisk.stat(&held.file).map_err(|error| self.cannot(("stat", error)))?;
         Ok(there.is_some_and(|there| there.is_same_file(&here)))
     }
@@ -380,12 +379,6 @@ impl Repair {
             );
         }
         Error::io(message, operation, error)
-    }
-
-    fn cannot_lock(&self, error: io::Error) -> Error {
-        let has_none = error.kind() == io::ErrorKind::Unsupported;
-        let failed = self.cannot(("flock", error));
-        if has_none { failed.with_code(Code::Unsupported) } else { failed }
     }
 }
 

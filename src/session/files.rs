@@ -1,54 +1,55 @@
-//! The files of a lock session: which ones it holds, and the disk on which its writers find them already locked.
+//! The files of a lock session: which ones it holds, and the disk on which its writers find them
+//! already locked.
 
 use std::io;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use crate::error::{Error, Result};
 use crate::mutex::locked;
 use crate::path::{ChroniclePath, lock_file_of};
-use crate::session::kept_lock::{Held, LockMode};
-use crate::storage::syncs::Syncs;
-use crate::storage::{self, Disk, FileDisk, Stat, Storage};
+use crate::session::kept_lock::{KeptLock, LockMode};
+use crate::storage::locked_log::is_at;
+use crate::storage::{self, Disk, FileDisk, FileStorage, LogLock, OpenFile};
 
 /// What a session holds, path by path.
-pub(crate) struct Files {
+pub(crate) struct SessionFiles {
     mode: LockMode,
     paths: Vec<ChroniclePath>,
     /// None after the release.
-    places: Mutex<Vec<Place>>,
+    held: Mutex<Vec<LockedPath>>,
 }
 
 /// One path: the file that was there when it was looked at last, and the lock file beside it.
-pub(crate) struct Place {
+pub(crate) struct LockedPath {
     pub(crate) path: ChroniclePath,
-    pub(crate) data: Arc<Held>,
-    pub(crate) side: Arc<Held>,
+    pub(crate) data: Arc<KeptLock>,
+    pub(crate) side: Arc<KeptLock>,
     pub(crate) side_path: PathBuf,
 }
 
-impl Place {
+impl LockedPath {
     /// Whether both names still name the files that were opened.
     pub(crate) fn is_there(&self) -> io::Result<bool> {
-        Ok(is_at(self.path.as_path(), &self.data.stat)? && is_at(&self.side_path, &self.side.stat)?)
+        Ok(is_at(&FileDisk, self.path.as_path(), &self.data.stat)?
+            && is_at(&FileDisk, &self.side_path, &self.side.stat)?)
     }
 
-    /// Says in a new lock file what it is.
+    /// Writes the header into a new lock file.
     pub(crate) fn mark(&self) {
-        // Its lock holds whatever is written in it, also where nothing can be.
+        // The lock holds whatever the file contains, also where nothing can be written.
         let _ = self.side.file.mark();
     }
 
-    fn holds(&self, held: &Arc<Held>) -> bool {
-        Arc::ptr_eq(&self.data, held) || Arc::ptr_eq(&self.side, held)
+    fn holds(&self, lock: &Arc<KeptLock>) -> bool {
+        Arc::ptr_eq(&self.data, lock) || Arc::ptr_eq(&self.side, lock)
     }
 }
 
-impl Files {
-    pub(crate) fn new(places: Vec<Place>, mode: LockMode) -> Files {
-        let paths = places.iter().map(|place| place.path.clone()).collect();
-        Files { mode, paths, places: Mutex::new(places) }
+impl SessionFiles {
+    pub(crate) fn new(held: Vec<LockedPath>, mode: LockMode) -> SessionFiles {
+        let paths = held.iter().map(|locked| locked.path.clone()).collect();
+        SessionFiles { mode, paths, held: Mutex::new(held) }
     }
 
     pub(crate) fn mode(&self) -> LockMode {
@@ -61,11 +62,11 @@ impl Files {
 
     /// First those of the files, then those of their lock files, each once.
     pub(crate) fn descriptors(&self) -> Vec<i32> {
-        let places = locked(&self.places);
-        let data = places.iter().map(|place| place.data.file.descriptor());
+        let held = locked(&self.held);
+        let data = held.iter().map(|path| path.data.file.descriptor());
+        let sides = held.iter().map(|path| path.side.file.descriptor());
         let mut found = Vec::new();
-        for number in data.chain(places.iter().map(|place| place.side.file.descriptor())).flatten()
-        {
+        for number in data.chain(sides).flatten() {
             if !found.contains(&number) {
                 found.push(number);
             }
@@ -73,202 +74,162 @@ impl Files {
         found
     }
 
-    /// Gives all locks back.
+    /// Releases all locks.
     pub(crate) fn release(&self) {
-        for place in locked(&self.places).drain(..) {
-            // What fails here the close does.
-            let _ = place.data.give_up();
-            let _ = place.side.give_up();
+        for path in locked(&self.held).drain(..) {
+            // The close ends a lock that cannot be released.
+            let _ = path.data.release();
+            let _ = path.side.release();
         }
     }
 
-    /// Locks files that took the place of those that are held, and gives the locks of the latter back. Says whether any are held.
-    pub(crate) fn look(&self) -> bool {
-        let mut places = locked(&self.places);
-        for at in 0..places.len() {
-            // What cannot be looked at, or is locked by somebody else, is looked at again the next time.
-            let _ = self.follow(&mut places, at);
+    /// Locks files that took the place of those that are held, and releases the locks of the
+    /// latter. Returns whether any are held.
+    pub(crate) fn relock_replaced(&self) -> bool {
+        let mut held = locked(&self.held);
+        for at in 0..held.len() {
+            // A file that cannot be looked at, or whose lock is busy, is looked at again the next
+            // time.
+            let _ = self.relock_path(&mut held, at);
         }
-        !places.is_empty()
+        !held.is_empty()
     }
 
-    /// The file at a path, as it is held; else another one to be locked for each batch.
-    fn find(&self, path: &Path) -> Result<Arc<Held>> {
-        let places = locked(&self.places);
-        let known = places.iter().find(|place| place.path.as_path() == path);
-        if let Some(place) = known.filter(|place| is_at(path, &place.data.stat).is_ok_and(|is| is))
-        {
-            return Ok(place.data.clone());
+    /// The file at a path, as it is held; otherwise another one, locked for each batch.
+    fn find(&self, path: &Path) -> Result<Arc<KeptLock>> {
+        let held = locked(&self.held);
+        let known = held.iter().find(|locked| locked.path.as_path() == path);
+        let is_there = |known: &&LockedPath| is_at(&FileDisk, path, &known.data.stat);
+        if let Some(known) = known.filter(|known| is_there(known).is_ok_and(|is| is)) {
+            return Ok(known.data.clone());
         }
-        let file = storage::open_or_make(path)?.lent();
-        self.join(&places, file)
+        let file = storage::open_or_make(path)?.held_by_session();
+        self.join(&held, file)
             .map_err(|error| Error::io("cannot lock", "fstat", error).with_path(path))
     }
 
-    /// What a batch has to enter before it writes to `held` by `path`: the same file as the session holds it, if it does, and
-    /// this one is held from now on, if it took the place of another.
-    fn gate(&self, path: &Path, held: &Arc<Held>) -> io::Result<Arc<Held>> {
-        let mut places = locked(&self.places);
-        let here = places.iter().enumerate().find(|(_, place)| place.path.as_path() == path);
-        let Some((at, place)) = here else {
-            return Ok(held.clone());
+    /// The lock in which a batch begins before it writes to `opened` by `path`. It is the one of the
+    /// session for the same file, if there is one. If the file took the place of another, the
+    /// session holds it from now on.
+    fn lock_of_batch(&self, path: &Path, opened: &Arc<KeptLock>) -> io::Result<Arc<KeptLock>> {
+        let mut held = locked(&self.held);
+        let here = held.iter().enumerate().find(|(_, locked)| locked.path.as_path() == path);
+        let Some((at, known)) = here else {
+            return Ok(opened.clone());
         };
-        if place.data.stat.is_same_file(&held.stat) {
-            return Ok(place.data.clone());
+        if known.data.stat.is_same_file(&opened.stat) {
+            return Ok(known.data.clone());
         }
-        if is_at(path, &held.stat)? && held.keep()? {
-            replace(&mut places, at, |place| &mut place.data, held.clone());
+        if is_at(&FileDisk, path, &opened.stat)? && opened.keep()? {
+            replace(&mut held, at, |path| &mut path.data, opened.clone());
         }
-        Ok(held.clone())
+        Ok(opened.clone())
     }
 
-    fn follow(&self, places: &mut [Place], at: usize) -> Result<()> {
+    fn relock_path(&self, held: &mut [LockedPath], at: usize) -> Result<()> {
         let failed = |error| Error::io("cannot lock", "stat", error);
-        let Some(place) = places.get(at) else { return Ok(()) };
-        let path = place.path.as_path();
+        let Some(known) = held.get(at) else { return Ok(()) };
+        let path = known.path.as_path();
         let Some(real) = storage::real_path(path).map_err(failed)? else { return Ok(()) };
-        if !is_at(path, &place.data.stat).map_err(failed)? {
+        if !is_at(&FileDisk, path, &known.data.stat).map_err(failed)? {
             let Some(file) = storage::open_if_there(path)? else { return Ok(()) };
-            let held = self.join(places, file.lent()).map_err(failed)?;
-            if held.keep().map_err(failed)? {
-                replace(places, at, |place| &mut place.data, held);
+            let lock = self.join(held, file.held_by_session()).map_err(failed)?;
+            if lock.keep().map_err(failed)? {
+                replace(held, at, |path| &mut path.data, lock);
             }
         }
         let side_path = lock_file_of(&real);
-        let Some(place) = places.get(at) else { return Ok(()) };
-        let is_same =
-            side_path == place.side_path && is_at(&side_path, &place.side.stat).map_err(failed)?;
+        let Some(known) = held.get(at) else { return Ok(()) };
+        let is_same = side_path == known.side_path
+            && is_at(&FileDisk, &side_path, &known.side.stat).map_err(failed)?;
         if !is_same {
-            let file = storage::open_lock_file(&side_path, &place.data.file)?;
-            let held = self.join(places, file).map_err(failed)?;
-            if held.keep().map_err(failed)? {
-                replace(places, at, |place| &mut place.side, held);
-                if let Some(place) = places.get_mut(at) {
-                    place.side_path = side_path;
-                    place.mark();
+            let file = storage::open_lock_file(&side_path, &known.data.file)?;
+            let lock = self.join(held, file).map_err(failed)?;
+            if lock.keep().map_err(failed)? {
+                replace(held, at, |path| &mut path.side, lock);
+                if let Some(known) = held.get_mut(at) {
+                    known.side_path = side_path;
+                    known.mark();
                 }
             }
         }
         Ok(())
     }
 
-    /// An open file as the session holds it already by another name, or as one that it does not.
-    fn join(&self, places: &[Place], file: storage::FileStorage) -> io::Result<Arc<Held>> {
-        let held = Held::new(file, self.mode)?;
-        let known = places
+    /// The lock of an open file: the one that the session holds by another name, or a new one.
+    fn join(&self, held: &[LockedPath], file: FileStorage) -> io::Result<Arc<KeptLock>> {
+        let lock = KeptLock::new(file, self.mode)?;
+        let known = held
             .iter()
-            .flat_map(|place| [&place.data, &place.side])
-            .find(|known| known.stat.is_same_file(&held.stat));
-        Ok(known.cloned().unwrap_or(held))
+            .flat_map(|path| [&path.data, &path.side])
+            .find(|known| known.stat.is_same_file(&lock.stat));
+        Ok(known.cloned().unwrap_or(lock))
     }
 }
 
-/// Puts `held` in the place of what was held there. The lock of that is given back unless it is held by another name too.
+/// Puts `lock` in the place of the one that was held there, which is released unless it is held by
+/// another name too.
 fn replace(
-    places: &mut [Place],
+    held: &mut [LockedPath],
     at: usize,
-    part: impl FnOnce(&mut Place) -> &mut Arc<Held>,
-    held: Arc<Held>,
+    part: impl FnOnce(&mut LockedPath) -> &mut Arc<KeptLock>,
+    lock: Arc<KeptLock>,
 ) {
-    let Some(place) = places.get_mut(at) else { return };
-    let former = std::mem::replace(part(place), held);
-    if !places.iter().any(|place| place.holds(&former)) {
-        // What fails here the close does.
-        let _ = former.give_up();
+    let Some(path) = held.get_mut(at) else { return };
+    let former = std::mem::replace(part(path), lock);
+    if !held.iter().any(|path| path.holds(&former)) {
+        // The close ends a lock that cannot be released.
+        let _ = former.release();
     }
-}
-
-fn is_at(path: &Path, stat: &Stat) -> io::Result<bool> {
-    Ok(FileDisk.stat(path)?.is_some_and(|there| there.is_same_file(stat)))
 }
 
 /// Real files, of which those of a session are found locked.
-pub(crate) struct LentDisk {
-    files: Arc<Files>,
+pub(crate) struct SessionDisk {
+    files: Arc<SessionFiles>,
 }
 
-/// A file that a session lends to its writer of one path.
-struct Lent {
-    files: Arc<Files>,
+/// The lock of one file for the batches of the writer of one path. The session holds the real lock,
+/// which keeps other processes away; this one keeps the writers of the session apart.
+struct SessionLock {
+    files: Arc<SessionFiles>,
     path: PathBuf,
-    held: Arc<Held>,
-    /// What the batch under way entered.
-    gate: Mutex<Option<Arc<Held>>>,
+    opened: Arc<KeptLock>,
+    /// The lock in which the batch under way began.
+    in_batch: Mutex<Option<Arc<KeptLock>>>,
 }
 
-impl LentDisk {
-    pub(crate) fn new(files: Arc<Files>) -> LentDisk {
-        LentDisk { files }
+impl SessionDisk {
+    pub(crate) fn new(files: Arc<SessionFiles>) -> SessionDisk {
+        SessionDisk { files }
     }
 }
 
-impl Disk for LentDisk {
-    fn open(&self, path: &Path) -> Result<Arc<dyn Storage>> {
-        Ok(Arc::new(Lent {
+impl Disk for SessionDisk {
+    fn beneath(&self) -> Option<&dyn Disk> {
+        Some(&FileDisk)
+    }
+
+    fn open(&self, path: &Path) -> Result<OpenFile> {
+        let opened = self.files.find(path)?;
+        let (storage, syncs) = (opened.file.clone(), opened.syncs.clone());
+        let lock = SessionLock {
             files: self.files.clone(),
             path: path.to_owned(),
-            held: self.files.find(path)?,
-            gate: Mutex::default(),
-        }))
-    }
-
-    fn open_for_reading(&self, path: &Path) -> Result<Option<Arc<dyn Storage>>> {
-        FileDisk.open_for_reading(path)
-    }
-
-    fn stat(&self, path: &Path) -> io::Result<Option<Stat>> {
-        FileDisk.stat(path)
-    }
-
-    fn sync_directory(&self, path: &Path) -> io::Result<()> {
-        FileDisk.sync_directory(path)
-    }
-
-    fn honours_lock(&self, path: &Path) -> io::Result<bool> {
-        FileDisk.honours_lock(path)
-    }
-
-    fn lock_holder(&self, stat: &Stat) -> Option<u32> {
-        FileDisk.lock_holder(stat)
-    }
-
-    fn has_side_files(&self) -> bool {
-        FileDisk.has_side_files()
+            opened,
+            in_batch: Mutex::default(),
+        };
+        Ok(OpenFile::of_parts(storage, Arc::new(lock), syncs))
     }
 }
 
-impl Storage for Lent {
-    fn stat(&self) -> io::Result<Stat> {
-        self.held.file.stat()
-    }
-
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.held.file.read_at(buffer, offset)
-    }
-
-    fn append(&self, bytes: &[u8]) -> io::Result<usize> {
-        self.held.file.append(bytes)
-    }
-
-    fn set_len(&self, length: u64) -> io::Result<()> {
-        self.held.file.set_len(length)
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        self.held.file.sync()
-    }
-
-    fn drop_cached(&self, range: Range<u64>) -> io::Result<bool> {
-        self.held.file.drop_cached(range)
-    }
-
+impl LogLock for SessionLock {
     fn try_lock(&self) -> io::Result<bool> {
-        let gate = self.files.gate(&self.path, &self.held)?;
-        let entered = gate.enter()?;
-        if entered {
-            *locked(&self.gate) = Some(gate);
+        let lock = self.files.lock_of_batch(&self.path, &self.opened)?;
+        let is_begun = lock.begin_batch()?;
+        if is_begun {
+            *locked(&self.in_batch) = Some(lock);
         }
-        Ok(entered)
+        Ok(is_begun)
     }
 
     fn try_lock_shared(&self) -> io::Result<bool> {
@@ -277,14 +238,6 @@ impl Storage for Lent {
     }
 
     fn unlock(&self) -> io::Result<()> {
-        locked(&self.gate).take().map_or(Ok(()), |gate| gate.leave())
-    }
-
-    fn shared_syncs(&self) -> Option<Arc<Syncs>> {
-        Some(self.held.syncs.clone())
-    }
-
-    fn network_file_system(&self) -> Option<&'static str> {
-        self.held.file.network_file_system()
+        locked(&self.in_batch).take().map_or(Ok(()), |lock| lock.end_batch())
     }
 }

@@ -6,42 +6,48 @@ use std::sync::{Arc, Mutex};
 use crate::mutex::locked;
 use crate::storage::lock_timeout::{note_held, unlist};
 use crate::storage::syncs::Syncs;
-use crate::storage::{FileStorage, Stat, Storage};
+use crate::storage::{FileStorage, LogLock, Stat, Storage};
 
-/// Who else may hold the lock at the same time.
+/// Which other locks may be held at the same time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LockMode {
-    /// Nobody.
+    /// None.
     #[default]
     Exclusive,
-    /// Others that share it: no writer.
+    /// Shared ones, and no writer's.
     Shared,
 }
 
-/// One open file and its lock. Kept, it stays locked between batches; else a batch takes the lock and gives it back.
-pub(crate) struct Held {
-    pub(crate) file: FileStorage,
+/// One open file and its lock. A kept lock is held between batches; without that a batch takes the
+/// lock and releases it.
+///
+/// Owns the lock of the open file description, which all writers of the session share. Its state is
+/// local to the process: the lock itself keeps other processes away.
+pub(crate) struct KeptLock {
+    pub(crate) file: Arc<FileStorage>,
     pub(crate) stat: Stat,
     /// Of the file's open description, which the writers of the session share.
     pub(crate) syncs: Arc<Syncs>,
     mode: LockMode,
-    state: Mutex<State>,
+    state: Mutex<KeptLockState>,
 }
 
 #[derive(Default)]
-struct State {
+struct KeptLockState {
     is_locked: bool,
     is_kept: bool,
-    /// A writer of the session is at it. Another one, by another name of the file, waits: the lock does not keep them apart.
+    /// Set while a writer of this session writes a batch. A second writer that opened the same file
+    /// by another path waits: both share one file lock.
     in_batch: bool,
 }
 
-impl Held {
+impl KeptLock {
     /// An open file that is not locked yet.
-    pub(crate) fn new(file: FileStorage, mode: LockMode) -> io::Result<Arc<Held>> {
+    pub(crate) fn new(file: FileStorage, mode: LockMode) -> io::Result<Arc<KeptLock>> {
         let stat = file.stat()?;
-        Ok(Arc::new(Held { file, stat, syncs: Arc::default(), mode, state: Mutex::default() }))
+        let (file, syncs) = (Arc::new(file), Arc::default());
+        Ok(Arc::new(KeptLock { file, stat, syncs, mode, state: Mutex::default() }))
     }
 
     /// Tries once for the lock, and keeps it.
@@ -56,8 +62,8 @@ impl Held {
         Ok(true)
     }
 
-    /// Gives the lock back, if need be when the batch under way ends.
-    pub(crate) fn give_up(&self) -> io::Result<()> {
+    /// Releases the lock; during a batch, when the batch ends.
+    pub(crate) fn release(&self) -> io::Result<()> {
         let mut state = locked(&self.state);
         if std::mem::take(&mut state.is_kept) && self.mode == LockMode::Exclusive {
             unlist(&self.stat);
@@ -66,7 +72,7 @@ impl Held {
     }
 
     /// Begins a batch, if no other one is under way and the lock can be had.
-    pub(crate) fn enter(&self) -> io::Result<bool> {
+    pub(crate) fn begin_batch(&self) -> io::Result<bool> {
         let mut state = locked(&self.state);
         if state.in_batch || !self.lock(&mut state)? {
             return Ok(false);
@@ -75,14 +81,14 @@ impl Held {
         Ok(true)
     }
 
-    /// RunSummary it.
-    pub(crate) fn leave(&self) -> io::Result<()> {
+    /// Ends the batch.
+    pub(crate) fn end_batch(&self) -> io::Result<()> {
         let mut state = locked(&self.state);
         state.in_batch = false;
         if state.is_kept { Ok(()) } else { self.unlock(&mut state) }
     }
 
-    fn lock(&self, state: &mut State) -> io::Result<bool> {
+    fn lock(&self, state: &mut KeptLockState) -> io::Result<bool> {
         if !state.is_locked {
             state.is_locked = match self.mode {
                 LockMode::Exclusive => self.file.try_lock()?,
@@ -92,7 +98,7 @@ impl Held {
         Ok(state.is_locked)
     }
 
-    fn unlock(&self, state: &mut State) -> io::Result<()> {
+    fn unlock(&self, state: &mut KeptLockState) -> io::Result<()> {
         if !state.is_locked {
             return Ok(());
         }
@@ -102,10 +108,11 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for KeptLock {
     fn drop(&mut self) {
-        // Before the close: a child that inherited the descriptor would keep the lock. What fails here the close does.
-        let _ = self.give_up();
+        // Before the close: a child that inherited the descriptor would keep the lock. The close
+        // ends a lock that cannot be released.
+        let _ = self.release();
     }
 }
 
@@ -117,49 +124,49 @@ mod tests {
     use crate::storage::lock_timeout::is_held;
     use crate::storage::open_or_make;
 
-    fn opened(path: &Path) -> Arc<Held> {
-        Held::new(open_or_make(path).unwrap(), LockMode::Exclusive).unwrap()
+    fn opened(path: &Path) -> Arc<KeptLock> {
+        KeptLock::new(open_or_make(path).unwrap(), LockMode::Exclusive).unwrap()
     }
 
     #[test]
-    fn one_batch_at_a_time_enters_although_the_lock_is_held_for_both() {
+    fn one_batch_at_a_time_begins_although_the_lock_is_held_for_both() {
         let folder = tempfile::tempdir().unwrap();
-        let held = opened(&folder.path().join("log"));
-        assert!(held.keep().unwrap());
-        assert!(held.enter().unwrap());
-        assert!(!held.enter().unwrap());
-        held.leave().unwrap();
-        assert!(held.enter().unwrap());
+        let kept = opened(&folder.path().join("log"));
+        assert!(kept.keep().unwrap());
+        assert!(kept.begin_batch().unwrap());
+        assert!(!kept.begin_batch().unwrap());
+        kept.end_batch().unwrap();
+        assert!(kept.begin_batch().unwrap());
     }
 
     #[test]
-    fn a_lock_that_is_given_up_in_a_batch_is_free_when_the_batch_ends() {
+    fn a_lock_that_is_released_in_a_batch_is_free_when_the_batch_ends() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
-        let (held, other) = (opened(&path), opened(&path));
-        assert!(held.keep().unwrap() && held.enter().unwrap());
-        held.give_up().unwrap();
+        let (kept, other) = (opened(&path), opened(&path));
+        assert!(kept.keep().unwrap() && kept.begin_batch().unwrap());
+        kept.release().unwrap();
         assert!(!other.keep().unwrap());
-        held.leave().unwrap();
+        kept.end_batch().unwrap();
         assert!(other.keep().unwrap());
-        assert!(!held.enter().unwrap());
+        assert!(!kept.begin_batch().unwrap());
     }
 
     #[test]
     fn a_kept_lock_outlasts_its_batches_and_is_known_to_be_held() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
-        let (held, other) = (opened(&path), opened(&path));
-        assert!(held.enter().unwrap());
-        held.leave().unwrap();
-        assert!(other.enter().unwrap());
-        other.leave().unwrap();
-        assert!(held.keep().unwrap() && is_held(&held.stat));
-        assert!(held.enter().unwrap());
-        held.leave().unwrap();
-        assert!(!other.enter().unwrap());
-        drop(held);
+        let (kept, other) = (opened(&path), opened(&path));
+        assert!(kept.begin_batch().unwrap());
+        kept.end_batch().unwrap();
+        assert!(other.begin_batch().unwrap());
+        other.end_batch().unwrap();
+        assert!(kept.keep().unwrap() && is_held(&kept.stat));
+        assert!(kept.begin_batch().unwrap());
+        kept.end_batch().unwrap();
+        assert!(!other.begin_batch().unwrap());
+        drop(kept);
         assert!(!is_held(&other.stat));
-        assert!(other.enter().unwrap());
+        assert!(other.begin_batch().unwrap());
     }
 }

@@ -1,7 +1,14 @@
-//! Lock sessions: several files locked together for as long as the caller likes, and appending to them meanwhile.
+//! Lock sessions: several files locked together for as long as the caller likes, and appending to
+//! them meanwhile.
 //!
-//! Besides each file its lock file is locked, which no editor replaces: so two sessions exclude each other also between the
-//! moment in which one of the files is replaced by a rename and the one in which its session sees that and locks the new one.
+//! Besides each file its lock file is locked, which no editor replaces. So two sessions exclude each
+//! other also between the moment in which one of the files is replaced by a rename and the one in
+//! which its session sees that and locks the new file.
+//!
+//! **Shared between processes**: the locks of the files and of their lock files. **Local to the
+//! process**: which batch of the session is under way ([`kept_lock`]), and the appends that a session
+//! accepted. A session never writes by itself: its appends are those of writers over
+//! [`files::SessionDisk`].
 
 mod kept_lock;
 mod files;
@@ -13,58 +20,58 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, Weak, mpsc};
 use std::time::{Duration, Instant};
 
+use crate::append::process::ProcessContext;
 use crate::append::request::{AppendOptions, Completion, Outcome, Receipt, Texts, later};
 use crate::error::{Code, Error, Result, Written};
 use crate::mutex::locked;
 use crate::path::{ChroniclePath, lock_file_of};
-use crate::session::files::{Files, LentDisk, Place};
-use crate::session::kept_lock::Held;
-use crate::storage::{self, Stat, lock_timeout};
+use crate::session::files::{LockedPath, SessionDisk, SessionFiles};
+use crate::session::kept_lock::KeptLock;
+use crate::storage::descriptors::Descriptors;
+use crate::storage::locked_log::{CountedWaiter, Reopens, cannot_lock, is_locked_at};
+use crate::storage::{self, Disk, FileDisk, Stat, lock_timeout};
 
 pub use crate::session::kept_lock::LockMode;
 use crate::threads::pool::{self, Alarm};
-use crate::writer::acquire::{cannot_lock, dishonoured};
 use crate::writer::registry::{Registry, Ticket};
-use crate::writer::shared::Shared;
 
 /// How often the paths are looked at for files that took the place of the locked ones.
-const LOOK: Duration = Duration::from_millis(200);
-/// Times the file at a path may be another one than was opened before this is taken for a file system without stable
-/// inode numbers.
-const MAX_REOPENS: u32 = 100;
+const RELOCK_INTERVAL: Duration = Duration::from_millis(200);
 /// A first try has so much time also where the caller gives none.
-const GRACE: Duration = Duration::from_millis(250);
+const FIRST_TRY_TIME: Duration = Duration::from_millis(250);
 /// The last try has so much time after the deadline, unless every thread is stuck.
-const LAST_TRY: Duration = Duration::from_millis(100);
+const LAST_TRY_TIME: Duration = Duration::from_millis(100);
 
 /// Locked files. Dropping it releases them, once the appends that it accepted are settled.
-pub struct Session(Arc<Inner>);
+pub struct Session(Arc<SessionInner>);
 
-/// How the search for locks ended.
-pub enum Sought {
+/// How a request for locks ended.
+pub enum LockOutcome {
     /// All are held.
     Held(Session),
     /// None is.
     Failed(Error),
-    /// It was given up; none is.
+    /// The request was cancelled; none is.
     Cancelled,
 }
 
-/// Called once with what came of it, on a thread of the pool.
-pub type Found = Box<dyn FnOnce(Sought) + Send>;
+/// Called once with the outcome, on a thread of the pool.
+pub type OnLocked = Box<dyn FnOnce(LockOutcome) + Send>;
 
-/// A way to give the search up.
+/// A way to cancel a request for locks.
 #[derive(Clone)]
-pub struct Search(Weak<Quest>);
+pub struct LockTicket(Weak<LockRequest>);
 
-struct Inner {
-    files: Arc<Files>,
+struct SessionInner {
+    files: Arc<SessionFiles>,
     registry: Arc<Registry>,
-    state: Mutex<State>,
+    /// Those of the session's writers.
+    descriptors: Arc<Descriptors>,
+    state: Mutex<SessionState>,
 }
 
 #[derive(Default)]
-struct State {
+struct SessionState {
     appends: usize,
     is_closing: bool,
     is_released: bool,
@@ -72,71 +79,74 @@ struct State {
 }
 
 /// An append that a session accepted and that is not settled.
-struct Accepted(Arc<Inner>);
+struct AcceptedAppend(Arc<SessionInner>);
 
 impl Session {
-    /// Locks all of `paths` or none, whatever their suffix; makes those that are missing. Each inode is locked once, in the order
-    /// of devices and inodes. While one of them is not free none is held. Returns at once; `found` is called exactly once.
-    pub fn seek(
+    /// Locks all of `paths` or none, whatever their suffix; makes those that are missing. Each inode
+    /// is locked once, in the order of devices and inodes. While one of them is not free none is
+    /// held. Returns at once; `on_locked` is called exactly once.
+    pub fn lock_async(
         paths: Vec<ChroniclePath>,
         mode: LockMode,
         timeout: Duration,
-        found: Found,
-    ) -> Search {
+        on_locked: OnLocked,
+    ) -> LockTicket {
         let begun = Instant::now();
-        let shared = Registry::global().shared().clone();
-        shared.waits(true);
-        let quest = Arc::new(Quest {
+        let process = Registry::global().process().clone();
+        let waiter = process.locks().count_waiter();
+        let request = Arc::new(LockRequest {
             paths,
             mode,
-            shared,
+            process,
             begun,
             deadline: later(begun, timeout),
             attempts: AtomicU32::new(0),
             busy: Mutex::default(),
-            found: Mutex::new(Some(found)),
+            on_locked: Mutex::new(Some((on_locked, waiter))),
             alarm: Mutex::default(),
         });
-        let search = Search(Arc::downgrade(&quest));
-        let at = quest.deadline.max(begun + GRACE) + LAST_TRY;
-        let late = search.clone();
+        let ticket = LockTicket(Arc::downgrade(&request));
+        let at = request.deadline.max(begun + FIRST_TRY_TIME) + LAST_TRY_TIME;
+        let late = ticket.clone();
         let ring = move || {
-            if let Some(quest) = late.0.upgrade() {
-                quest.time_out();
+            if let Some(request) = late.0.upgrade() {
+                request.time_out();
             }
         };
-        let job = quest.clone();
+        let job = request.clone();
         let started = pool::call_at(at, Box::new(ring)).and_then(|alarm| {
-            *locked(&quest.alarm) = Some(alarm);
+            *locked(&request.alarm) = Some(alarm);
             pool::run(Box::new(move || job.run()))
         });
         if let Err(error) = started {
-            quest.settle(Sought::Failed(Error::io("cannot start a thread", "clone", error)));
+            request.settle(LockOutcome::Failed(error));
         }
-        search
+        ticket
     }
 
-    /// [`Session::seek`], waiting.
+    /// [`Session::lock_async`], waiting.
     ///
     /// # Errors
-    /// `ELOCK_TIMEOUT`: not all were free in time. `EVALIDATION`: one is no regular file. `EIO`, `EUNSUPPORTED`: as an append.
+    /// `ELOCK_TIMEOUT`: not all were free in time. `EVALIDATION`: one is no regular file. `EIO`,
+    /// `EUNSUPPORTED`: as an append.
     pub fn lock(paths: Vec<ChroniclePath>, mode: LockMode, timeout: Duration) -> Result<Session> {
         let (sender, receiver) = mpsc::channel();
-        let found = Box::new(move |sought| {
-            let _ = sender.send(sought);
+        let on_locked = Box::new(move |outcome| {
+            let _ = sender.send(outcome);
         });
-        Session::seek(paths, mode, timeout, found);
+        Session::lock_async(paths, mode, timeout, on_locked);
         match receiver.recv() {
-            Ok(Sought::Held(session)) => Ok(session),
-            Ok(Sought::Failed(error)) => Err(error),
-            Ok(Sought::Cancelled) | Err(_) => Err(abandoned()),
+            Ok(LockOutcome::Held(session)) => Ok(session),
+            Ok(LockOutcome::Failed(error)) => Err(error),
+            Ok(LockOutcome::Cancelled) | Err(_) => Err(abandoned()),
         }
     }
 
     /// Appends to one of the files while they are locked, as [`Registry::submit`] does to others.
     ///
     /// # Errors
-    /// `ECLOSED` after [`Session::release`]. `EVALIDATION`: the lock is shared, or `path` is not the path of one of its files.
+    /// `ECLOSED` after [`Session::release`]. `EVALIDATION`: the lock is shared, or `path` is not the
+    /// path of one of its files.
     pub fn submit(
         &self,
         path: &ChroniclePath,
@@ -150,7 +160,7 @@ impl Session {
             .map_err(|error| error.with_path(path.as_path()).with_written(Written::No))?;
         let completion = Completion::once(move |outcome| {
             let _accepted = accepted;
-            completion.tell(outcome);
+            completion.complete(outcome);
         });
         Ok(self.0.registry.submit(path, texts, single, options, completion))
     }
@@ -178,7 +188,8 @@ impl Session {
         }
     }
 
-    /// Takes no more appends, waits for those that were accepted, gives the locks back, and calls `then`, on a thread of the pool or on this one.
+    /// Takes no more appends, waits for those that were accepted, releases the locks, and calls
+    /// `then`, on a thread of the pool or on this one.
     pub fn release(&self, then: Box<dyn FnOnce() + Send>) {
         let mut state = locked(&self.0.state);
         if state.is_released {
@@ -199,16 +210,18 @@ impl Session {
         self.0.files.descriptors()
     }
 
-    fn new(places: Vec<Place>, mode: LockMode) -> Session {
-        let files = Arc::new(Files::new(places, mode));
-        let disk = Arc::new(LentDisk::new(files.clone()));
-        let registry = Registry::global().with_disk(disk);
-        let inner = Arc::new(Inner { files, registry, state: Mutex::default() });
+    fn new(held: Vec<LockedPath>, mode: LockMode) -> Session {
+        let files = Arc::new(SessionFiles::new(held, mode));
+        let disk = Arc::new(SessionDisk::new(files.clone()));
+        let descriptors = Arc::<Descriptors>::default();
+        let registry = Registry::global().with_disk(disk, descriptors.clone());
+        let state = Mutex::default();
+        let inner = Arc::new(SessionInner { files, registry, descriptors, state });
         watch(Arc::downgrade(&inner));
         Session(inner)
     }
 
-    fn accept(&self, path: &ChroniclePath) -> Result<Accepted> {
+    fn accept(&self, path: &ChroniclePath) -> Result<AcceptedAppend> {
         let mut state = locked(&self.0.state);
         if state.is_closing {
             return Err(Error::new(Code::Closed, "the lock was released"));
@@ -221,7 +234,7 @@ impl Session {
             return Err(Error::validation(message));
         }
         state.appends += 1;
-        Ok(Accepted(self.0.clone()))
+        Ok(AcceptedAppend(self.0.clone()))
     }
 }
 
@@ -231,7 +244,7 @@ impl Drop for Session {
     }
 }
 
-impl Drop for Accepted {
+impl Drop for AcceptedAppend {
     fn drop(&mut self) {
         let mut state = locked(&self.0.state);
         state.appends -= 1;
@@ -243,16 +256,16 @@ impl Drop for Accepted {
     }
 }
 
-impl Inner {
-    /// Gives the locks back: on a worker, because closing may sync.
+impl SessionInner {
+    /// Releases the locks: on a worker, because closing may sync.
     fn end(self: &Arc<Self>) {
         let me = self.clone();
-        if pool::run(Box::new(move || me.give_back())).is_err() {
-            self.give_back();
+        if pool::run(Box::new(move || me.release_locks())).is_err() {
+            self.release_locks();
         }
     }
 
-    fn give_back(&self) {
+    fn release_locks(&self) {
         self.files.release();
         let waiting = {
             let mut state = locked(&self.state);
@@ -262,74 +275,77 @@ impl Inner {
         for then in waiting {
             then();
         }
-        self.registry.shared().close_all();
+        self.descriptors.close_unused(Duration::ZERO);
     }
 }
 
 /// Looks at the paths again and again while the session lives.
-fn watch(session: Weak<Inner>) {
+fn watch(session: Weak<SessionInner>) {
     let job = move || {
-        let is_held = session.upgrade().is_some_and(|inner| inner.files.look());
+        let is_held = session.upgrade().is_some_and(|inner| inner.files.relock_replaced());
         if is_held {
             watch(session);
         }
     };
     // There is a worker: one of them made the session.
-    let _ = pool::run_at(Instant::now() + LOOK, Box::new(job));
+    let _ = pool::run_at(Instant::now() + RELOCK_INTERVAL, Box::new(job));
 }
 
-/// A search for locks. Dropped unsettled, it says that something went wrong.
-struct Quest {
+/// A request for locks. Dropped unsettled, it settles itself with an error.
+struct LockRequest {
     paths: Vec<ChroniclePath>,
     mode: LockMode,
-    shared: Arc<Shared>,
+    process: Arc<ProcessContext>,
     begun: Instant,
     deadline: Instant,
     attempts: AtomicU32,
     /// The file whose lock was not free when it was tried last.
     busy: Mutex<Option<(PathBuf, Stat)>>,
-    found: Mutex<Option<Found>>,
-    /// Rings at the deadline. Gone once it is settled: a lock that was got at once would keep it until then.
+    /// None once it is settled.
+    on_locked: Mutex<Option<(OnLocked, CountedWaiter)>>,
+    /// Rings at the deadline. Dropped when the request is settled: an alarm would keep it in memory
+    /// until then.
     alarm: Mutex<Option<Alarm>>,
 }
 
-enum Tried {
-    Taken(Vec<Place>),
+/// How one try for all locks ended.
+enum Attempt {
+    Held(Vec<LockedPath>),
     Busy(PathBuf, Stat),
     /// A path names another file than was opened.
     Moved,
 }
 
-impl Search {
-    /// Settles it with [`Sought::Cancelled`] unless it is settled.
+impl LockTicket {
+    /// Settles the request with [`LockOutcome::Cancelled`] unless it is settled.
     pub fn cancel(&self) {
-        if let Some(quest) = self.0.upgrade() {
-            quest.settle(Sought::Cancelled);
+        if let Some(request) = self.0.upgrade() {
+            request.settle(LockOutcome::Cancelled);
         }
     }
 }
 
-impl Quest {
+impl LockRequest {
     fn run(self: Arc<Self>) {
-        for _ in 0..MAX_REOPENS {
-            if locked(&self.found).is_none() {
-                return;
-            }
+        let mut reopens = Reopens::default();
+        while locked(&self.on_locked).is_some() {
             match self.try_all() {
-                Ok(Tried::Moved) => {}
-                Ok(Tried::Taken(places)) => {
-                    self.shared.counters().waited(self.begun.elapsed());
-                    return self.settle(Sought::Held(Session::new(places, self.mode)));
+                Ok(Attempt::Held(held)) => {
+                    self.process.counters().waited(self.begun.elapsed());
+                    return self.settle(LockOutcome::Held(Session::new(held, self.mode)));
                 }
-                Ok(Tried::Busy(path, stat)) => {
+                Ok(Attempt::Busy(path, stat)) => {
                     *locked(&self.busy) = Some((path, stat));
                     return self.try_later();
                 }
-                Err(error) => return self.settle(Sought::Failed(error)),
+                Ok(Attempt::Moved) => {
+                    if let Err(error) = reopens.count() {
+                        return self.settle(LockOutcome::Failed(error));
+                    }
+                }
+                Err(error) => return self.settle(LockOutcome::Failed(error)),
             }
         }
-        let message = "the file system has no stable inode numbers";
-        self.settle(Sought::Failed(Error::new(Code::Unsupported, message)));
     }
 
     /// Holds neither a thread nor a lock until the next try, the last of which is at the deadline.
@@ -339,10 +355,10 @@ impl Quest {
             return self.time_out();
         }
         let attempts = self.attempts.fetch_add(1, Ordering::Relaxed);
-        let at = (now + self.shared.pause(attempts)).min(self.deadline);
+        let at = (now + self.process.locks().pause(attempts)).min(self.deadline);
         let job = self.clone();
         if let Err(error) = pool::run_at(at, Box::new(move || job.run())) {
-            self.settle(Sought::Failed(Error::io("cannot start a thread", "clone", error)));
+            self.settle(LockOutcome::Failed(error));
         }
     }
 
@@ -351,85 +367,73 @@ impl Quest {
         let stat = busy.as_ref().map(|(_, stat)| stat);
         let first = self.paths.first().map_or(Path::new(""), ChroniclePath::as_path);
         let path = busy.as_ref().map_or(first, |(path, _)| path);
-        let holder = stat.and_then(|stat| self.shared.disk.lock_holder(stat));
-        self.settle(Sought::Failed(lock_timeout::timeout(
-            path,
-            stat,
-            holder,
-            self.begun.elapsed(),
-        )));
+        let holder = stat.and_then(|stat| FileDisk.lock_holder(stat));
+        let error = lock_timeout::timeout(path, stat, holder, self.begun.elapsed());
+        self.settle(LockOutcome::Failed(error));
     }
 
-    fn settle(&self, sought: Sought) {
-        let found = locked(&self.found).take();
+    fn settle(&self, outcome: LockOutcome) {
+        let on_locked = locked(&self.on_locked).take();
         let alarm = locked(&self.alarm).take();
         drop(alarm);
-        if let Some(found) = found {
-            self.shared.waits(false);
-            found(sought);
+        if let Some((on_locked, waiter)) = on_locked {
+            drop(waiter);
+            on_locked(outcome);
         }
     }
 
-    /// Tries once for all locks. Those that were got are given back when one is not free.
-    fn try_all(&self) -> Result<Tried> {
-        // By device and inode: two names of one file are one lock, and all take locks in the same order.
-        let mut files: BTreeMap<(u64, u64), (Arc<Held>, &Path)> = BTreeMap::new();
-        let mut places = Vec::new();
+    /// Tries once for all locks. Those that were taken are released when one is not free.
+    fn try_all(&self) -> Result<Attempt> {
+        // By device and inode: two names of one file are one lock, and all requests take locks in
+        // the same order.
+        let mut files: BTreeMap<(u64, u64), (Arc<KeptLock>, &Path)> = BTreeMap::new();
+        let mut held = Vec::new();
         for path in &self.paths {
             let name = path.as_path();
-            let data = storage::open_or_make(name)?.lent();
+            let data = storage::open_or_make(name)?.held_by_session();
             let real = storage::real_path(name).map_err(|error| cannot(name, "realpath", error))?;
             let Some(side_path) = real.map(|real| lock_file_of(&real)) else {
-                return Ok(Tried::Moved);
+                return Ok(Attempt::Moved);
             };
             let side = storage::open_lock_file(&side_path, &data)?;
             let mut once = |file| {
-                let held =
-                    Held::new(file, self.mode).map_err(|error| cannot(name, "fstat", error))?;
-                let key = (held.stat.device, held.stat.inode);
-                Ok(files.entry(key).or_insert((held, name)).0.clone())
+                let lock =
+                    KeptLock::new(file, self.mode).map_err(|error| cannot(name, "fstat", error))?;
+                let key = (lock.stat.device, lock.stat.inode);
+                Ok(files.entry(key).or_insert((lock, name)).0.clone())
             };
-            places.push(Place {
+            held.push(LockedPath {
                 path: path.clone(),
                 data: once(data)?,
                 side: once(side)?,
                 side_path,
             });
         }
-        for (held, name) in files.values() {
-            let kept = held.keep().map_err(|error| cannot_lock(&error).with_path(name))?;
-            if !kept {
-                return Ok(Tried::Busy(name.to_path_buf(), held.stat));
+        for (lock, name) in files.values() {
+            let is_kept = lock.keep().map_err(|error| cannot_lock(&error).with_path(name))?;
+            if !is_kept {
+                return Ok(Attempt::Busy(name.to_path_buf(), lock.stat));
             }
         }
-        for place in &places {
-            let name = place.path.as_path();
-            let is_there =
-                |place: &Place| place.is_there().map_err(|error| cannot(name, "stat", error));
-            if !is_there(place)? {
-                return Ok(Tried::Moved);
+        for path in &held {
+            let (name, locks) = (path.path.as_path(), self.process.locks());
+            let is_held = is_locked_at(name, &path.data.stat, &FileDisk, locks, || path.is_there())
+                .map_err(|failure| {
+                    let cannot = |operation, error| cannot(name, operation, error);
+                    failure.into_error(cannot).with_path(name)
+                })?;
+            if !is_held {
+                return Ok(Attempt::Moved);
             }
-            let device = place.data.stat.device;
-            let honoured = self
-                .shared
-                .honours_lock(device, || self.shared.disk.honours_lock(name))
-                .map_err(|error| cannot(name, "flock", error))?;
-            if !honoured {
-                if !is_there(place)? {
-                    return Ok(Tried::Moved);
-                }
-                self.shared.refuse(device);
-                return Err(dishonoured().with_path(name));
-            }
-            place.mark();
+            path.mark();
         }
-        Ok(Tried::Taken(places))
+        Ok(Attempt::Held(held))
     }
 }
 
-impl Drop for Quest {
+impl Drop for LockRequest {
     fn drop(&mut self) {
-        self.settle(Sought::Failed(abandoned()));
+        self.settle(LockOutcome::Failed(abandoned()));
     }
 }
 

@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result, Written};
 use crate::os::{self, Stat, retry};
-use crate::storage::disk::{Disk, Storage};
+use crate::storage::disk::{Disk, LogLock, OpenFile, Storage};
 use crate::storage::folder::{self, Former};
-use crate::storage::lock::{self, Lock};
+use crate::storage::lock::{self, LockPlace};
 
 /// Real files.
 #[derive(Debug, Default, Clone, Copy)]
@@ -20,7 +20,7 @@ pub struct FileDisk;
 #[derive(Debug)]
 pub struct FileStorage {
     file: File,
-    lock: Lock,
+    lock: LockPlace,
 }
 
 impl Storage for FileStorage {
@@ -52,6 +52,12 @@ impl Storage for FileStorage {
         os::data_from(&self.file, range)
     }
 
+    fn network_file_system(&self) -> Option<&'static str> {
+        os::network_file_system(&self.file).or_else(|| self.lock.share())
+    }
+}
+
+impl LogLock for FileStorage {
     fn try_lock(&self) -> io::Result<bool> {
         self.lock.try_exclusive(&self.file)
     }
@@ -63,21 +69,18 @@ impl Storage for FileStorage {
     fn unlock(&self) -> io::Result<()> {
         self.lock.release(&self.file)
     }
-
-    fn network_file_system(&self) -> Option<&'static str> {
-        os::network_file_system(&self.file).or_else(|| self.lock.share())
-    }
 }
 
 impl FileStorage {
     /// A file whose lock is that of the log at `path`.
     fn of_log(file: File, path: &Path) -> io::Result<FileStorage> {
-        Ok(FileStorage { file, lock: Lock::of_log(path)? })
+        Ok(FileStorage { file, lock: LockPlace::of_log(path)? })
     }
 
-    /// The same for a session, which holds the lock file too: where the lock lies there, this file has none.
-    pub(crate) fn lent(self) -> FileStorage {
-        FileStorage { file: self.file, lock: self.lock.lent() }
+    /// The same for a session, which holds the lock file too: where the lock lies there, this file
+    /// has none.
+    pub(crate) fn held_by_session(self) -> FileStorage {
+        FileStorage { file: self.file, lock: self.lock.held_by_session() }
     }
 
     /// Mode, owner, length and times.
@@ -90,7 +93,8 @@ impl FileStorage {
         os::descriptor(&self.file)
     }
 
-    /// Says in an empty lock file what it is, unless it has another name: it might be somebody else's. To be called under its lock.
+    /// Writes the header into an empty lock file, under its lock. A file with another name is left
+    /// alone: it may belong to another program.
     pub(crate) fn mark(&self) -> io::Result<()> {
         let stat = self.stat()?;
         if stat.length > 0 || stat.links != 1 {
@@ -101,15 +105,15 @@ impl FileStorage {
 }
 
 impl Disk for FileDisk {
-    fn open(&self, path: &Path) -> Result<Arc<dyn Storage>> {
-        Ok(Arc::new(open_or_make(path)?))
+    fn open(&self, path: &Path) -> Result<OpenFile> {
+        Ok(OpenFile::new(Arc::new(open_or_make(path)?)))
     }
 
-    fn open_for_reading(&self, path: &Path) -> Result<Option<Arc<dyn Storage>>> {
+    fn open_for_reading(&self, path: &Path) -> Result<Option<OpenFile>> {
         read_by(&os::reading(), path)
     }
 
-    fn open_for_syncing(&self, path: &Path) -> Result<Option<Arc<dyn Storage>>> {
+    fn open_for_syncing(&self, path: &Path) -> Result<Option<OpenFile>> {
         read_by(os::reading().write(os::SYNC_NEEDS_WRITE), path)
     }
 
@@ -129,7 +133,7 @@ impl Disk for FileDisk {
         folder::stat_former(former)
     }
 
-    fn open_former(&self, path: &Path, former: &Former) -> io::Result<Option<Arc<dyn Storage>>> {
+    fn open_former(&self, path: &Path, former: &Former) -> io::Result<Option<OpenFile>> {
         read_former(path, former, false)
     }
 
@@ -137,12 +141,12 @@ impl Disk for FileDisk {
         &self,
         path: &Path,
         former: &Former,
-    ) -> io::Result<Option<Arc<dyn Storage>>> {
+    ) -> io::Result<Option<OpenFile>> {
         read_former(path, former, os::SYNC_NEEDS_WRITE)
     }
 
     fn sync_directory(&self, path: &Path) -> io::Result<()> {
-        // The entry that matters is where the symlinks end; the link's own directory is its maker's affair.
+        // The entry that matters is where the symlinks end, not that of the link.
         sync_parent(&os::real_path(path)?)
     }
 
@@ -166,7 +170,7 @@ impl Disk for FileDisk {
 }
 
 /// Opens a file for reading if it is there.
-fn read_by(options: &OpenOptions, path: &Path) -> Result<Option<Arc<dyn Storage>>> {
+fn read_by(options: &OpenOptions, path: &Path) -> Result<Option<OpenFile>> {
     check_regular(path)?;
     let failed = |operation, error| cannot_read(path, operation, error);
     let file = match options.open(path) {
@@ -179,16 +183,12 @@ fn read_by(options: &OpenOptions, path: &Path) -> Result<Option<Arc<dyn Storage>
         return Err(not_regular(path, &metadata));
     }
     let storage = FileStorage::of_log(file, path).map_err(|error| failed("realpath", error))?;
-    Ok(Some(Arc::new(storage)))
+    Ok(Some(OpenFile::new(Arc::new(storage))))
 }
 
-fn read_former(
-    path: &Path,
-    former: &Former,
-    and_write: bool,
-) -> io::Result<Option<Arc<dyn Storage>>> {
+fn read_former(path: &Path, former: &Former, and_write: bool) -> io::Result<Option<OpenFile>> {
     let Some(file) = folder::open_former(path, former, and_write)? else { return Ok(None) };
-    Ok(Some(Arc::new(FileStorage::of_log(file, path)?)))
+    Ok(Some(OpenFile::new(Arc::new(FileStorage::of_log(file, path)?))))
 }
 
 /// Opens a file for reading and appending; makes it and missing ancestors.
@@ -235,18 +235,19 @@ pub(crate) fn open_lock_file(path: &Path, of: &FileStorage) -> Result<FileStorag
         writing
     };
     let (file, is_made) = match os::open_or_create(path, writing) {
-        // One that somebody else made can be locked without the right to write it, but not on NFS.
+        // A file of another user can be locked without the right to write it, but not on NFS.
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             (options().open(path).map_err(|_| failed(error))?, false)
         }
         other => other.map_err(failed)?,
     };
     if is_made {
-        // The mask of this process must not keep those from locking it who may write the log. What fails leaves the mask in force.
+        // The mask of this process must not keep a user from locking the file who may write the log.
+        // A failure leaves the mask in force.
         let _ = os::share_like(&file, &log);
     }
     let file = regular(path, file)?;
-    Ok(FileStorage { file, lock: Lock::Own })
+    Ok(FileStorage { file, lock: LockPlace::Own })
 }
 
 /// Where the symlinks of `path` end; `None` for nothing.
@@ -279,7 +280,7 @@ fn open_for_append(path: &Path) -> io::Result<File> {
 fn check_regular(path: &Path) -> Result<()> {
     match retry(|| std::fs::metadata(path)) {
         Ok(metadata) if !metadata.is_file() => Err(not_regular(path, &metadata)),
-        // Whatever is wrong here shows again, with its own code, when the file is opened.
+        // What is wrong here shows again, with its own code, when the file is opened.
         _ => Ok(()),
     }
 }
@@ -296,8 +297,8 @@ fn cannot_open(path: &Path, operation: &'static str, error: io::Error) -> Error 
         .with_written(Written::No)
 }
 
-/// Makes missing directories from the top down. Each new entry is durable before the next step, also when
-/// another process made it first: it may not have come to its own sync yet.
+/// Makes missing directories from the top down. Each new entry is durable before the next step, also
+/// when another process made it first: that one may not have synced it yet.
 fn make_ancestors(path: &Path) -> Result<()> {
     let Some(directory) = path.parent() else {
         return Ok(());
@@ -317,8 +318,8 @@ fn make_ancestors(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Syncs the directory that holds `path`. One that may be searched but not read cannot be opened for that; then the
-/// whole file system is synced.
+/// Syncs the directory that holds `path`. A directory that may be searched but not read cannot be
+/// opened for that; then the whole file system is synced.
 pub(crate) fn sync_parent(path: &Path) -> io::Result<()> {
     let parent = path.parent().unwrap_or(path);
     match os::sync_directory(parent) {

@@ -1,5 +1,7 @@
-//! The kernel's advisory lock, never waiting inside the call: `flock(2)` on the log itself; on Windows `LockFileEx` on the lock file
-//! beside it, because there a lock keeps readers out of what it lies on.
+//! The kernel's advisory lock. No call waits for it.
+//!
+//! `flock(2)` on the log itself; on Windows `LockFileEx` on the lock file beside it, because there a
+//! lock keeps readers out of the file that it lies on.
 
 use std::fs::File;
 use std::io;
@@ -17,13 +19,13 @@ const VERSION: u64 = 1;
 
 /// Where the lock of an open file lies.
 #[derive(Debug)]
-pub(crate) enum Lock {
+pub(crate) enum LockPlace {
     /// On the file.
     Own,
     /// On the lock file beside it.
     Beside(Beside),
-    /// On the lock file, which whoever opened the file holds.
-    Lent,
+    /// On the lock file, which the session that opened the file holds.
+    HeldBySession,
 }
 
 /// A lock file, open only while it is locked or being tried: else it may be deleted.
@@ -33,67 +35,67 @@ pub(crate) struct Beside {
     held: Mutex<Option<File>>,
 }
 
-impl Lock {
+impl LockPlace {
     /// That of the log at `path`, where its symlinks end.
     ///
     /// # Errors
-    /// When that cannot be told.
-    pub(crate) fn of_log(path: &Path) -> io::Result<Lock> {
+    /// When the symlinks cannot be followed.
+    pub(crate) fn of_log(path: &Path) -> io::Result<LockPlace> {
         if !os::LOCK_IS_BESIDE {
-            return Ok(Lock::Own);
+            return Ok(LockPlace::Own);
         }
         match os::real_path(path) {
-            Ok(real) => Ok(Lock::beside(&real)),
-            // Gone since it was opened: whoever takes the lock looks again for it.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Lock::beside(path)),
+            Ok(real) => Ok(LockPlace::beside(&real)),
+            // Gone since it was opened: the path is looked at again under the lock.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(LockPlace::beside(path)),
             Err(error) => Err(error),
         }
     }
 
-    fn beside(real: &Path) -> Lock {
-        Lock::Beside(Beside { path: lock_file_of(real), held: Mutex::default() })
+    fn beside(real: &Path) -> LockPlace {
+        LockPlace::Beside(Beside { path: lock_file_of(real), held: Mutex::default() })
     }
 
-    /// The same for somebody who holds the lock file.
-    pub(crate) fn lent(self) -> Lock {
+    /// The same for a session, which holds the lock file.
+    pub(crate) fn held_by_session(self) -> LockPlace {
         match self {
-            Lock::Beside(_) => Lock::Lent,
+            LockPlace::Beside(_) => LockPlace::HeldBySession,
             other => other,
         }
     }
 
-    /// Tries once; `Ok(false)` when somebody else holds it.
+    /// Tries once; `Ok(false)` when another descriptor holds it.
     pub(crate) fn try_exclusive(&self, file: &File) -> io::Result<bool> {
         match self {
-            Lock::Own => try_exclusive(file),
-            Lock::Beside(beside) => beside.try_exclusive(),
-            Lock::Lent => Ok(true),
+            LockPlace::Own => try_exclusive(file),
+            LockPlace::Beside(beside) => beside.try_exclusive(),
+            LockPlace::HeldBySession => Ok(true),
         }
     }
 
     /// Tries once for the shared lock, which keeps writers out; `Ok(false)` when a writer holds it.
     pub(crate) fn try_shared(&self, file: &File) -> io::Result<bool> {
         match self {
-            Lock::Own => try_shared(file),
-            Lock::Beside(beside) => beside.try_shared(),
-            Lock::Lent => Ok(true),
+            LockPlace::Own => try_shared(file),
+            LockPlace::Beside(beside) => beside.try_shared(),
+            LockPlace::HeldBySession => Ok(true),
         }
     }
 
     /// Releases it.
     pub(crate) fn release(&self, file: &File) -> io::Result<()> {
         match self {
-            Lock::Own => release(file),
-            Lock::Beside(beside) => beside.release(),
-            Lock::Lent => Ok(()),
+            LockPlace::Own => release(file),
+            LockPlace::Beside(beside) => beside.release(),
+            LockPlace::HeldBySession => Ok(()),
         }
     }
 
-    /// The network file system that the lock file is on, if its path tells.
+    /// The network file system that the lock file is on, where its path shows one.
     pub(crate) fn share(&self) -> Option<&'static str> {
         match self {
-            Lock::Beside(beside) => os::share_of(&beside.path),
-            Lock::Own | Lock::Lent => None,
+            LockPlace::Beside(beside) => os::share_of(&beside.path),
+            LockPlace::Own | LockPlace::HeldBySession => None,
         }
     }
 }
@@ -115,7 +117,7 @@ impl Beside {
         };
         let file = match os::open_or_create(&self.path, writing) {
             Err(error) if os::is_in_use(&error) => return Ok(false),
-            // One that somebody else made can be locked without the right to write it.
+            // A file of another user can be locked without the right to write it.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 os::lock_file(None).open(&self.path).map_err(|_| error)?
             }
@@ -132,7 +134,7 @@ impl Beside {
         Ok(true)
     }
 
-    /// Makes no file: where there is none, nobody holds its lock.
+    /// Makes no file: where there is none, no process holds its lock.
     fn try_shared(&self) -> io::Result<bool> {
         let mut held = self.held();
         let file = match os::lock_file(None).open(&self.path) {
@@ -154,19 +156,20 @@ impl Beside {
 
 impl Drop for Beside {
     fn drop(&mut self) {
-        // What fails here the close does.
+        // The close that follows ends the lock in any case.
         let _ = self.release();
     }
 }
 
-/// What a lock file says of itself.
+/// The bytes of a lock file.
 pub(crate) fn header() -> Vec<u8> {
     let mut bytes = [&MAGIC[..], &VERSION.to_le_bytes()].concat();
     bytes.extend_from_slice(&Sha256::digest(&bytes));
     bytes
 }
 
-/// Locks a new file that is to take a log's place, where a lock lies on the log itself. Elsewhere the log's own lock keeps others from it.
+/// Locks a new file that is to take a log's place, where a lock lies on the log itself. Elsewhere
+/// the lock of the log keeps others from the new file.
 pub(crate) fn try_successor(file: &File) -> io::Result<bool> {
     if os::LOCK_IS_BESIDE { Ok(true) } else { try_exclusive(file) }
 }
@@ -176,7 +179,8 @@ pub(crate) fn release_successor(file: &File) -> io::Result<()> {
     if os::LOCK_IS_BESIDE { Ok(()) } else { release(file) }
 }
 
-/// Tries once; `Ok(false)` when somebody else holds it. A call cut short by a signal is made again.
+/// Tries once; `Ok(false)` when another descriptor holds it. A call cut short by a signal is made
+/// again.
 pub(crate) fn try_exclusive(file: &File) -> io::Result<bool> {
     tried(|| FileExt::try_lock(file))
 }
@@ -216,15 +220,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("a.sage");
         let file = File::create(&log).unwrap();
-        let (one, two) = (Lock::beside(&log), Lock::beside(&log));
+        let (one, two) = (LockPlace::beside(&log), LockPlace::beside(&log));
         assert!(two.try_shared(&file).unwrap());
         assert!(!lock_file_of(&log).exists(), "looking made a lock file");
         assert!(one.try_exclusive(&file).unwrap() && one.try_exclusive(&file).unwrap());
         assert!(!two.try_exclusive(&file).unwrap() && !two.try_shared(&file).unwrap());
         assert!(try_exclusive(&File::open(&log).unwrap()).unwrap(), "the log itself is locked");
-        assert!(two.lent().try_exclusive(&file).unwrap());
+        assert!(two.held_by_session().try_exclusive(&file).unwrap());
         one.release(&file).unwrap();
-        let two = Lock::beside(&log);
+        let two = LockPlace::beside(&log);
         assert!(two.try_shared(&file).unwrap() && !one.try_exclusive(&file).unwrap());
         drop(two);
         assert!(one.try_exclusive(&file).unwrap());

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use crate::error::Result;
 use crate::mutex::locked;
 use crate::os::Stat;
-use crate::storage::disk::{Disk, Storage};
+use crate::storage::disk::{Disk, LogLock, OpenFile, Storage};
 
 /// A tree of files that lives as long as it is used. Its device number is 0, which no real file system has.
 #[derive(Default)]
@@ -65,19 +65,19 @@ impl MemoryDisk {
         self.count.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    fn descriptor(&self, file: Arc<MemoryFile>) -> Arc<dyn Storage> {
-        Arc::new(MemoryDescriptor { number: self.number(), file })
+    fn descriptor(&self, file: Arc<MemoryFile>) -> OpenFile {
+        OpenFile::new(Arc::new(MemoryDescriptor { number: self.number(), file }))
     }
 }
 
 impl Disk for MemoryDisk {
-    fn open(&self, path: &Path) -> Result<Arc<dyn Storage>> {
+    fn open(&self, path: &Path) -> Result<OpenFile> {
         let mut files = locked(&self.files);
         let file = files.entry(path.to_owned()).or_insert_with(|| self.make(&[])).clone();
         Ok(self.descriptor(file))
     }
 
-    fn open_for_reading(&self, path: &Path) -> Result<Option<Arc<dyn Storage>>> {
+    fn open_for_reading(&self, path: &Path) -> Result<Option<OpenFile>> {
         let file = locked(&self.files).get(path).cloned();
         Ok(file.map(|file| self.descriptor(file)))
     }
@@ -139,7 +139,9 @@ impl Storage for MemoryDescriptor {
         // Memory is the disk here.
         Ok(true)
     }
+}
 
+impl LogLock for MemoryDescriptor {
     fn try_lock(&self) -> io::Result<bool> {
         let mut lock = locked(&self.file.lock);
         let others = lock.shared.iter().any(|number| *number != self.number);
@@ -187,15 +189,15 @@ mod tests {
         let path = Path::new("/log.sage");
         let one = disk.open(path).unwrap();
         let two = disk.open(path).unwrap();
-        assert!(one.try_lock().unwrap());
-        assert!(!two.try_lock().unwrap() && !two.try_lock_shared().unwrap());
+        assert!(one.lock().try_lock().unwrap());
+        assert!(!two.lock().try_lock().unwrap() && !two.lock().try_lock_shared().unwrap());
         drop(one);
-        assert!(two.try_lock_shared().unwrap());
+        assert!(two.lock().try_lock_shared().unwrap());
         let three = disk.open_for_reading(path).unwrap().unwrap();
-        assert!(three.try_lock_shared().unwrap());
-        assert!(!two.try_lock().unwrap());
-        three.unlock().unwrap();
-        assert!(two.try_lock().unwrap());
+        assert!(three.lock().try_lock_shared().unwrap());
+        assert!(!two.lock().try_lock().unwrap());
+        three.lock().unlock().unwrap();
+        assert!(two.lock().try_lock().unwrap());
     }
 
     #[test]

@@ -6,6 +6,8 @@ pub(crate) mod lock;
 pub(crate) mod lock_timeout;
 pub(crate) mod disk;
 pub(crate) mod file;
+pub(crate) mod locked_log;
+pub(crate) mod descriptors;
 pub(crate) mod memory;
 pub(crate) mod durable_ranges;
 pub(crate) mod synced;

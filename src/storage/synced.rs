@@ -1,8 +1,8 @@
 //! Files of which a reader sees only what is on the disk.
 //!
-//! Bytes that came into a file after it was opened are proved by a good sync through its own
-//! descriptor. Those that were there, and those of a failed sync, are synced, dropped from the page
-//! cache and read again.
+//! A good sync through the reader's own descriptor makes durable what came into the file after that
+//! was opened. Bytes that were there before, and those of a failed sync, are synced, dropped from
+//! the page cache and read again.
 
 use std::collections::VecDeque;
 use std::io;
@@ -13,23 +13,23 @@ use std::sync::{Arc, Mutex};
 use crate::error::{Error, Result};
 use crate::mutex::locked;
 use crate::os::Stat;
-use crate::storage::disk::{Disk, Storage};
-use crate::storage::durable_ranges::Proof;
+use crate::storage::disk::{Disk, OpenFile, Storage};
+use crate::storage::durable_ranges::DurableRanges;
 use crate::storage::file::cannot_read;
 use crate::storage::folder::Former;
 
 /// Bytes that are dropped from the page cache and read again at a time.
-const STRETCH: u64 = 1 << 20;
-/// Times that a summary is synced and dropped before it counts as one that stays in the cache: a
+const VERIFY_BYTES: u64 = 1 << 20;
+/// Times that a range is synced and dropped before it counts as one that stays in the cache: a
 /// writer may have put bytes into its last page between the two.
 const MAX_DROPS: usize = 16;
 
-/// Files that are remembered because a sync failed, at most.
-const MAX_DOUBTED: usize = 1024;
+/// Files of failed syncs that are remembered, at most.
+const MAX_FAILED_FILES: usize = 1024;
 
 /// Files of which a reader of this process met a failed sync, the youngest last. Where their pages
-/// stay in the cache, no later sync proves them, also for a reader that begins again.
-static DOUBTED: Mutex<VecDeque<Stat>> = Mutex::new(VecDeque::new());
+/// stay in the cache, no later sync makes them durable, also for a reader that begins again.
+static FAILED_FILES: Mutex<VecDeque<Stat>> = Mutex::new(VecDeque::new());
 
 /// A tree of files whose readers see only what is on the disk.
 pub(crate) struct SyncedDisk {
@@ -40,7 +40,7 @@ pub(crate) struct SyncedDisk {
 /// The system call that failed last.
 type FailedCall = Arc<Mutex<Option<&'static str>>>;
 
-/// An open file. Its length is that of what is proved or will be when it is read.
+/// An open file. Its length is that of what is durable, or will be verified when it is read.
 struct SyncedStorage {
     storage: Arc<dyn Storage>,
     state: Mutex<SyncedState>,
@@ -48,18 +48,23 @@ struct SyncedStorage {
 }
 
 struct SyncedState {
-    proof: Proof,
+    ranges: DurableRanges,
     /// Bytes before this end stood in the file when a good sync began.
     end: Option<u64>,
     /// A sync failed, and no good one came after it.
-    is_doubtful: bool,
+    has_failed_sync: bool,
     /// A sync failed: bytes behind this one count as on the disk only once they left the page cache.
-    doubted_from: Option<u64>,
+    must_verify_from: Option<u64>,
 }
 
 impl SyncedDisk {
     pub(crate) fn new(disk: Arc<dyn Disk>) -> SyncedDisk {
         SyncedDisk { disk, failed: FailedCall::default() }
+    }
+
+    fn synced(&self, file: &OpenFile) -> io::Result<OpenFile> {
+        let storage = SyncedStorage::new(file.storage().clone(), self.failed.clone())?;
+        Ok(file.with_storage(Arc::new(storage)))
     }
 
     /// Forgets the system call that failed last.
@@ -84,10 +89,10 @@ impl SyncedDisk {
 impl SyncedStorage {
     fn new(storage: Arc<dyn Storage>, failed: FailedCall) -> io::Result<SyncedStorage> {
         let stat = storage.stat()?;
-        let is_doubted = locked(&DOUBTED).iter().any(|doubted| doubted.is_same_file(&stat));
-        let doubted_from = is_doubted.then_some(0);
-        let proof = Proof::new(stat.length);
-        let state = SyncedState { proof, end: None, is_doubtful: false, doubted_from };
+        let has_failed = locked(&FAILED_FILES).iter().any(|failed| failed.is_same_file(&stat));
+        let must_verify_from = has_failed.then_some(0);
+        let ranges = DurableRanges::new(stat.length);
+        let state = SyncedState { ranges, end: None, has_failed_sync: false, must_verify_from };
         Ok(SyncedStorage { storage, state: Mutex::new(state), failed })
     }
 
@@ -98,19 +103,20 @@ impl SyncedStorage {
         result
     }
 
-    /// Syncs the file, which has `length` bytes by now, and says what that proves.
+    /// Syncs the file, which has `length` bytes by now, and notes what that makes durable.
     fn sync(&self, state: &mut SyncedState, length: u64) -> io::Result<()> {
         match self.noted("fdatasync", self.storage.sync()) {
-            Ok(()) if state.is_doubtful => {
-                state.is_doubtful = false;
-                state.proof.doubt(length);
+            Ok(()) if state.has_failed_sync => {
+                state.has_failed_sync = false;
+                state.ranges.sync_failed(length);
             }
-            Ok(()) => state.proof.synced(length),
+            Ok(()) => state.ranges.synced(length),
             Err(error) => {
-                state.is_doubtful = true;
-                let proved = state.end.unwrap_or_default();
-                state.doubted_from = Some(state.doubted_from.unwrap_or(proved).min(proved));
-                self.doubt();
+                state.has_failed_sync = true;
+                let durable = state.end.unwrap_or_default();
+                state.must_verify_from =
+                    Some(state.must_verify_from.unwrap_or(durable).min(durable));
+                self.note_failed_sync();
                 return Err(error);
             }
         }
@@ -118,28 +124,28 @@ impl SyncedStorage {
         Ok(())
     }
 
-    fn doubt(&self) {
+    fn note_failed_sync(&self) {
         let Ok(stat) = self.storage.stat() else { return };
-        let mut files = locked(&DOUBTED);
-        files.retain(|doubted| !doubted.is_same_file(&stat));
-        if files.len() == MAX_DOUBTED {
+        let mut files = locked(&FAILED_FILES);
+        files.retain(|failed| !failed.is_same_file(&stat));
+        if files.len() == MAX_FAILED_FILES {
             files.pop_front();
         }
         files.push_back(stat);
     }
 
-    /// Has every byte of `range` come from the disk, unless it is proved.
-    fn prove(&self, state: &mut SyncedState, range: Range<u64>) -> io::Result<()> {
+    /// Has every byte of `range` come from the disk, unless it is durable for certain.
+    fn verify(&self, state: &mut SyncedState, range: Range<u64>) -> io::Result<()> {
         let mut at = range.start;
         while at < range.end {
-            if let Some(end) = state.proof.proved_from(at) {
+            if let Some(end) = state.ranges.durable_from(at) {
                 at = end;
                 continue;
             }
-            let start = at / STRETCH * STRETCH;
-            let end = (start + STRETCH).min(state.proof.opened_at()).max(at + 1);
+            let start = at / VERIFY_BYTES * VERIFY_BYTES;
+            let end = (start + VERIFY_BYTES).min(state.ranges.opened_at()).max(at + 1);
             self.drop_cached(state, start..end)?;
-            state.proof.reread(at..end);
+            state.ranges.verified(at..end);
             at = end;
         }
         Ok(())
@@ -154,8 +160,8 @@ impl SyncedStorage {
             self.sync(state, length)?;
         }
         // Pages that another process maps stay in the cache. Where no reader of this process met a
-        // failed sync, the sync is taken for proof, as a writer does with a duplicate.
-        if state.doubted_from.is_none_or(|from| range.end <= from) {
+        // failed sync, the sync counts, as it does for the duplicates of a writer.
+        if state.must_verify_from.is_none_or(|from| range.end <= from) {
             return Ok(());
         }
         let cause = "pages of a failed sync stay in the cache, so that the disk cannot be read";
@@ -164,46 +170,20 @@ impl SyncedStorage {
 }
 
 impl Disk for SyncedDisk {
-    fn open(&self, path: &Path) -> Result<Arc<dyn Storage>> {
-        self.disk.open(path)
+    fn beneath(&self) -> Option<&dyn Disk> {
+        Some(&*self.disk)
     }
 
-    fn open_for_reading(&self, path: &Path) -> Result<Option<Arc<dyn Storage>>> {
-        let Some(storage) = self.disk.open_for_syncing(path)? else { return Ok(None) };
+    fn open_for_reading(&self, path: &Path) -> Result<Option<OpenFile>> {
+        let Some(file) = self.disk.open_for_syncing(path)? else { return Ok(None) };
         // A file whose name a power cut takes is lost with all its records.
         self.disk.sync_directory(path).map_err(|error| cannot_read(path, "fsync", error))?;
-        let storage = SyncedStorage::new(storage, self.failed.clone());
-        Ok(Some(Arc::new(storage.map_err(|error| cannot_read(path, "fstat", error))?)))
+        Ok(Some(self.synced(&file).map_err(|error| cannot_read(path, "fstat", error))?))
     }
 
-    fn stat(&self, path: &Path) -> io::Result<Option<Stat>> {
-        self.disk.stat(path)
-    }
-
-    fn formers(&self, path: &Path, inode: Option<u64>) -> io::Result<Option<Vec<Former>>> {
-        self.disk.formers(path, inode)
-    }
-
-    fn stat_former(&self, former: &Former) -> io::Result<Option<Stat>> {
-        self.disk.stat_former(former)
-    }
-
-    fn open_former(&self, path: &Path, former: &Former) -> io::Result<Option<Arc<dyn Storage>>> {
+    fn open_former(&self, path: &Path, former: &Former) -> io::Result<Option<OpenFile>> {
         let opened = self.disk.open_former_for_syncing(path, former)?;
-        let Some(storage) = opened else { return Ok(None) };
-        Ok(Some(Arc::new(SyncedStorage::new(storage, self.failed.clone())?)))
-    }
-
-    fn sync_directory(&self, path: &Path) -> io::Result<()> {
-        self.disk.sync_directory(path)
-    }
-
-    fn honours_lock(&self, path: &Path) -> io::Result<bool> {
-        self.disk.honours_lock(path)
-    }
-
-    fn lock_holder(&self, stat: &Stat) -> Option<u32> {
-        self.disk.lock_holder(stat)
+        opened.map(|file| self.synced(&file)).transpose()
     }
 }
 
@@ -212,7 +192,7 @@ impl Storage for SyncedStorage {
         let stat = self.storage.stat()?;
         let mut state = locked(&self.state);
         if let Some(end) = state.end.filter(|end| *end > stat.length) {
-            state.proof.cut(stat.length);
+            state.ranges.cut(stat.length);
             state.end = Some(end.min(stat.length));
         }
         if state.end.is_none_or(|end| end < stat.length) {
@@ -226,7 +206,7 @@ impl Storage for SyncedStorage {
         let end = state.end.unwrap_or_default();
         let room = usize::try_from(end.saturating_sub(offset)).unwrap_or(usize::MAX);
         let wanted = room.min(buffer.len());
-        self.prove(&mut state, offset..offset + wanted as u64)?;
+        self.verify(&mut state, offset..offset + wanted as u64)?;
         self.storage.read_at(buffer.get_mut(..wanted).unwrap_or_default(), offset)
     }
 
@@ -248,17 +228,5 @@ impl Storage for SyncedStorage {
 
     fn data_from(&self, range: Range<u64>) -> u64 {
         self.storage.data_from(range)
-    }
-
-    fn try_lock(&self) -> io::Result<bool> {
-        self.storage.try_lock()
-    }
-
-    fn try_lock_shared(&self) -> io::Result<bool> {
-        self.storage.try_lock_shared()
-    }
-
-    fn unlock(&self) -> io::Result<()> {
-        self.storage.unlock()
     }
 }

@@ -8,6 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::error::{Error, Result};
 use crate::mutex::locked;
 
 /// Threads that read, write and sync. With the clock and the one for what is done [`run_in_background`] there are at most eight in a process, however many logs are open.
@@ -20,16 +21,16 @@ pub(crate) type Job = Box<dyn FnOnce() + Send>;
 ///
 /// # Errors
 /// When there is no worker and the system makes no thread; the job is dropped.
-pub(crate) fn run(job: Job) -> io::Result<()> {
-    WORK.get_or_init(Work::default).add(job, None)
+pub(crate) fn run(job: Job) -> Result<()> {
+    WORK.get_or_init(Work::default).add(job, None).map_err(cannot_start)
 }
 
 /// Runs `job` on a worker at `at`: how a lock is waited for without holding a thread.
 ///
 /// # Errors
 /// As [`run`].
-pub(crate) fn run_at(at: Instant, job: Job) -> io::Result<()> {
-    WORK.get_or_init(Work::default).add(job, Some(at))
+pub(crate) fn run_at(at: Instant, job: Job) -> Result<()> {
+    WORK.get_or_init(Work::default).add(job, Some(at)).map_err(cannot_start)
 }
 
 /// Runs `job`, which must not do I/O, on the clock thread at `at`, unless the alarm is dropped before: deadlines hold also while
@@ -37,8 +38,8 @@ pub(crate) fn run_at(at: Instant, job: Job) -> io::Result<()> {
 ///
 /// # Errors
 /// When the clock thread cannot be made.
-pub(crate) fn call_at(at: Instant, job: Job) -> io::Result<Alarm> {
-    CLOCK.get_or_init(Clock::default).add(at, job)
+pub(crate) fn call_at(at: Instant, job: Job) -> Result<Alarm> {
+    CLOCK.get_or_init(Clock::default).add(at, job).map_err(cannot_start)
 }
 
 /// A job of the clock thread. Dropping it takes the job back: a wait that ended early keeps nothing in memory until its deadline.
@@ -61,7 +62,7 @@ impl Drop for Alarm {
 ///
 /// # Errors
 /// When the system makes no thread; the job is dropped.
-pub(crate) fn run_in_background(job: Job) -> io::Result<()> {
+pub(crate) fn run_in_background(job: Job) -> Result<()> {
     static JOBS: Mutex<Option<mpsc::Sender<Job>>> = Mutex::new(None);
     let mut jobs = locked(&JOBS);
     let sender = match &mut *jobs {
@@ -73,11 +74,20 @@ pub(crate) fn run_in_background(job: Job) -> io::Result<()> {
                     let _ = catch_unwind(AssertUnwindSafe(job));
                 }
             };
-            thread::Builder::new().name("chronicle-index".into()).spawn(work)?;
+            thread::Builder::new()
+                .name("chronicle-index".into())
+                .spawn(work)
+                .map_err(cannot_start)?;
             none.insert(sender)
         }
     };
-    sender.send(job).map_err(|_| io::Error::other("the thread for long jobs has ended"))
+    let ended = |_| cannot_start(io::Error::other("the thread for long jobs has ended"));
+    sender.send(job).map_err(ended)
+}
+
+/// The error of work for which there is no thread.
+fn cannot_start(error: io::Error) -> Error {
+    Error::io("cannot start a thread", "clone", error)
 }
 
 /// Does the parts of a work, by their numbers from 0, on this thread and on one more if a worker is idle, and gives what came of each.

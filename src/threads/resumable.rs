@@ -1,6 +1,5 @@
 //! Long work on the pool, a part at a time: between two turns whoever else waits for a thread has its turn.
 
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -35,7 +34,7 @@ pub(crate) fn run<W: Resumable>(
     mut work: W,
     stop: Arc<AtomicBool>,
     done: impl FnOnce(Option<Result<W::Output>>) + Send + 'static,
-) -> io::Result<()> {
+) -> Result<()> {
     pool::run(Box::new(move || {
         if stop.load(Ordering::Relaxed) {
             // What the work holds is given back before anybody hears that it is over.

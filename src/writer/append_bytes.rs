@@ -1,45 +1,82 @@
-//! Writing the bytes of a batch at the end of the file, and finding where its lines came to stand.
+//! One write of a batch at the end of the file, and the place of its lines afterwards.
+//!
+//! The lock keeps other writers of this package away, but not programs that append without it. So
+//! the place of the lines is looked up after the write wherever something else came in between.
 
 use std::io;
 
 use memchr::memmem;
 
 use crate::append::batch::Batch;
+use crate::append::group::Group;
+use crate::append::request::cannot_append;
 use crate::dedup::log_view::LogView;
 use crate::error::{Error, Result, Written};
 use crate::storage::{Storage, read_exact_at};
 
-/// What is handed to the system.
-pub(crate) struct Handed<'a> {
-    /// All of it: perhaps a newline that ends a tail, then the lines.
-    pub(crate) bytes: &'a [u8],
-    pub(crate) batch: &'a Batch,
+/// Where the lines of a batch are. The file has bytes up to `file_end`.
+pub(super) enum Placement {
+    Whole {
+        file_end: u64,
+    },
+    /// Another program had begun a line right before. The first line of the batch is the rest of
+    /// that one, and no record.
+    Glued {
+        file_end: u64,
+    },
+}
+
+/// What is written.
+struct Append<'a> {
+    /// All of it: a newline that ends a tail, if there is one, then the lines.
+    bytes: &'a [u8],
+    batch: &'a Batch,
     /// Where the file ended before.
-    pub(crate) start: u64,
+    start: u64,
     /// Bytes behind the last newline before.
-    pub(crate) tail_length: u64,
+    tail_length: u64,
 }
 
-/// Where the lines of a batch came to stand.
-pub(crate) struct Landed {
-    pub(crate) begin: u64,
-    pub(crate) records_before: u64,
-    pub(crate) file_end: u64,
-    /// Another program wrote the beginning of a line right before: the first of these lines is the rest of that one, and no record.
-    pub(crate) is_glued: bool,
-}
-
-/// One write of all bytes. When it fails part of the way, the part is taken back if nothing came behind it, which `sync` makes
-/// durable; else it is ended with a newline and stays as a bad line.
-pub(crate) fn write_at_end(
+/// Writes the lines of the batch behind `start`, where the file ends, and ends the tail of
+/// `tail_length` bytes that is there. Takes the lines into the view and gives the groups their
+/// place. `sync` makes the length of the file durable.
+///
+/// # Errors
+/// `EIO`; [`Error::written`] says whether a part of the lines stays in the file.
+pub(super) fn append(
     storage: &dyn Storage,
-    handed: &Handed<'_>,
+    view: &mut LogView,
+    batch: &Batch,
+    (start, tail_length): (u64, u64),
+    groups: &mut [Group],
+    sync: impl FnOnce() -> Result<()>,
+) -> Result<Placement> {
+    let mut with_newline = Vec::new();
+    let bytes = if tail_length > 0 {
+        with_newline.push(b'\n');
+        with_newline.extend_from_slice(batch.buffer());
+        &with_newline
+    } else {
+        batch.buffer()
+    };
+    let append = Append { bytes, batch, start, tail_length };
+    write_at_end(storage, &append, sync)?;
+    locate(storage, view, &append, groups)
+        .map_err(|error| cannot_append("pread", error).with_written(Written::Unknown))
+}
+
+/// One write of all bytes. When it fails part of the way, the part is taken back if nothing came
+/// behind it, which `sync` makes durable. Otherwise it is ended with a newline and stays as a bad
+/// line.
+fn write_at_end(
+    storage: &dyn Storage,
+    append: &Append<'_>,
     sync: impl FnOnce() -> Result<()>,
 ) -> Result<()> {
-    let start = handed.start;
+    let start = append.start;
     let mut written = 0;
     let failure = loop {
-        let Some(rest) = handed.bytes.get(written..).filter(|rest| !rest.is_empty()) else {
+        let Some(rest) = append.bytes.get(written..).filter(|rest| !rest.is_empty()) else {
             return Ok(());
         };
         match storage.append(rest) {
@@ -48,7 +85,7 @@ pub(crate) fn write_at_end(
             Err(error) => break error,
         }
         let is_last = || storage.stat().is_ok_and(|stat| stat.length == start + written as u64);
-        if written < handed.bytes.len() && !is_last() {
+        if written < append.bytes.len() && !is_last() {
             break io::Error::other("another program wrote into the middle of a short write");
         }
     };
@@ -61,41 +98,47 @@ pub(crate) fn write_at_end(
         }
         _ => {}
     }
-    // If this fails too, whoever appends next finds the torn tail and ends it.
+    // If this fails too, the next writer finds the torn tail and ends it.
     let _ = storage.append(b"\n");
     Err(error.with_written(Written::Unknown))
 }
 
-/// Takes the written lines into the history and finds their place: a program that appends without the lock may have come in between.
-pub(crate) fn land(
+/// Takes the written lines into the view and finds their place.
+fn locate(
     storage: &dyn Storage,
-    history: &mut LogView,
-    handed: &Handed<'_>,
-) -> io::Result<Landed> {
+    view: &mut LogView,
+    append: &Append<'_>,
+    groups: &mut [Group],
+) -> io::Result<Placement> {
     let file_end = storage.stat()?.length;
-    let records = history.scan_state().records;
-    let alone = file_end == handed.start + handed.bytes.len() as u64;
-    if alone && handed.tail_length == 0 {
-        history.apply_written(handed.bytes, handed.batch.records());
-        let begin = handed.start;
-        return Ok(Landed { begin, records_before: records, file_end, is_glued: false });
+    let mut place = |begin, records_before| {
+        groups.iter_mut().for_each(|group| group.place(begin, records_before));
+    };
+    let alone = file_end == append.start + append.bytes.len() as u64;
+    if alone && append.tail_length == 0 {
+        place(append.start, view.scan_state().records);
+        view.apply_written(append.bytes, append.batch.records());
+        return Ok(Placement::Whole { file_end });
     }
-    history.catch_up(storage, file_end)?;
-    let lines = handed.batch.buffer();
+    view.catch_up(storage, file_end)?;
+    let lines = append.batch.buffer();
     let (begin, is_glued) = if alone {
         (file_end - lines.len() as u64, false)
     } else {
-        let size = usize::try_from(file_end.saturating_sub(handed.start)).unwrap_or(usize::MAX);
+        let size = usize::try_from(file_end.saturating_sub(append.start)).unwrap_or(usize::MAX);
         let mut region = vec![0; size];
-        read_exact_at(storage, &mut region, handed.start)?;
-        let at = memmem::find(&region, handed.bytes).ok_or_else(not_there)?;
-        let before_lines = handed.bytes.len() - lines.len();
+        read_exact_at(storage, &mut region, append.start)?;
+        let at = memmem::find(&region, append.bytes).ok_or_else(not_there)?;
+        let before_lines = append.bytes.len() - lines.len();
         let comes_first = at.checked_sub(1).and_then(|last| region.get(last));
         let is_glued = before_lines == 0 && comes_first.is_some_and(|byte| *byte != b'\n');
-        (handed.start + (at + before_lines) as u64, is_glued)
+        (append.start + (at + before_lines) as u64, is_glued)
     };
-    let records_before = history.seq_of(storage, begin)?.saturating_sub(1);
-    Ok(Landed { begin, records_before, file_end, is_glued })
+    place(begin, view.seq_of(storage, begin)?.saturating_sub(1));
+    if is_glued {
+        return Ok(Placement::Glued { file_end });
+    }
+    Ok(Placement::Whole { file_end })
 }
 
 fn not_there() -> io::Error {

@@ -5,28 +5,105 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, Weak, mpsc};
 use std::time::{Duration, Instant};
 
+use crate::append::process::ProcessContext;
+use crate::append::queue::{Next, RequestQueue, ServesQueue};
 use crate::append::request::{AppendOptions, Completion, Outcome, Receipt, Request, Texts};
 use crate::append::stats::Stats;
 use crate::error::{Error, Result, Written};
 use crate::mutex::locked;
 use crate::path::ChroniclePath;
-use crate::storage::{Disk, FileDisk};
+use crate::storage::descriptors::{Descriptors, HoldsDescriptor};
+use crate::storage::{Disk, FileDisk, Stat};
 use crate::threads::pool::{self, Alarm};
-use crate::writer::Writer;
-use crate::writer::shared::Shared;
+use crate::writer::sync_job::SyncJob;
+use crate::writer::write_job::WriteJob;
 
 /// How often unused descriptors and writers are looked for.
-const SWEEP: Duration = Duration::from_secs(2);
+const SWEEP_INTERVAL: Duration = Duration::from_secs(2);
+/// A descriptor unused for so long is closed.
+const MAX_IDLE_TIME: Duration = Duration::from_secs(3);
 /// What a writer knows of its log is kept for so long after its last use.
-const FORGET: Duration = Duration::from_secs(120);
+const FORGET_AFTER: Duration = Duration::from_secs(120);
 
 /// The writers of a process. [`Registry::global`] is the one that real programs use.
 pub struct Registry {
-    shared: Arc<Shared>,
+    disk: Arc<dyn Disk>,
+    process: Arc<ProcessContext>,
+    descriptors: Arc<Descriptors>,
     writers: Mutex<HashMap<PathBuf, Arc<Writer>>>,
     /// Until the next look at what is unused.
     sweeping: Mutex<Option<Alarm>>,
     me: Weak<Registry>,
+}
+
+/// The writer of one path: a queue and the two jobs that serve it.
+struct Writer {
+    queue: Arc<RequestQueue>,
+    write_job: Arc<WriteJob>,
+    sync_job: Arc<SyncJob>,
+    disk: Arc<dyn Disk>,
+    me: Weak<Writer>,
+}
+
+impl Writer {
+    fn new(path: &ChroniclePath, registry: &Registry) -> Arc<Writer> {
+        let Registry { disk, process, descriptors, .. } = registry;
+        Arc::new_cyclic(|me: &Weak<Writer>| {
+            let server: Weak<dyn ServesQueue> = me.clone();
+            let queue = RequestQueue::new(path.clone(), server);
+            let sync_job = SyncJob::new(path.clone(), process.clone(), queue.clone());
+            let sync_job = Arc::new(sync_job);
+            let write_job = WriteJob::new(
+                path.clone(),
+                disk.clone(),
+                process.clone(),
+                descriptors.clone(),
+                queue.clone(),
+                sync_job.clone(),
+            );
+            Writer { queue, write_job, sync_job, disk: disk.clone(), me: me.clone() }
+        })
+    }
+
+    /// The write job, followed by the sync of what it wrote.
+    fn run(&self) {
+        let next = self.write_job.run();
+        // Requests in the queue are served by another thread while this one syncs.
+        let _ = self.serve(next);
+        self.sync_job.run(|| self.write_job.build_index());
+        self.queue.touch();
+    }
+
+    /// Whether all of it may be forgotten: nothing queued, no descriptor, no job, no bytes to be
+    /// verified, unused for `idle`.
+    fn is_forgettable(&self, idle: Duration) -> bool {
+        // Closes nothing: a descriptor is never idle for so long.
+        let has_no_descriptor = || self.write_job.close_descriptor(Duration::MAX);
+        self.queue.is_idle()
+            && self.queue.last_used().elapsed() >= idle
+            && Arc::strong_count(&self.write_job) == 1
+            && has_no_descriptor()
+            && self.sync_job.is_settled()
+    }
+}
+
+impl ServesQueue for Writer {
+    fn serve(&self, next: Next) -> Result<()> {
+        let Some(me) = self.me.upgrade() else {
+            return Ok(());
+        };
+        let job = Box::new(move || me.run());
+        match next {
+            Next::Done => Ok(()),
+            Next::Now => pool::run(job),
+            Next::At(at) => pool::run_at(at, job),
+        }
+    }
+
+    fn lock_holder(&self) -> (Option<Stat>, Option<u32>) {
+        let busy = self.sync_job.ledger().last_seen();
+        (busy, busy.and_then(|stat| self.disk.lock_holder(&stat)))
+    }
 }
 
 /// A way to take an append back before its batch is begun. It keeps the memory of the append, so that the thread frees it that made it, if it
@@ -55,22 +132,36 @@ impl Registry {
     /// The registry over real files.
     pub fn global() -> &'static Arc<Registry> {
         static GLOBAL: OnceLock<Arc<Registry>> = OnceLock::new();
-        GLOBAL.get_or_init(|| Registry::new(Arc::new(FileDisk)))
+        GLOBAL.get_or_init(|| {
+            let process = Arc::new(ProcessContext::of_process());
+            Registry::over(Arc::new(FileDisk), process, Arc::default())
+        })
     }
 
     /// A registry of its own over `disk`: for tests with failing storage.
     pub fn new(disk: Arc<dyn Disk>) -> Arc<Registry> {
-        Registry::over(Shared::new(disk))
+        Registry::over(disk, Arc::default(), Arc::default())
     }
 
-    /// Another registry over `disk`, whose appends count as pending here too.
-    pub(crate) fn with_disk(&self, disk: Arc<dyn Disk>) -> Arc<Registry> {
-        Registry::over(self.shared.with_disk(disk))
+    /// Another registry over `disk`, whose appends count as pending here too and whose writers hold
+    /// `descriptors`.
+    pub(crate) fn with_disk(
+        &self,
+        disk: Arc<dyn Disk>,
+        descriptors: Arc<Descriptors>,
+    ) -> Arc<Registry> {
+        Registry::over(disk, self.process.clone(), descriptors)
     }
 
-    fn over(shared: Shared) -> Arc<Registry> {
+    fn over(
+        disk: Arc<dyn Disk>,
+        process: Arc<ProcessContext>,
+        descriptors: Arc<Descriptors>,
+    ) -> Arc<Registry> {
         Arc::new_cyclic(|me| Registry {
-            shared: Arc::new(shared),
+            disk,
+            process,
+            descriptors,
             writers: Mutex::default(),
             sweeping: Mutex::default(),
             me: me.clone(),
@@ -89,14 +180,14 @@ impl Registry {
     ) -> Ticket {
         let texts = texts.into();
         if texts.is_empty() {
-            completion.tell(Outcome::Done(Vec::new(), Vec::new()));
+            completion.complete(Outcome::Done(Vec::new(), Vec::new()));
             return Ticket::none();
         }
         let bytes = texts.bytes();
-        let pending = match self.shared.admit(bytes) {
+        let pending = match self.process.admit(bytes) {
             Ok(pending) => pending,
             Err(error) => {
-                completion.tell(Outcome::Failed(error.with_path(path.as_path())));
+                completion.complete(Outcome::Failed(error.with_path(path.as_path())));
                 return Ticket::none();
             }
         };
@@ -104,7 +195,7 @@ impl Registry {
         let request = Request::new(texts.clone(), single, options, completion, pending, bytes);
         let request = Arc::new(request);
         let ticket = Ticket { request: Arc::downgrade(&request), _texts: Some(texts) };
-        self.writer(path).submit(request);
+        self.writer(path).queue.submit(request);
         self.keep_sweeping();
         ticket
     }
@@ -139,17 +230,17 @@ impl Registry {
 
     /// What this process did, by this registry and the lock sessions beside it.
     pub fn stats(&self) -> Stats {
-        self.shared.stats()
+        self.process.stats()
     }
 
-    pub(crate) fn shared(&self) -> &Arc<Shared> {
-        &self.shared
+    pub(crate) fn process(&self) -> &Arc<ProcessContext> {
+        &self.process
     }
 
     /// Waits until all that is pending at the call is settled; false when some of it is not after `timeout`. What is submitted
     /// meanwhile is not waited for.
     pub fn flush(&self, timeout: Duration) -> bool {
-        self.shared.flush(timeout)
+        self.process.flush(timeout)
     }
 
     fn writer(&self, path: &ChroniclePath) -> Arc<Writer> {
@@ -157,7 +248,7 @@ impl Registry {
         if let Some(writer) = writers.get(path.as_path()) {
             return writer.clone();
         }
-        let writer = Writer::new(path.clone(), self.shared.clone());
+        let writer = Writer::new(path, self);
         writers.insert(path.as_path().to_owned(), writer.clone());
         writer
     }
@@ -177,14 +268,16 @@ impl Registry {
             // Closing may sync: not for the clock thread. Without a worker there is nothing to close.
             let _ = pool::run(Box::new(job));
         };
-        *sweeping = pool::call_at(Instant::now() + SWEEP, Box::new(sweep)).ok();
+        *sweeping = pool::call_at(Instant::now() + SWEEP_INTERVAL, Box::new(sweep)).ok();
     }
 
     fn sweep(&self) {
         *locked(&self.sweeping) = None;
-        let open = self.shared.close_idle();
+        let open = self.descriptors.close_unused(MAX_IDLE_TIME);
         let mut writers = locked(&self.writers);
-        writers.retain(|_, writer| Arc::strong_count(writer) > 1 || !writer.is_forgettable(FORGET));
+        writers.retain(|_, writer| {
+            Arc::strong_count(writer) > 1 || !writer.is_forgettable(FORGET_AFTER)
+        });
         let more = open > 0 || !writers.is_empty();
         drop(writers);
         if more {

@@ -1,406 +1,532 @@
 //! The write job: from a queue of events to whole lines at the end of the file, under the lock.
 //!
-//! acquire -> (re-read what is suspect) -> catch up -> decide -> one write -> release. Nothing that was learnt before the
-//! lock was taken is trusted after it.
+//! gather -> prepare -> lock -> catch up -> decide -> write -> release -> hand over. At most one
+//! write job of a log is under way in this process; the lock of the log keeps those of other
+//! processes away. Nothing that was known before the lock was taken is used after it without a
+//! look at the file. The job never waits for a sync of its batch: that is the sync job's.
 
 use std::io;
-use std::ops::Range;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant};
 
-use crate::append::batch::{Batch, Before, Decision, Location, Past};
-use crate::append::request::{BatchFacts, Observer, Outcome, Request, Warning};
+use crate::append::batch::Batch;
+use crate::append::decide::{Refused, decide, needs_write};
+use crate::append::group::{self, Group};
+use crate::append::process::ProcessContext;
+use crate::append::queue::{Next, RequestQueue};
+use crate::append::request::{Outcome, Request, Warning, cannot_append as cannot};
 use crate::dedup::builder;
+use crate::dedup::index_file::SideIndex;
 use crate::dedup::log_view::{CaughtUp, LogView};
-use crate::dedup::lookup::FoundRecord;
-use crate::error::{Code, Error, Result, Written};
-use crate::event::Id;
+use crate::dedup::scan_state::ScanState;
+use crate::error::{Error, Result, Written};
 use crate::mutex::locked;
-use crate::os;
+use crate::path::ChroniclePath;
+use crate::storage::descriptors::{Descriptors, HoldsDescriptor, Lease};
+use crate::storage::disk::OpenFile;
+use crate::storage::locked_log::{self, AcquireOutcome, CountedWaiter, LogLockGuard, Reopens};
 use crate::storage::syncs::cannot_sync;
-use crate::storage::{Stat, Storage};
-use crate::writer::acquire::cannot;
-use crate::writer::append_bytes::{self, Handed};
-use crate::writer::state::{Open, State};
-use crate::writer::written::{Descriptor, Group, WrittenBatch};
-use crate::writer::{Next, Writer};
+use crate::storage::{Disk, Stat};
+use crate::threads::pool;
+use crate::writer::append_bytes::{self, Placement};
+use crate::writer::catch_up::{catch_up, scan};
+use crate::writer::ledger::LedgerEntry;
+use crate::writer::sync_job::SyncJob;
 
-/// More than so many bytes to catch up with are scanned after the lock was given back, and only then it is taken again.
-const LONG_SCAN: u64 = 4 << 20;
-/// What is read again from the disk before the first batch on a descriptor, at the least.
-const LAST_PAGE: u64 = 4096;
+/// More bytes than this to catch up with are scanned without the lock, which is then taken again.
+const LONG_SCAN_BYTES: u64 = 4 << 20;
 
-/// A request that conflicts with a record.
-struct Refused {
-    request: Arc<Request>,
-    error: Error,
+/// The write job of one log. Owns the descriptor and the view of the log.
+pub(super) struct WriteJob {
+    path: ChroniclePath,
+    disk: Arc<dyn Disk>,
+    process: Arc<ProcessContext>,
+    descriptors: Arc<Descriptors>,
+    queue: Arc<RequestQueue>,
+    sync: Arc<SyncJob>,
+    me: Weak<WriteJob>,
+    log: Mutex<LogState>,
+    /// A side index of the log is being built or consulted.
+    is_indexing: AtomicBool,
 }
 
-impl Writer {
-    /// Writes one batch, if the lock is free.
-    pub(crate) fn write(&self) -> Next {
-        self.gather();
-        let is_ready = self.prepare();
-        let mut state = locked(&self.state);
+/// What the job keeps from one batch to the next.
+struct LogState {
+    open: Option<OpenLog>,
+    /// The file whose entry in its folder was made durable last.
+    entered: Option<Stat>,
+    /// The file that the view is about.
+    known: Option<Stat>,
+    view: LogView,
+    /// How far was scanned without the lock; a tail that is not ended stays behind it.
+    scanned_ahead_to: u64,
+    /// The index was consulted since the last batch. What came meanwhile is scanned, however much
+    /// it is, because that takes less time.
+    index_consulted: bool,
+    /// The next batches, as many as this, take in one request only.
+    one_by_one: usize,
+    /// Vain tries for the lock, which make the pauses longer. A batch takes back two, not all: a
+    /// file whose lock is fought over is waited for at the pace of all processes.
+    attempts: u32,
+    waiting: Option<CountedWaiter>,
+    /// When the lock was first tried for the next batch.
+    tried_at: Option<Instant>,
+    /// For the next receipt.
+    warnings: Vec<Warning>,
+}
+
+struct OpenLog {
+    file: OpenFile,
+    /// The last page was not read from the disk yet.
+    is_fresh: bool,
+    _lease: Lease,
+}
+
+/// A batch that is in the file.
+struct AppendedBatch {
+    file: OpenFile,
+    /// Syncs that had failed when the batch began.
+    failures: u64,
+    /// The log after the batch.
+    view: ScanState,
+    placement: Placement,
+    groups: Vec<Group>,
+}
+
+impl WriteJob {
+    pub(super) fn new(
+        path: ChroniclePath,
+        disk: Arc<dyn Disk>,
+        process: Arc<ProcessContext>,
+        descriptors: Arc<Descriptors>,
+        queue: Arc<RequestQueue>,
+        sync: Arc<SyncJob>,
+    ) -> Arc<WriteJob> {
+        Arc::new_cyclic(|me| WriteJob {
+            path,
+            disk,
+            process,
+            descriptors,
+            queue,
+            sync,
+            me: me.clone(),
+            log: Mutex::new(LogState::new()),
+            is_indexing: AtomicBool::new(false),
+        })
+    }
+
+    /// Writes one batch, if the lock is free. Returns when the job has to run again.
+    pub(super) fn run(&self) -> Next {
+        let written = catch_unwind(AssertUnwindSafe(|| self.write_batch()));
+        written.unwrap_or_else(|_| {
+            // What the job held was settled when it was dropped. Nothing it knew is used any more.
+            locked(&self.log).reset();
+            self.log.clear_poison();
+            self.queue.next()
+        })
+    }
+
+    /// The way of a batch from the queue to the file.
+    fn write_batch(&self) -> Next {
+        self.queue.gather();
+        let is_ready = self.queue.prepare();
+        let mut log = locked(&self.log);
         if !is_ready {
-            state.waits(self, false);
-            state.tried_at = None;
-            return self.after_write();
+            log.end_wait();
+            return self.queue.next();
         }
-        let tried_at = *state.tried_at.get_or_insert_with(Instant::now);
-        let acquired = self.acquire(&mut state);
-        state.waits(self, matches!(acquired, Ok(None)));
-        if !matches!(acquired, Ok(None)) {
-            state.tried_at = None;
-        }
-        let lock_wait = tried_at.elapsed();
-        let (lock, stat) = match acquired {
+        let tried_at = *log.tried_at.get_or_insert_with(Instant::now);
+        let (guard, stat) = match self.lock(&mut log) {
+            Ok(Some(held)) => held,
+            Ok(None) => return self.try_later(&mut log),
             Err(error) => {
-                self.reject_prepared(&error);
-                return self.after_write();
+                log.end_wait();
+                self.queue.reject_prepared(&error);
+                return self.queue.next();
             }
-            Ok(None) => return self.try_later(&mut state),
-            Ok(Some(acquired)) => acquired,
         };
-        // Not forgotten at once: a file whose lock is fought over is waited for at everybody's pace.
-        state.attempts = state.attempts.saturating_sub(2);
-        let seen = state.history.scan_state().offset.max(state.looked_to);
-        if stat.length.saturating_sub(seen) > LONG_SCAN && !locked(&self.ledger).is_suspect() {
-            lock.release(self, &mut state);
-            return self.scan_ahead(&mut state, stat.length);
+        log.end_wait();
+        log.attempts = log.attempts.saturating_sub(2);
+        let lock_wait = tried_at.elapsed();
+        if self.has_long_scan(&log, stat.length) {
+            log.release(guard);
+            return self.scan_ahead(&mut log, stat.length);
         }
-        state.asked_index = false;
-        let requests = self.take_batch(state.one_by_one > 0);
-        state.one_by_one = state.one_by_one.saturating_sub(1);
+        log.index_consulted = false;
+        let requests = self.queue.take_batch(log.one_by_one > 0);
+        log.one_by_one = log.one_by_one.saturating_sub(1);
         if requests.is_empty() {
-            lock.release(self, &mut state);
-            return self.after_write();
+            log.release(guard);
+            return self.queue.next();
         }
-        self.shared.counters().waited(lock_wait);
+        self.process.counters().waited(lock_wait);
         let mut refused = Vec::new();
-        let committed = self.commit(&mut state, &stat, &requests, lock_wait, &mut refused);
-        lock.release(self, &mut state);
-        let may_be_told_apart = committed.as_ref().is_err_and(|error| {
-            let failed_write = error.cause().is_some_and(|cause| cause.operation == "write");
-            failed_write && error.written() == Some(Written::No)
+        let appended = self.catch_up(&mut log, &stat).and_then(|(file, mut caught, failures)| {
+            let LogState { view, warnings, .. } = &mut *log;
+            let (batch, mut groups) =
+                decide(&*file, view, &mut caught, &requests, warnings, &mut refused)?;
+            let placement = self.write(&file, view, &batch, &mut groups, &stat, &caught)?;
+            group::observe(&mut groups, self.path.as_path(), batch.buffer().len(), lock_wait);
+            Ok(AppendedBatch { file, failures, view: view.scan_state().clone(), placement, groups })
         });
-        let again = requests.len() > 1 && may_be_told_apart;
-        if again {
-            // What was too much for the disk or a limit may be one caller's alone.
-            state.one_by_one = requests.len();
-        }
-        let side_failed = state.history.side_failed();
-        if side_failed {
-            state.discard_side(self.path.as_path());
-        }
-        drop(state);
-        match committed {
-            Ok(batch) if batch.is_glued => {
-                self.put_back(refused.into_iter().map(|refused| refused.request).collect());
-                locked(&self.ledger).wrote_to(batch.file_end);
-                self.run_again(batch.groups, &glued());
-            }
-            Ok(batch) => {
-                refused.into_iter().for_each(|refused| self.refuse(refused));
-                self.hand_over(batch);
-            }
-            Err(_) if side_failed || again => self.put_back(requests),
-            Err(error) => {
-                let is_refused = |request: &Arc<Request>| {
-                    refused.iter().any(|refused| Arc::ptr_eq(&refused.request, request))
-                };
-                for request in requests.iter().filter(|request| !is_refused(request)) {
-                    request.settle(Outcome::Failed(self.about(error.clone())));
+        log.release(guard);
+        self.hand_over(log, appended, requests, refused);
+        self.queue.next()
+    }
+
+    /// Takes the lock of the file that is at the path now, opening it if need be. `None`: it is
+    /// busy.
+    fn lock(&self, log: &mut LogState) -> Result<Option<(LogLockGuard, Stat)>> {
+        let (path, disk, locks) = (self.path.as_path(), &*self.disk, self.process.locks());
+        let mut reopens = Reopens::default();
+        loop {
+            let file = match &log.open {
+                Some(open) => open.file.clone(),
+                None => self.open(log)?,
+            };
+            match locked_log::try_acquire(&file, path, disk, locks) {
+                Ok(AcquireOutcome::Acquired(guard, stat)) => return Ok(Some((guard, stat))),
+                Ok(AcquireOutcome::Busy) => return Ok(None),
+                Ok(AcquireOutcome::Moved) => {}
+                Err(failure) => {
+                    if failure.is_stuck() {
+                        log.close();
+                    }
+                    return Err(failure.into_error(cannot));
                 }
-                self.put_back(refused.into_iter().map(|refused| refused.request).collect());
+            }
+            log.close();
+            log.known = None;
+            if let Err(error) = reopens.count() {
+                let there = disk.stat(path).map_err(|error| cannot("stat", error))?;
+                // It can be opened, but not looked for by its path.
+                let is_nowhere = || cannot("stat", io::ErrorKind::NotFound.into());
+                return Err(there.map_or_else(is_nowhere, |_| error));
             }
         }
-        self.after_write()
     }
 
-    fn refuse(&self, Refused { request, error }: Refused) {
-        request.settle(Outcome::Failed(self.about(error.with_written(Written::No))));
+    /// Opens the file, and begins a new generation of the ledger.
+    fn open(&self, log: &mut LogState) -> Result<OpenFile> {
+        let holder: Weak<dyn HoldsDescriptor> = self.me.clone();
+        let lease = self.descriptors.lease(holder);
+        let (file, stat, is_entered) = locked_log::open_durably(
+            self.path.as_path(),
+            &*self.disk,
+            log.entered.as_ref(),
+            cannot,
+        )?;
+        let is_same_file = log.known.is_some_and(|known| known.is_same_file(&stat));
+        if !is_same_file || !log.view.reopen_side() {
+            log.view.clear();
+        }
+        if log.view.scan_state().offset == 0
+            && self.disk.has_side_files()
+            && let Some(view) = builder::load(&self.path, &*file, &stat)
+        {
+            log.view = view;
+        }
+        self.sync.ledger().record(LedgerEntry::Opened { file: &file, stat: &stat, is_same_file });
+        let network = file.network_file_system();
+        if let Some(kind) = network.filter(|_| self.process.locks().first_warning(stat.device)) {
+            log.warnings.push(Warning {
+                code: "CHRONICLE_NETWORK_FILE_SYSTEM",
+                message: format!(
+                    "{} is on {kind}: the lock holds between the machines only if the server honours it",
+                    self.path.as_path().display()
+                ),
+            });
+        }
+        log.entered = is_entered.then_some(stat);
+        log.known = Some(stat);
+        log.scanned_ahead_to = 0;
+        log.open = Some(OpenLog { file: file.clone(), is_fresh: true, _lease: lease });
+        Ok(file)
     }
 
-    fn try_later(&self, state: &mut State) -> Next {
-        self.tried_in_vain();
-        let pause = self.shared.pause(state.attempts);
-        state.attempts = state.attempts.saturating_add(1).min(10);
-        match self.after_write() {
+    /// Holds neither the lock nor a thread until the next try.
+    fn try_later(&self, log: &mut LogState) -> Next {
+        let locks = self.process.locks();
+        log.waiting.get_or_insert_with(|| locks.count_waiter());
+        self.queue.note_busy_lock();
+        let pause = locks.pause(log.attempts);
+        log.attempts = log.attempts.saturating_add(1).min(10);
+        match self.queue.next() {
             Next::Done => {
-                state.waits(self, false);
-                state.tried_at = None;
+                log.end_wait();
                 Next::Done
             }
             _ => Next::At(Instant::now() + pause),
         }
     }
 
-    /// Scans up to a length that was seen under the lock, without it: what lies before cannot change, because a failed write is
-    /// taken back under the lock under which it was made. The side index is asked first.
-    fn scan_ahead(&self, state: &mut State, length: u64) -> Next {
-        state.looked_to = length;
-        match self.scanning(|| self.learn(state, length)) {
+    /// Whether so much came that others would wait long for the lock meanwhile.
+    fn has_long_scan(&self, log: &LogState, length: u64) -> bool {
+        let known = log.view.scan_state().offset.max(log.scanned_ahead_to);
+        length.saturating_sub(known) > LONG_SCAN_BYTES && !self.sync.ledger().must_verify()
+    }
+
+    /// Scans without the lock up to a length that was seen under it. What lies before cannot
+    /// change, because a failed write is taken back under the lock under which it was made. The
+    /// side index is consulted first.
+    fn scan_ahead(&self, log: &mut LogState, length: u64) -> Next {
+        log.scanned_ahead_to = length;
+        match self.queue.without_deadlines(|| self.learn(log, length)) {
             Ok(()) => Next::Now,
             // The file was cut meanwhile: the catch-up under the lock will see that.
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Next::Now,
             Err(error) => {
-                self.reject_prepared(&cannot("pread", error));
-                self.after_write()
+                self.queue.reject_prepared(&cannot("pread", error));
+                self.queue.next()
             }
         }
     }
 
-    fn learn(&self, state: &mut State, length: u64) -> io::Result<()> {
-        let State { open: Some(open), history, known, asked_index, .. } = state else {
+    fn learn(&self, log: &mut LogState, length: u64) -> io::Result<()> {
+        let LogState { open: Some(open), view, known, index_consulted, .. } = log else {
             return Ok(());
         };
-        let rewritten = |open: &mut Open| {
-            locked(&self.ledger).rewritten(length);
-            open.fresh = true;
+        let mark_rewritten = |open: &mut OpenLog| {
+            self.sync.ledger().record(LedgerEntry::Rewritten { length });
+            open.is_fresh = true;
         };
-        let storage = open.descriptor.storage.clone();
-        if history.check(&*storage, length)? {
-            rewritten(open);
+        let file = open.file.clone();
+        if view.check(&*file, length)? {
+            mark_rewritten(open);
         }
-        if !std::mem::replace(asked_index, true)
-            && let Some((_making, stat)) = self.begin_indexing().zip(*known)
+        if !std::mem::replace(index_consulted, true)
+            && let Some((_turn, stat)) = self.begin_indexing().zip(*known)
         {
-            builder::load_or_build(&self.path, &*storage, &stat, history, length);
+            builder::load_or_build(&self.path, &*file, &stat, view, length);
         }
-        if self.scan(open, history, length)?.restarted {
-            rewritten(open);
+        if scan(&self.sync, &file, open.is_fresh, view, length)?.restarted {
+            mark_rewritten(open);
         }
         Ok(())
     }
 
-    /// Decides and writes, under the lock. What a request is `refused` for may be a record of this batch: the caller settles it once
-    /// the batch is written, and has it decided once more if that fails.
-    fn commit(
-        &self,
-        state: &mut State,
-        stat: &Stat,
-        requests: &[Arc<Request>],
-        lock_wait: Duration,
-        refused: &mut Vec<Refused>,
-    ) -> Result<WrittenBatch> {
-        let Some(open) = &mut state.open else {
+    fn catch_up(&self, log: &mut LogState, stat: &Stat) -> Result<(OpenFile, CaughtUp, u64)> {
+        let Some(open) = &mut log.open else {
             return Err(cannot("fstat", io::Error::other("the descriptor was closed")));
         };
-        let descriptor = open.descriptor.clone();
-        let storage = descriptor.storage.clone();
-        let history = &mut state.history;
-        let (caught, failures) = self.catch_up(open, history, stat.length)?;
-
-        let tail_length = caught.tail.length;
-        let before = Before {
-            records: history.scan_state().records,
-            offset: history.scan_state().offset,
-            tail_id: history.scan_state().tail_id.clone(),
-            last_id: history.scan_state().last_id.clone(),
-            open: caught.tail.record,
-        };
-        let open_offset = before.offset;
-        let mut batch = Batch::new(before);
-        let mut groups = Vec::new();
-        for request in requests {
-            let mut past = Records { storage: &*storage, history };
-            match batch.decide(request.events(), request.is_single(), &request.options, &mut past) {
-                Ok(decisions) => groups.push(group(request, decisions, &mut state.warnings)),
-                // The look-up failed: it is not known whether the event is a duplicate.
-                Err(error) if error.code() == Code::Io => {
-                    return Err(error.with_written(Written::No));
-                }
-                Err(error) => refused.push(Refused { request: request.clone(), error }),
-            }
-        }
-        let is_open = |decision: &Decision| {
-            tail_length > 0
-                && matches!(decision.place, Location::Old { offset, .. } if offset == open_offset)
-        };
-        let ends_tail = tail_length > 0
-            && (!batch.buffer().is_empty()
-                || groups.iter().flat_map(|group| &group.decisions).any(is_open));
-        let (mut file_end, mut is_glued) = (stat.length, false);
-        if ends_tail || !batch.buffer().is_empty() {
-            let mut bytes = Vec::new();
-            let bytes: &[u8] = if ends_tail {
-                bytes.push(b'\n');
-                bytes.extend_from_slice(batch.buffer());
-                &bytes
-            } else {
-                batch.buffer()
-            };
-            let handed = Handed { bytes, batch: &batch, start: stat.length, tail_length };
-            append_bytes::write_at_end(&*storage, &handed, || self.sync_once(&descriptor))?;
-            let landed = append_bytes::land(&*storage, history, &handed)
-                .map_err(|error| cannot("pread", error).with_written(Written::Unknown))?;
-            file_end = landed.file_end;
-            is_glued = landed.is_glued;
-            self.shared.counters().batches.fetch_add(1, Ordering::Relaxed);
-            for group in &mut groups {
-                group.begin = landed.begin;
-                group.records_before = landed.records_before;
-            }
-        }
-        self.observe(&mut groups, batch.buffer().len(), lock_wait);
-        let end = history.scan_state().clone();
-        let rewrites = locked(&self.ledger).rewrites;
-        Ok(WrittenBatch { descriptor, failures, rewrites, end, file_end, is_glued, groups })
+        let (caught, failures) =
+            catch_up(&self.sync, &open.file, open.is_fresh, &mut log.view, stat.length)?;
+        open.is_fresh = false;
+        Ok((open.file.clone(), caught, failures))
     }
 
-    /// Has each observer told of the batch, with the first of its appends.
-    fn observe(&self, groups: &mut [Group], bytes: usize, lock_wait: Duration) {
-        let observers: Vec<_> =
-            groups.iter().map(|group| group.request.options.observer.clone()).collect();
-        if observers.iter().all(Option::is_none) {
+    fn write(
+        &self,
+        file: &OpenFile,
+        view: &mut LogView,
+        batch: &Batch,
+        groups: &mut [Group],
+        stat: &Stat,
+        caught: &CaughtUp,
+    ) -> Result<Placement> {
+        let (file_end, tail_length) = (stat.length, caught.tail.length);
+        if !needs_write(batch, groups, view, tail_length) {
+            return Ok(Placement::Whole { file_end });
+        }
+        let sync = || self.sync.sync_once(file);
+        let placement =
+            append_bytes::append(&**file, view, batch, (file_end, tail_length), groups, sync)?;
+        self.process.counters().batches.fetch_add(1, Ordering::Relaxed);
+        Ok(placement)
+    }
+
+    /// What follows from a batch whose lock was released. Nothing is settled while the state of the
+    /// log is locked.
+    fn hand_over(
+        &self,
+        mut log: MutexGuard<'_, LogState>,
+        appended: Result<AppendedBatch>,
+        requests: Vec<Arc<Request>>,
+        refused: Vec<Refused>,
+    ) {
+        let may_be_told_apart = appended.as_ref().is_err_and(|error| {
+            let failed_write = error.cause().is_some_and(|cause| cause.operation == "write");
+            failed_write && error.written() == Some(Written::No)
+        });
+        let again = requests.len() > 1 && may_be_told_apart;
+        if again {
+            // What was too much for the disk or a limit may be one caller's alone.
+            log.one_by_one = requests.len();
+        }
+        let side_failed = log.view.side_failed();
+        if side_failed {
+            log.discard_side(&self.path);
+        }
+        drop(log);
+        let put_back = |refused: Vec<Refused>| {
+            self.queue.put_back(refused.into_iter().map(|refused| refused.request).collect());
+        };
+        match appended {
+            Ok(AppendedBatch { file, failures, view, placement, groups }) => match placement {
+                Placement::Whole { file_end } => {
+                    for Refused { request, error } in refused {
+                        self.reject(&request, error.with_written(Written::No));
+                    }
+                    self.sync.hand_over(file, failures, view, file_end, groups);
+                }
+                Placement::Glued { file_end } => {
+                    put_back(refused);
+                    self.sync.ledger().record(LedgerEntry::Wrote { file: &file, end: file_end });
+                    self.sync.run_again(groups, &glued());
+                }
+            },
+            Err(_) if side_failed || again => self.queue.put_back(requests),
+            Err(error) => {
+                let is_refused = |request: &Arc<Request>| {
+                    refused.iter().any(|refused| Arc::ptr_eq(&refused.request, request))
+                };
+                for request in requests.iter().filter(|request| !is_refused(request)) {
+                    self.reject(request, error.clone());
+                }
+                put_back(refused);
+            }
+        }
+    }
+
+    fn reject(&self, request: &Request, error: Error) {
+        request.settle(Outcome::Failed(error.with_path(self.path.as_path())));
+    }
+
+    /// Has a side index built in the background when enough became durable since the last one.
+    pub(super) fn build_index(&self) {
+        let Ok(log) = self.log.try_lock() else {
+            return;
+        };
+        let Some(stat) = log.known else {
+            return;
+        };
+        let covered = log.view.covered();
+        drop(log);
+        let durable = self.sync.ledger().durable_to();
+        if !builder::is_due(covered, durable) {
             return;
         }
-        let decisions = || groups.iter().flat_map(|group| &group.decisions);
-        let duplicates = decisions().filter(|decision| decision.duplicate).count();
-        let facts = BatchFacts {
-            path: self.path.as_path().to_owned(),
-            appends: groups.len(),
-            events: decisions().count() - duplicates,
-            duplicates,
-            bytes,
-            lock_wait,
-            sync: None,
+        let Some(turn) = self.begin_indexing() else { return };
+        let job = move || {
+            let me = &turn.0;
+            if let Some(side) = builder::build(&me.path, &stat, durable) {
+                locked(&me.log).install_index(side, &stat);
+            }
         };
-        let mut told: Vec<Observer> = Vec::new();
-        for (group, observer) in groups.iter_mut().zip(observers) {
-            if let Some(observer) = observer
-                && !told.iter().any(|other| other.is_same(&observer))
-            {
-                group.facts = Some(facts.clone());
-                told.push(observer);
-            }
-        }
+        // Without a thread it is built another time.
+        let _ = pool::run_in_background(Box::new(job));
     }
 
-    /// Learns what was appended since the lock was held last. What is suspect, and the last page of a file just opened, is
-    /// read from the disk, not from the page cache.
-    ///
-    /// Returns also how many syncs had failed when it began: one that fails from here on rejects the batch.
-    fn catch_up(
-        &self,
-        open: &mut Open,
-        history: &mut LogView,
-        length: u64,
-    ) -> Result<(CaughtUp, u64)> {
-        // Counted before it is asked whether the file is suspect: a sync that fails in between makes it suspect, or rejects the batch.
-        let failures = open.descriptor.syncs.failures();
-        let (suspect, sure) = {
-            let mut ledger = locked(&self.ledger);
-            if std::mem::take(&mut ledger.doubtful) {
-                history.clear();
-                ledger.rewritten(length);
-            }
-            (ledger.is_suspect(), ledger.last_sure())
-        };
-        if suspect {
-            let sure = sure.unwrap_or_default();
-            // From the page on in which the last sure byte stands.
-            let start = sure.offset.min(length).saturating_sub(1) / LAST_PAGE * LAST_PAGE;
-            let range = start..length;
-            self.sync_once(&open.descriptor).map_err(|error| error.with_written(Written::No))?;
-            if !self.reread(&open.descriptor, range)? {
-                return Err(cannot("posix_fadvise", os::busy()));
-            }
-            history.roll_back(sure);
-        } else if open.fresh {
-            self.reread_last_page(open, length)?;
-        }
-        let caught = loop {
-            let caught =
-                self.scan(open, history, length).map_err(|error| cannot("pread", error))?;
-            if !caught.restarted {
-                break caught;
-            }
-            locked(&self.ledger).rewritten(length);
-            self.reread_last_page(open, length)?;
-        };
-        if suspect {
-            locked(&self.ledger).answered(failures);
-        }
-        open.fresh = false;
-        Ok((caught, failures))
-    }
-
-    /// Scans up to `length`. Of a file just opened it notes how the log was at the open, where what is read again after a failed sync
-    /// begins.
-    fn scan(&self, open: &Open, history: &mut LogView, length: u64) -> io::Result<CaughtUp> {
-        let storage = &*open.descriptor.storage;
-        if open.fresh {
-            let opened_at = locked(&self.ledger).opened_at();
-            if history.scan_state().offset <= opened_at && opened_at < length {
-                let caught = history.catch_up(storage, opened_at)?;
-                if caught.restarted {
-                    return Ok(caught);
-                }
-                locked(&self.ledger).scanned_at_open(history.scan_state());
-            }
-        }
-        let caught = history.catch_up(storage, length)?;
-        if open.fresh && !caught.restarted {
-            locked(&self.ledger).scanned_at_open(history.scan_state());
-        }
-        Ok(caught)
-    }
-
-    /// What stands at the end decides how the next line begins: it must be what the disk holds.
-    fn reread_last_page(&self, open: &Open, length: u64) -> Result<()> {
-        if length == 0 {
-            return Ok(());
-        }
-        self.sync_once(&open.descriptor).map_err(|error| error.with_written(Written::No))?;
-        let start = (length - 1) / LAST_PAGE * LAST_PAGE;
-        // A page that somebody maps stays in the cache; then this rests on the sync alone.
-        self.reread(&open.descriptor, start..length).map(|_| ())
-    }
-
-    fn reread(&self, descriptor: &Descriptor, range: Range<u64>) -> Result<bool> {
-        let dropped = descriptor.storage.drop_cached(range.clone());
-        let gone = dropped.map_err(|error| cannot("posix_fadvise", error))?;
-        let mut ledger = locked(&self.ledger);
-        if gone && ledger.generation == descriptor.generation {
-            ledger.proof.reread(range);
-        }
-        Ok(gone)
+    /// The right to build or consult a side index, if the log can have one: for one thread at a
+    /// time, until it is dropped.
+    fn begin_indexing(&self) -> Option<IndexTurn> {
+        let me = self.me.upgrade().filter(|_| self.disk.has_side_files())?;
+        let is_taken = self.is_indexing.swap(true, Ordering::AcqRel);
+        (!is_taken).then(|| IndexTurn(me))
     }
 }
 
-fn group(request: &Arc<Request>, decisions: Vec<Decision>, warnings: &mut Vec<Warning>) -> Group {
-    let mut warnings = std::mem::take(warnings);
-    warnings.extend(decisions.iter().filter_map(Decision::warning));
-    Group {
-        request: request.clone(),
-        decisions,
-        begin: 0,
-        records_before: 0,
-        warnings,
-        facts: None,
+/// Ends on every way out.
+struct IndexTurn(Arc<WriteJob>);
+
+impl Drop for IndexTurn {
+    fn drop(&mut self) {
+        self.0.is_indexing.store(false, Ordering::Release);
+    }
+}
+
+impl HoldsDescriptor for WriteJob {
+    fn last_used(&self) -> Instant {
+        self.queue.last_used()
+    }
+
+    /// Closes the descriptor unless it is needed; bytes that were written and not synced are synced
+    /// first.
+    fn close_descriptor(&self, idle: Duration) -> bool {
+        let Ok(mut log) = self.log.try_lock() else {
+            return false;
+        };
+        let Some(open) = &log.open else {
+            return true;
+        };
+        if self.last_used().elapsed() < idle || !self.sync.is_settled() {
+            return false;
+        }
+        let has_unsynced = self.sync.ledger().has_unsynced();
+        if has_unsynced && self.sync.sync_once(&open.file).is_err() {
+            return false;
+        }
+        log.close();
+        true
+    }
+}
+
+impl LogState {
+    fn new() -> LogState {
+        LogState {
+            open: None,
+            entered: None,
+            known: None,
+            view: LogView::new(),
+            scanned_ahead_to: 0,
+            index_consulted: false,
+            one_by_one: 0,
+            attempts: 0,
+            waiting: None,
+            tried_at: None,
+            warnings: Vec::new(),
+        }
+    }
+
+    fn close(&mut self) {
+        self.open = None;
+        self.view.close_side();
+    }
+
+    /// Releases the lock. A descriptor whose lock cannot be released is closed: that ends the lock.
+    fn release(&mut self, guard: LogLockGuard) {
+        if guard.release().is_err() {
+            self.close();
+        }
+    }
+
+    /// The lock is not waited for any more.
+    fn end_wait(&mut self) {
+        self.waiting = None;
+        self.tried_at = None;
+    }
+
+    /// Leaves what a side index covers to it, if it is about the open file.
+    fn install_index(&mut self, side: SideIndex, of: &Stat) {
+        let Some(open) = &self.open else { return };
+        if self.known.is_some_and(|known| known.is_same_file(of)) {
+            // It stays in memory when that fails.
+            let _ = self.view.install_index(&*open.file, side);
+        }
+    }
+
+    /// Forgets all that came from a side index that could not be read. The log is scanned again,
+    /// without the lock.
+    fn discard_side(&mut self, log: &ChroniclePath) {
+        if let Some(side) = self.view.failed_side() {
+            side.discard(log.as_path());
+        }
+        self.view.clear();
+        self.scanned_ahead_to = 0;
+    }
+
+    /// Forgets everything, after a panic.
+    fn reset(&mut self) {
+        self.close();
+        self.known = None;
+        self.view.clear();
+        self.waiting = None;
     }
 }
 
 fn glued() -> Error {
     let cause = "another program wrote a part of a line right before the append";
     cannot_sync("write", io::Error::other(cause))
-}
-
-/// The records in the file, looked up under the lock.
-struct Records<'a> {
-    storage: &'a dyn Storage,
-    history: &'a mut LogView,
-}
-
-impl Past for Records<'_> {
-    fn find(&mut self, id: &Id) -> Result<Option<FoundRecord>> {
-        self.history.find(self.storage, id).map_err(|error| cannot("pread", error))
-    }
-
-    fn seq_of(&mut self, offset: u64) -> Result<u64> {
-        self.history.seq_of(self.storage, offset).map_err(|error| cannot("pread", error))
-    }
 }

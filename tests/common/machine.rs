@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use sage_chronicle::internals::storage::Syncs;
-use sage_chronicle::internals::storage::{Disk, Stat, Storage};
+use sage_chronicle::internals::storage::{Disk, LogLock, OpenFile, Stat, Storage};
 use sage_chronicle::registry::Registry;
 use sage_chronicle::{Error, Result, Written};
 
@@ -370,7 +370,7 @@ impl View {
 }
 
 impl Disk for View {
-    fn open(&self, path: &Path) -> Result<Arc<dyn Storage>> {
+    fn open(&self, path: &Path) -> Result<OpenFile> {
         let path = self.real(path);
         let opened = self.call(Kind::Open, |state, _| {
             let number = match state.names.get(path) {
@@ -408,14 +408,18 @@ impl Disk for View {
             })
         });
         match opened {
-            Ok(descriptor) => Ok(Arc::new(descriptor)),
+            Ok(descriptor) => {
+                let (file, syncs) = (Arc::new(descriptor), Arc::default());
+                let syncs = if file.is_shared { file.description.syncs.clone() } else { syncs };
+                Ok(OpenFile::of_parts(file.clone(), file, syncs))
+            }
             Err(error) => Err(Error::io("cannot open", "open", error)
                 .with_path(path)
                 .with_written(Written::No)),
         }
     }
 
-    fn open_for_reading(&self, path: &Path) -> Result<Option<Arc<dyn Storage>>> {
+    fn open_for_reading(&self, path: &Path) -> Result<Option<OpenFile>> {
         let is_there = self.machine.state().names.contains_key(path);
         is_there.then(|| self.open(path)).transpose()
     }
@@ -555,7 +559,9 @@ impl Storage for Descriptor {
             Ok(verdict != Verdict::Refuse && inode.image.drop_cached(&range))
         })
     }
+}
 
+impl LogLock for Descriptor {
     fn try_lock(&self) -> io::Result<bool> {
         self.call(Kind::TryLock, 0..0, |inode, verdict| {
             let mut in_batch = self.description.in_batch.lock().unwrap();
@@ -581,10 +587,6 @@ impl Storage for Descriptor {
             *self.description.in_batch.lock().unwrap() = false;
             Ok(())
         })
-    }
-
-    fn shared_syncs(&self) -> Option<Arc<Syncs>> {
-        self.is_shared.then(|| self.description.syncs.clone())
     }
 }
 

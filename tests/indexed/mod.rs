@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use sage_chronicle::internals::storage::{Disk, FileDisk, Stat, Storage};
+use sage_chronicle::internals::storage::{Disk, FileDisk, LogLock, OpenFile, Stat, Storage};
 use sage_chronicle::{AppendOptions, ChroniclePath, Receipt, Registry, Result};
 
 pub const EVENTS: u64 = 6_000;
@@ -25,17 +25,23 @@ struct Counts {
 }
 
 struct CountingStorage {
-    inner: Arc<dyn Storage>,
+    file: OpenFile,
     counts: Counts,
-    is_locked: AtomicBool,
+    is_locked: Arc<AtomicBool>,
+}
+
+/// A lock that shows whether it is held.
+struct ShownLock {
+    file: OpenFile,
+    is_locked: Arc<AtomicBool>,
 }
 
 impl Storage for CountingStorage {
     fn stat(&self) -> io::Result<Stat> {
-        self.inner.stat()
+        self.file.stat()
     }
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let count = self.inner.read_at(buffer, offset)?;
+        let count = self.file.read_at(buffer, offset)?;
         self.counts.read.fetch_add(count as u64, Ordering::Relaxed);
         if self.is_locked.load(Ordering::Relaxed) {
             self.counts.under_lock.fetch_add(count as u64, Ordering::Relaxed);
@@ -43,54 +49,44 @@ impl Storage for CountingStorage {
         Ok(count)
     }
     fn append(&self, bytes: &[u8]) -> io::Result<usize> {
-        self.inner.append(bytes)
+        self.file.append(bytes)
     }
     fn set_len(&self, length: u64) -> io::Result<()> {
-        self.inner.set_len(length)
+        self.file.set_len(length)
     }
     fn sync(&self) -> io::Result<()> {
-        self.inner.sync()
+        self.file.sync()
     }
     fn drop_cached(&self, range: Range<u64>) -> io::Result<bool> {
-        self.inner.drop_cached(range)
+        self.file.drop_cached(range)
     }
+}
+
+impl LogLock for ShownLock {
     fn try_lock(&self) -> io::Result<bool> {
-        let got_it = self.inner.try_lock()?;
+        let got_it = self.file.lock().try_lock()?;
         self.is_locked.store(got_it, Ordering::Relaxed);
         Ok(got_it)
     }
     fn try_lock_shared(&self) -> io::Result<bool> {
-        self.inner.try_lock_shared()
+        self.file.lock().try_lock_shared()
     }
     fn unlock(&self) -> io::Result<()> {
         self.is_locked.store(false, Ordering::Relaxed);
-        self.inner.unlock()
+        self.file.lock().unlock()
     }
 }
 
 impl Disk for CountingDisk {
-    fn open(&self, path: &Path) -> Result<Arc<dyn Storage>> {
-        let inner = FileDisk.open(path)?;
-        let (counts, is_locked) = (self.0.clone(), AtomicBool::new(false));
-        Ok(Arc::new(CountingStorage { inner, counts, is_locked }))
+    fn beneath(&self) -> Option<&dyn Disk> {
+        Some(&FileDisk)
     }
-    fn open_for_reading(&self, path: &Path) -> Result<Option<Arc<dyn Storage>>> {
-        FileDisk.open_for_reading(path)
-    }
-    fn stat(&self, path: &Path) -> io::Result<Option<Stat>> {
-        FileDisk.stat(path)
-    }
-    fn sync_directory(&self, path: &Path) -> io::Result<()> {
-        FileDisk.sync_directory(path)
-    }
-    fn honours_lock(&self, path: &Path) -> io::Result<bool> {
-        FileDisk.honours_lock(path)
-    }
-    fn lock_holder(&self, stat: &Stat) -> Option<u32> {
-        FileDisk.lock_holder(stat)
-    }
-    fn has_side_files(&self) -> bool {
-        true
+    fn open(&self, path: &Path) -> Result<OpenFile> {
+        let (file, counts) = (FileDisk.open(path)?, self.0.clone());
+        let is_locked = Arc::<AtomicBool>::default();
+        let lock = ShownLock { file: file.clone(), is_locked: is_locked.clone() };
+        let storage = CountingStorage { file, counts, is_locked };
+        Ok(OpenFile::of_parts(Arc::new(storage), Arc::new(lock), Arc::default()))
     }
 }
 

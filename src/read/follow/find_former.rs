@@ -3,16 +3,15 @@
 use std::collections::HashSet;
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
 
 use crate::read::cursor::{self, Cursor};
 use crate::read::place;
 use crate::record::classify;
 use crate::record::lines::{LineChunk, LineReader};
-use crate::storage::{Disk, Former, Stat, Storage};
+use crate::storage::{Disk, Former, OpenFile, Stat, Storage};
 
 /// An open file.
-pub(crate) type Opened = (Arc<dyn Storage>, Stat);
+pub(crate) type Opened = (OpenFile, Stat);
 
 /// Files held open until they are read, at most.
 pub(crate) const MAX_NEXT: usize = 16;

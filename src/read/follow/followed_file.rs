@@ -12,7 +12,7 @@ use crate::read::place::{ResolvedPlace, StartCondition};
 use crate::read::selection::{Picker, Selection};
 use crate::record::classify::{self, Tail};
 use crate::record::lines::{LineChunk, LineReader};
-use crate::storage::{Stat, Storage, read_exact_at};
+use crate::storage::{OpenFile, Stat, Storage, read_exact_at};
 
 /// Bytes in front of the place that must be unchanged to read on, if no record identifies the
 /// place.
@@ -89,7 +89,7 @@ pub(crate) struct LeftFile {
 
 impl FollowedFile {
     pub(crate) fn new(
-        storage: Arc<dyn Storage>,
+        storage: OpenFile,
         stat: Stat,
         place: ResolvedPlace,
         selection: &Selection,
@@ -116,7 +116,7 @@ impl FollowedFile {
     }
 
     /// The descriptor; `None` if the lease was closed.
-    pub(crate) fn storage(&self) -> Option<Arc<dyn Storage>> {
+    pub(crate) fn storage(&self) -> Option<OpenFile> {
         self.lease.storage()
     }
 
@@ -127,7 +127,7 @@ impl FollowedFile {
     }
 
     /// Replaces the descriptor of a closed lease.
-    pub(crate) fn reopen(&mut self, storage: Arc<dyn Storage>, stat: Stat) {
+    pub(crate) fn reopen(&mut self, storage: OpenFile, stat: Stat) {
         self.stat = stat;
         self.lease = Lease::new(storage);
     }
@@ -391,12 +391,8 @@ impl FollowedFile {
     ///
     /// It may once the file was read to its end and no writer can still append to it. `is_alone`:
     /// no file is at the path.
-    pub(crate) fn may_leave(
-        &mut self,
-        storage: &dyn Storage,
-        is_alone: bool,
-    ) -> io::Result<Leaving> {
-        let now = storage.stat()?;
+    pub(crate) fn may_leave(&mut self, open: &OpenFile, is_alone: bool) -> io::Result<Leaving> {
+        let now = open.stat()?;
         if now.length != self.read_to {
             return Ok(Leaving::HasMore);
         }
@@ -413,10 +409,10 @@ impl FollowedFile {
         }
         // Writers check the path under the lock. Once the lock was free, none of them appends to
         // this file.
-        let is_read = match storage.try_lock_shared() {
+        let is_read = match open.lock().try_lock_shared() {
             Ok(true) => {
-                let length = storage.stat().map(|stat| stat.length);
-                storage.unlock()?;
+                let length = open.stat().map(|stat| stat.length);
+                open.lock().unlock()?;
                 length? == self.read_to
             }
             Ok(false) => false,

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Instant;
 
 use crate::mutex::locked;
-use crate::storage::Storage;
+use crate::storage::OpenFile;
 
 /// Idle descriptors at most.
 const MAX_IDLE_DESCRIPTORS: usize = 64;
@@ -18,13 +18,13 @@ static LEASES: Mutex<Vec<Weak<Lease>>> = Mutex::new(Vec::new());
 pub(crate) struct Lease(Mutex<LeaseState>);
 
 struct LeaseState {
-    storage: Option<Arc<dyn Storage>>,
+    storage: Option<OpenFile>,
     /// Time of the last change; `None` during a look.
     idle_since: Option<Instant>,
 }
 
 impl Lease {
-    pub(crate) fn new(storage: Arc<dyn Storage>) -> Arc<Lease> {
+    pub(crate) fn new(storage: OpenFile) -> Arc<Lease> {
         let state = LeaseState { storage: Some(storage), idle_since: None };
         let lease = Arc::new(Lease(Mutex::new(state)));
         let mut leases = locked(&LEASES);
@@ -44,7 +44,7 @@ impl Lease {
     }
 
     /// The descriptor for a look; `None` if the lease was closed.
-    pub(crate) fn storage(&self) -> Option<Arc<dyn Storage>> {
+    pub(crate) fn storage(&self) -> Option<OpenFile> {
         let mut state = locked(&self.0);
         state.idle_since = None;
         state.storage.clone()

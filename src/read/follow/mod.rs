@@ -46,7 +46,7 @@ use crate::read::page::{Page, PageForm};
 use crate::read::place::{self, Place, ResolvedPlace, StartCondition};
 use crate::read::reader::MAX_ATTEMPTS;
 use crate::read::selection::Selection;
-use crate::storage::{Disk, Stat, Storage, cannot_read, is_cut};
+use crate::storage::{Disk, OpenFile, Stat, Storage, cannot_read, is_cut};
 
 /// Follows a log: returns each record of each file at the path once, in file order.
 ///
@@ -76,7 +76,7 @@ pub struct Follower {
 
 /// A file that may be read next.
 struct Candidate {
-    storage: Arc<dyn Storage>,
+    storage: OpenFile,
     stat: Stat,
     /// It has another name than the path.
     is_former: bool,
@@ -444,7 +444,7 @@ impl Follower {
             // The file returned to the path. Files that were there meanwhile are read first.
             Leaving::Leave
         } else {
-            let leaving = file.may_leave(&*storage, is_alone);
+            let leaving = file.may_leave(&storage, is_alone);
             leaving.map_err(|error| cannot_read(path, "fstat", error))?
         };
         match leaving {

@@ -2,12 +2,11 @@
 
 use std::collections::VecDeque;
 use std::path::Path;
-use std::sync::Arc;
 
 use crate::error::{Code, Error, Result};
 use crate::read::follow::find_former::{self, Between, MAX_NEXT, Opened};
 use crate::read::follow::followed_file::FollowedFile;
-use crate::storage::{Disk, Stat, Storage, cannot_read};
+use crate::storage::{Disk, OpenFile, Stat, Storage, cannot_read};
 
 /// Reads of the inode number at a path. If each of them differs from the one before, the numbers
 /// are unstable.
@@ -25,7 +24,7 @@ impl NextFiles {
         self.files.is_empty()
     }
 
-    pub(crate) fn first(&self) -> Option<&Arc<dyn Storage>> {
+    pub(crate) fn first(&self) -> Option<&OpenFile> {
         self.files.front().map(|(storage, _)| storage)
     }
 
