@@ -422,7 +422,7 @@ const batch = [
     file: 'src/check/line_check.rs',
     find: 'self.templates.write_canonical(text, &mut self.canonical);\n            record.is_mismatch = is_mismatch(&self.canonical, id, line);',
     replace: 'self.templates.write_canonical(text, &mut self.canonical);',
-    tests: ['src/check/line_check.rs::lines_looked_at'],
+    tests: ['src/check/line_check.rs::lines_checked_one'],
   },
   {
     name: 'the bytes before the scanned offset',
@@ -1183,14 +1183,14 @@ const repairs = [
   },
   {
     name: 'a fork is found',
-    file: 'src/check/verify.rs',
-    find: 'if !is_again && !is_circle && self.seen.note_successor(mark) {',
-    replace: 'if !MUTATED && !is_again && !is_circle && self.seen.note_successor(mark) {',
+    file: 'src/check/order_check.rs',
+    find: 'if !is_again && !is_circle && self.seen.note_successor(id_hash) {',
+    replace: 'if !MUTATED && !is_again && !is_circle && self.seen.note_successor(id_hash) {',
     tests: ['tests/verify.rs::a_second_record_behind'],
   },
   {
     name: 'the same record once more is no fork',
-    file: 'src/check/verify.rs',
+    file: 'src/check/order_check.rs',
     find: 'record.event_id.is_some_and(|id| self.seen.line(id).is_some())',
     replace: '!MUTATED && record.event_id.is_some_and(|id| self.seen.line(id).is_some())',
     tests: ['tests/verify.rs::a_second_record_behind'],
@@ -1198,8 +1198,8 @@ const repairs = [
   {
     name: 'a slice of a check has few findings',
     file: 'src/check/verify.rs',
-    find: 'while weight < MAX_SLICE_FINDINGS_BYTES',
-    replace: 'while (MUTATED || weight < MAX_SLICE_FINDINGS_BYTES)',
+    find: 'while weight < MAX_FINDINGS_BYTES',
+    replace: 'while (MUTATED || weight < MAX_FINDINGS_BYTES)',
     tests: ['tests/verify.rs::where_every_line_is_bad'],
   },
   {
@@ -1249,7 +1249,7 @@ const repairs = [
   {
     name: 'the folder is synced before the rename',
     file: 'src/repair/replacement.rs',
-    find: 'self.backup = Some(path);\n        // On the disk before the rename is, so that no crash leaves the old file without a name.',
+    find: 'self.backup = Some(path);\n        // Durable before the rename, so that no crash leaves the old file without a name.',
     replace: 'self.backup = Some(path);\nif MUTATED { return Ok(()); }',
     tests: ['__test__/repair-faults.spec.ts'],
   },

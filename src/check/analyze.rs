@@ -1,4 +1,4 @@
-//! What a log holds: counts by type, actor and hour, sizes, copies, and whether its links lead anywhere.
+//! The contents of a log: counts by type, actor and hour, sizes, copies, and broken links.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -17,49 +17,51 @@ use crate::record::lines::{LineChunk, LineReader};
 use crate::storage::{Disk, FileDisk, OpenFile, cannot_read};
 use crate::threads::resumable::{Resumable, Resumed};
 
-/// A larger event is warned of.
-const LARGE: u64 = 10_000;
-/// Fewer events than this in a longer time than this are warned of.
-const FEW: u64 = 10;
+/// Size of an event, in UTF-16 units, above which a warning is given.
+const LARGE_UNITS: u64 = 10_000;
+/// A log with fewer events than this, over a longer time than `LONG_SECONDS`, gives a warning.
+const FEW_EVENTS: u64 = 10;
 const LONG_SECONDS: i128 = 24 * 3600;
-/// UTF-16 units of a timestamp that name its hour.
-const HOUR: usize = 13;
+/// UTF-16 units of a timestamp down to its hour.
+const HOUR_UNITS: usize = 13;
 
 /// A string of a record, as WTF-8.
 pub type Text = Box<[u8]>;
 
-/// What a log holds.
+/// The contents of a log.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Analysis {
-    /// Records.
+    /// Number of records.
     pub total_events: u64,
-    /// Records of each type, in the order in which the types come up; those without one are in none.
+    /// Number of records of each type, in order of first appearance. Records without a type are not
+    /// in the list.
     pub event_types: Vec<(Text, u64)>,
     /// The earliest and the latest readable timestamp.
     pub time_range: Option<TimeRange>,
-    /// Actors by `agent:id`, in the order in which they come up; records without both are nobody's.
+    /// Actors by `agent:id`, in order of first appearance. Records without both members are not
+    /// counted.
     pub actors: Vec<(Text, Actor)>,
     /// Complete lines that are no records.
     pub corrupted_lines: u64,
-    /// Records whose canonical form, `eventId` aside, an earlier one has.
+    /// Records with the canonical form of an earlier record, `eventId` left out.
     pub duplicate_events: u64,
-    /// Records that have an id and name one before them.
+    /// Records that have an id and a `prevEventId`.
     pub chained_events: u64,
-    /// Those of them whose link leads to no earlier record.
+    /// Links of these records that lead to no earlier record.
     pub broken_links: Vec<BrokenLink>,
-    /// UTF-16 units of the JSON texts of all records together.
+    /// Sum of the sizes of all records, in UTF-16 units of their JSON texts.
     pub total_size: u64,
-    /// The largest of them, the first of equal ones.
+    /// The largest record, the first of equal ones.
     pub largest_event: Option<Largest>,
-    /// Records by the first 13 UTF-16 units of their timestamps, where these are strings.
+    /// Records by the first 13 UTF-16 units of their timestamps, if these are strings.
     pub events_by_hour: Vec<(Text, u64)>,
-    /// What may be wrong, in words.
+    /// Possible faults, in words.
     pub warnings: Vec<String>,
-    /// What is wrong, in words.
+    /// Faults, in words.
     pub errors: Vec<String>,
 }
 
-/// Two timestamps as they stand in the log: raw JSON values, strings or numbers of milliseconds.
+/// Two timestamps as they are in the log: raw JSON values, strings or numbers of milliseconds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TimeRange {
     /// The earliest.
@@ -70,56 +72,56 @@ pub struct TimeRange {
     last: Timestamp,
 }
 
-/// Somebody who made events.
+/// The author of events.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Actor {
     /// `actor.agent`.
     pub agent: Text,
-    /// Records.
+    /// Number of records.
     pub event_count: u64,
-    /// When; none if no timestamp can be read.
+    /// The time of these records; `None` if no timestamp is readable.
     pub seen: Option<TimeRange>,
 }
 
-/// A record by its size.
+/// A record and its size.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Largest {
-    /// Its place among the records, from 0.
+    /// Index of the record, from 0.
     pub index: u64,
     /// UTF-16 units of its JSON text.
     pub size: u64,
-    /// Its type; empty where it has none.
+    /// Its type; empty if it has none.
     pub event_type: Text,
 }
 
 /// A link that does not lead to an earlier record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BrokenLink {
-    /// Place of the record among the records, from 0.
+    /// Index of the record, from 0.
     pub index: u64,
     /// Its id.
     pub event_id: Text,
-    /// What is wrong.
+    /// The fault.
     pub issue: LinkIssue,
-    /// The same in words.
+    /// The fault in words.
     pub details: String,
 }
 
-/// What can be wrong with a link.
+/// Faults of a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LinkIssue {
     /// No record has the id.
     Missing,
-    /// It leads to the record itself.
+    /// The link leads to its own record.
     Circular,
-    /// It leads to a later record.
+    /// The link leads to a later record.
     Later,
-    /// It leads to a record to which an earlier one leads, too.
+    /// An earlier record has the same link.
     Fork,
 }
 
 impl LinkIssue {
-    /// The word callers see.
+    /// The word in the JavaScript API.
     pub fn as_str(self) -> &'static str {
         match self {
             LinkIssue::Missing => "missing_prev",
@@ -130,10 +132,10 @@ impl LinkIssue {
     }
 }
 
-/// Looks at the log from its beginning to where it ended when the look began. It takes no lock and writes nothing.
+/// Analyzes the log up to its end at the start of the call.
 ///
 /// # Errors
-/// `EVALIDATION` for what is no regular file, `EIO`.
+/// `EVALIDATION` for anything but a regular file, `EIO`.
 pub fn analyze(path: &ChroniclePath) -> Result<Analysis> {
     let mut analyzer = Analyzer::new(path.clone());
     loop {
@@ -143,8 +145,9 @@ pub fn analyze(path: &ChroniclePath) -> Result<Analysis> {
     }
 }
 
-/// An analysis under way: a piece of the log a turn. It keeps a hash of each id and each canonical form, the links that lead nowhere yet, and
-/// the names it counts by.
+/// An analysis under way; each resume reads one chunk of the log.
+///
+/// It keeps a hash of each id and each canonical form, the open links, and the names it counts by.
 pub(crate) struct Analyzer {
     path: ChroniclePath,
     source: Option<(OpenFile, LineReader)>,
@@ -185,13 +188,13 @@ impl Resumable for Analyzer {
                 tally.analysis.corrupted_lines += 1;
                 return Ok(Resumed::More);
             }
-            // A torn tail is no record and no error: it may be an append that is under way.
+            // A torn tail is neither a record nor a fault: it may be an append under way.
             Ok(LineChunk::Tail { bytes, .. }) => {
-                if let Verdict::Record(keys) = classify::classify(bytes) {
-                    tally.record(bytes, &keys);
+                if let Verdict::Record(ids) = classify::classify(bytes) {
+                    tally.record(bytes, &ids);
                 }
             }
-            // Somebody cut the file: what is left of it was read.
+            // Another process truncated the file: the rest was read.
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
             Err(error) => return Err(cannot_read(self.path.as_path(), "pread", error)),
         }
@@ -206,19 +209,21 @@ struct Tally {
     actors: HashMap<Text, usize>,
     hours: HashMap<Text, usize>,
     hasher: SipHasher13,
-    /// Canonical forms so far, by a hash so wide that no two collide.
+    /// Hashes of the canonical forms. 128 bits make collisions negligible.
     forms: HashSet<u128>,
-    /// The place of the first record with each id, by the same hash.
+    /// Index of the first record with each id, by the hash of the id.
     ids: HashMap<u128, u64>,
-    /// The first record that leads to each, by hashes of both ids.
-    followers: HashMap<u128, u128>,
-    /// Links that lead to nothing before, or not alone: the record's place and id, and the id it names.
+    /// The first record with each link: from the hash of the link's target to the hash of the
+    /// record's id.
+    successors: HashMap<u128, u128>,
+    /// Links without an earlier target, and second links to one: index and id of the record, and
+    /// the id of the target.
     open_links: Vec<(u64, Text, Text)>,
 }
 
 impl Tally {
     fn new() -> Tally {
-        // A random key, so that nobody can make two texts collide.
+        // A random key, so that no input can be made to collide.
         let random = || RandomState::new().build_hasher().finish();
         Tally {
             analysis: Analysis::default(),
@@ -228,14 +233,14 @@ impl Tally {
             hasher: SipHasher13::new_with_keys(random(), random()),
             forms: HashSet::new(),
             ids: HashMap::new(),
-            followers: HashMap::new(),
+            successors: HashMap::new(),
             open_links: Vec::new(),
         }
     }
 
     fn line(&mut self, line: &[u8]) {
         match classify::classify(line) {
-            Verdict::Record(keys) => self.record(line, &keys),
+            Verdict::Record(ids) => self.record(line, &ids),
             Verdict::Blank => {}
             Verdict::Malformed | Verdict::Nul | Verdict::Marked(_) => {
                 self.analysis.corrupted_lines += 1;
@@ -243,7 +248,7 @@ impl Tally {
         }
     }
 
-    fn record(&mut self, line: &[u8], keys: &RecordIds<'_>) {
+    fn record(&mut self, line: &[u8], ids: &RecordIds<'_>) {
         let Ok(envelope) = Envelope::of(line) else { return };
         let index = self.analysis.total_events;
         self.analysis.total_events += 1;
@@ -253,16 +258,16 @@ impl Tally {
         self.measure(&envelope, line, index);
         let timestamp = envelope.get("timestamp");
         let time = timestamp.and_then(|raw| Some((Timestamp::of_json(raw)?, raw)));
-        see(&mut self.analysis.time_range, time);
+        extend(&mut self.analysis.time_range, time);
         if let Some(timestamp) = envelope.text("timestamp") {
-            let hour = first_units(&timestamp, HOUR);
+            let hour = first_units(&timestamp, HOUR_UNITS);
             count(&mut self.analysis.events_by_hour, &mut self.hours, hour);
         }
-        self.meet_actor(&envelope, time);
-        self.follow(index, keys.event_id.as_deref(), &envelope);
+        self.count_actor(&envelope, time);
+        self.check_link(index, ids.event_id.as_deref(), &envelope);
     }
 
-    /// Its canonical form is as long as what `JSON.stringify` makes of it: the same tokens in another order.
+    /// The canonical form has the length of `JSON.stringify`: the same tokens in another order.
     fn measure(&mut self, envelope: &Envelope<'_>, line: &[u8], index: u64) {
         let Ok((form, exact)) = canonicalize_by_value(line, Some("eventId")) else { return };
         let id = envelope.get("eventId").and_then(|id| canonicalize(id, Form::Jcs, None).ok());
@@ -278,7 +283,7 @@ impl Tally {
         self.analysis.duplicate_events += u64::from(!self.forms.insert(hash));
     }
 
-    fn meet_actor(&mut self, envelope: &Envelope<'_>, time: Option<(Timestamp, &[u8])>) {
+    fn count_actor(&mut self, envelope: &Envelope<'_>, time: Option<(Timestamp, &[u8])>) {
         let actor = envelope.get("actor").and_then(|actor| Envelope::of(actor).ok());
         let Some(actor) = actor else { return };
         let (Some(agent), Some(id)) = (actor.text("agent"), actor.text("id")) else { return };
@@ -290,21 +295,21 @@ impl Tally {
         });
         if let Some((_, actor)) = self.analysis.actors.get_mut(place) {
             actor.event_count += 1;
-            see(&mut actor.seen, time);
+            extend(&mut actor.seen, time);
         }
     }
 
-    fn follow(&mut self, index: u64, id: Option<&[u8]>, envelope: &Envelope<'_>) {
+    fn check_link(&mut self, index: u64, id: Option<&[u8]>, envelope: &Envelope<'_>) {
         let Some(id) = id else { return };
         if let Some(previous) = envelope.text("prevEventId") {
             self.analysis.chained_events += 1;
             let leads_back = self.ids.contains_key(&self.hash(&previous));
             let own = self.hash(id);
             let is_circle = *previous == *id;
-            // The same record once more is no other branch.
+            // A copy of the same record is not a fork.
             let mut is_fork = || {
                 let target = self.hasher.hash(&previous).as_u128();
-                *self.followers.entry(target).or_insert(own) != own
+                *self.successors.entry(target).or_insert(own) != own
             };
             if is_circle || !leads_back || is_fork() {
                 self.open_links.push((index, id.into(), previous.as_ref().into()));
@@ -361,13 +366,13 @@ fn warnings(analysis: &Analysis) -> Vec<String> {
         warnings.push(format!("{duplicate_events} {copies} of earlier ones"));
     }
     if let Some(Largest { index, size, .. }) = analysis.largest_event
-        && size > LARGE
+        && size > LARGE_UNITS
     {
         warnings.push(format!("event {index} is large: {size} UTF-16 units"));
     }
     if let Some(range) = &analysis.time_range {
         let seconds = range.first.seconds_until(range.last);
-        if seconds > LONG_SECONDS && total_events < FEW {
+        if seconds > LONG_SECONDS && total_events < FEW_EVENTS {
             let hours = seconds / 3600;
             warnings
                 .push(format!("only {total_events} events in {hours} hours: some may be missing"));
@@ -393,8 +398,8 @@ fn count(counts: &mut Vec<(Text, u64)>, places: &mut HashMap<Text, usize>, name:
     counts.push((name.into(), 1));
 }
 
-/// Widens a range to a time. Of equal times the first one named stays.
-fn see(range: &mut Option<TimeRange>, time: Option<(Timestamp, &[u8])>) {
+/// Extends a range to a time. Of equal times the first one stays.
+fn extend(range: &mut Option<TimeRange>, time: Option<(Timestamp, &[u8])>) {
     let Some((time, raw)) = time else { return };
     let Some(range) = range else {
         *range = Some(TimeRange { start: raw.into(), end: raw.into(), first: time, last: time });
@@ -408,12 +413,12 @@ fn see(range: &mut Option<TimeRange>, time: Option<(Timestamp, &[u8])>) {
     }
 }
 
-/// How long the text is for JavaScript.
+/// Length of the text in JavaScript.
 fn utf16_units(text: &[u8]) -> u64 {
     text.iter().map(|byte| units_begun(*byte) as u64).sum()
 }
 
-/// UTF-16 units of the character that begins with this byte; 0 within one.
+/// UTF-16 units of the character that begins with this byte; 0 for a byte within one.
 fn units_begun(byte: u8) -> usize {
     match byte {
         0x80..=0xbf => 0,
@@ -422,12 +427,12 @@ fn units_begun(byte: u8) -> usize {
     }
 }
 
-/// The beginning of a text of at most so many UTF-16 units.
-fn first_units(text: &[u8], most: usize) -> &[u8] {
+/// The start of a text, of at max_units `max_units` UTF-16 units.
+fn first_units(text: &[u8], max_units: usize) -> &[u8] {
     let mut units = 0;
     let end = text.iter().position(|byte| {
         units += units_begun(*byte);
-        units > most
+        units > max_units
     });
     text.get(..end.unwrap_or(text.len())).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! What a line is by itself: the part of a check that needs nothing of the lines before.
+//! The check of one line: everything that does not depend on the lines before.
 
 use std::ops::Range;
 
@@ -15,38 +15,38 @@ use crate::record::classify::{self, Verdict};
 use crate::record::template::{MemberName, TemplateCache};
 
 /// Digits of a hash.
-const HASH: usize = 64;
-/// Lines are mostly longer.
-const SHORT_LINE: usize = 160;
+const HASH_DIGITS: usize = 64;
+/// Most lines are longer.
+const SHORT_LINE_BYTES: usize = 160;
 
-/// What a line is by itself.
+/// The facts of one line.
 pub(crate) enum LineFacts {
     Record(Record),
     Blank,
     Malformed,
     Nul,
-    /// A record behind a byte order mark.
+    /// A record behind a byte order id_hash.
     Marked(Record),
 }
 
-/// What a record has to be compared with those before it.
+/// The facts that are compared with earlier records.
 #[derive(Default)]
 pub(crate) struct Record {
     pub(crate) event_id: Option<IdHash>,
     pub(crate) idempotency_key: Option<IdHash>,
     pub(crate) previous: Option<IdHash>,
     pub(crate) time: Option<Timestamp>,
-    /// It has a timestamp that is no point in time.
+    /// The timestamp is no point in time.
     pub(crate) is_timeless: bool,
-    /// Its id looks like a hash, and is that of neither canonical form.
+    /// The id checked like a hash, but is the hash of neither canonical form.
     pub(crate) is_mismatch: bool,
 }
 
-/// A line, without its newline, where it is in the lines that were looked at, and what it is.
+/// A line without its newline: its range in the checked bytes, and its facts.
 pub(crate) type CheckedLine = (Range<usize>, LineFacts);
 
 impl LineFacts {
-    /// What is looked up for it.
+    /// Hashes that are facts up for the line.
     pub(crate) fn id_hashes(&self) -> impl Iterator<Item = IdHash> {
         let id_hashes = match self {
             LineFacts::Record(record) | LineFacts::Marked(record) => {
@@ -58,54 +58,55 @@ impl LineFacts {
     }
 }
 
-/// Looks at lines, with memory that serves for one after the other.
+/// Checks lines, with buffers that are used for all of them.
 pub(crate) struct LineChecker {
-    draft: Canonicalizer,
+    canonicalizer: Canonicalizer,
     canonical: Vec<u8>,
-    keyed: IdHasher,
+    hasher: IdHasher,
     templates: TemplateCache,
 }
 
 impl LineChecker {
-    pub(crate) fn new(keyed: IdHasher) -> LineChecker {
-        let (draft, canonical, templates) = Default::default();
-        LineChecker { draft, canonical, keyed, templates }
+    pub(crate) fn new(hasher: IdHasher) -> LineChecker {
+        let (canonicalizer, canonical, templates) = Default::default();
+        LineChecker { canonicalizer, canonical, hasher, templates }
     }
 
-    /// Looks at all lines of a part of `bytes`; the last one may be without its newline.
-    pub(crate) fn look_at_all(&mut self, bytes: &[u8], part: Range<usize>) -> Vec<CheckedLine> {
+    /// Checks all lines of a part of `bytes`. The last line may lack its newline.
+    pub(crate) fn check_lines(&mut self, bytes: &[u8], part: Range<usize>) -> Vec<CheckedLine> {
         let text = bytes.get(part.clone()).unwrap_or_default();
         let mut objects = Objects::new(text);
-        let mut looks = Vec::with_capacity(text.len() / SHORT_LINE);
+        let mut checked = Vec::with_capacity(text.len() / SHORT_LINE_BYTES);
         let mut start = 0;
         while start < text.len() {
-            let fitted = self.templates.match_line(&mut objects, start);
-            let (end, looked) = match fitted.filter(|newline| newline - start <= MAX_LINE_BYTES) {
+            let matched = self.templates.match_line(&mut objects, start);
+            let (end, facts) = match matched.filter(|newline| newline - start <= MAX_LINE_BYTES) {
                 Some(newline) => {
                     let line = text.get(start..newline).unwrap_or_default();
-                    (newline, LineFacts::Record(self.fitted_record(text, line)))
+                    (newline, LineFacts::Record(self.matched_record(text, line)))
                 }
                 None => {
                     let rest = text.get(start..).unwrap_or_default();
                     let length = memchr(b'\n', rest).unwrap_or(rest.len());
-                    let looked = self.look(rest.get(..length).unwrap_or_default());
-                    if matches!(looked, LineFacts::Record(_)) {
+                    let facts = self.check_line(rest.get(..length).unwrap_or_default());
+                    if matches!(facts, LineFacts::Record(_)) {
                         self.templates.observe_miss(text, start, start + length);
                     }
-                    (start + length, looked)
+                    (start + length, facts)
                 }
             };
-            looks.push((part.start + start..part.start + end, looked));
+            checked.push((part.start + start..part.start + end, facts));
             start = end + 1;
         }
-        looks
+        checked
     }
 
-    /// One pass over the line: it checks the grammar, finds the members, and leaves what the canonical form is written from.
-    fn look(&mut self, line: &[u8]) -> LineFacts {
-        let draft = &mut self.draft;
+    /// One pass over the line checks the grammar, finds the members and prepares the canonical
+    /// form.
+    fn check_line(&mut self, line: &[u8]) -> LineFacts {
+        let canonicalizer = &mut self.canonicalizer;
         let verdict = classify::classify_with(line, || {
-            match draft.read(line, Form::Jcs, Some("eventId"))? {
+            match canonicalizer.read(line, Form::Jcs, Some("eventId"))? {
                 Shape::Object => Ok(()),
                 Shape::Array | Shape::Scalar => Err(Fault::NotAnObject),
             }
@@ -116,7 +117,7 @@ impl LineChecker {
             Verdict::Malformed => LineFacts::Malformed,
             Verdict::Nul => LineFacts::Nul,
             Verdict::Marked(_) => {
-                match self.look(classify::behind_mark(line).unwrap_or_default()) {
+                match self.check_line(classify::behind_mark(line).unwrap_or_default()) {
                     LineFacts::Record(record) => LineFacts::Marked(record),
                     _ => LineFacts::Malformed,
                 }
@@ -127,7 +128,7 @@ impl LineChecker {
     fn record(&mut self, line: &[u8]) -> Record {
         let mut record = Record::default();
         let (mut id, mut time) = (None, None);
-        for (key, value) in self.draft.members(line) {
+        for (key, value) in self.canonicalizer.members(line) {
             match key {
                 b"eventId" => {
                     id = text_of(value);
@@ -141,30 +142,30 @@ impl LineChecker {
         }
         record.time = time.and_then(Timestamp::of_json);
         record.is_timeless = time.is_some() && record.time.is_none();
-        if let Some(id) = id.filter(|id| id.len() == HASH) {
+        if let Some(id) = id.filter(|id| id.len() == HASH_DIGITS) {
             self.canonical.clear();
-            self.draft.write(line, &mut self.canonical);
+            self.canonicalizer.write(line, &mut self.canonical);
             record.is_mismatch = is_mismatch(&self.canonical, id, line);
         }
         record
     }
 
-    /// The record of the line that fitted a template last: the same, but that no string in it is escaped.
-    fn fitted_record(&mut self, text: &[u8], line: &[u8]) -> Record {
+    /// The record of the line that the template just matched. No string in such a line is escaped.
+    fn matched_record(&mut self, text: &[u8], line: &[u8]) -> Record {
         let named = |name| self.templates.named(text, name);
-        let mark = |name| Some(self.keyed.mark(text_of(named(name)?)?));
+        let id_hash = |name| Some(self.hasher.hash(text_of(named(name)?)?));
         let timestamp = named(MemberName::Timestamp);
         let time = timestamp.and_then(Timestamp::of_json);
         let mut record = Record {
-            event_id: mark(MemberName::EventId),
-            idempotency_key: mark(MemberName::IdempotencyKey),
-            previous: mark(MemberName::PrevEventId),
+            event_id: id_hash(MemberName::EventId),
+            idempotency_key: id_hash(MemberName::IdempotencyKey),
+            previous: id_hash(MemberName::PrevEventId),
             time,
             is_timeless: timestamp.is_some() && time.is_none(),
             is_mismatch: false,
         };
         let id = named(MemberName::EventId).and_then(text_of);
-        if let Some(id) = id.filter(|id| id.len() == HASH) {
+        if let Some(id) = id.filter(|id| id.len() == HASH_DIGITS) {
             self.canonical.clear();
             self.templates.write_canonical(text, &mut self.canonical);
             record.is_mismatch = is_mismatch(&self.canonical, id, line);
@@ -173,11 +174,11 @@ impl LineChecker {
     }
 
     fn id_hash_of(&self, value: &[u8]) -> Option<IdHash> {
-        text_of(value).map(|text| self.keyed.mark(&escape::unescape(text)))
+        text_of(value).map(|text| self.hasher.hash(&escape::unescape(text)))
     }
 }
 
-/// What is between the quotes of a string that is not empty.
+/// The content of a string that is not empty.
 fn text_of(value: &[u8]) -> Option<&[u8]> {
     match value {
         [b'"', inside @ .., b'"'] if !inside.is_empty() => Some(inside),
@@ -185,30 +186,30 @@ fn text_of(value: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// Whether an id of a hash's length is one, and that of neither canonical form.
+/// Whether an id of a hash's length is a hash, but of neither canonical form.
 fn is_mismatch(canonical: &[u8], id: &[u8], line: &[u8]) -> bool {
-    // Whether it looks like a hash is asked after: a walk over random digits costs as much as the hash.
+    // The digits are checked second, because that costs as much as the hash.
     event::hash_of(canonical) != *id
         && is_like_a_hash(id)
         && !matches!(event::verify_id(line), Ok(Some(_)))
 }
 
-/// Other ids are their givers' affair. As canonical tokens escape no digit, the raw text is enough.
+/// Ids of another form are free. Canonical tokens escape no digit, so the raw text is enough.
 fn is_like_a_hash(id: &[u8]) -> bool {
-    id.len() == HASH && id.iter().all(u8::is_ascii_hexdigit)
+    id.len() == HASH_DIGITS && id.iter().all(u8::is_ascii_hexdigit)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Lines of a few kinds, so that most of them fit a template, and what else a log may have in between.
+    /// Lines of a few types, most of which match a template, and exceptions between them.
     fn lines() -> Vec<u8> {
         let mut lines = Vec::new();
         for n in 0..400 {
             let id = match n % 7 {
-                0 => "f".repeat(HASH),
-                1 => "g".repeat(HASH),
+                0 => "f".repeat(HASH_DIGITS),
+                1 => "g".repeat(HASH_DIGITS),
                 2 => format!("own-{n}"),
                 3 => String::new(),
                 _ => "?".into(),
@@ -235,9 +236,9 @@ mod tests {
         lines.join(&b'\n')
     }
 
-    /// All that is told of a line.
-    fn told(looked: &LineFacts) -> String {
-        match looked {
+    /// All facts of a line as a text.
+    fn described(facts: &LineFacts) -> String {
+        match facts {
             LineFacts::Record(record) | LineFacts::Marked(record) => {
                 let Record { event_id, idempotency_key, previous, time, .. } = record;
                 let flags = (record.is_timeless, record.is_mismatch);
@@ -250,25 +251,29 @@ mod tests {
     }
 
     #[test]
-    fn lines_looked_at_one_after_the_other_are_what_they_are_alone() {
+    fn lines_checked_one_after_the_other_are_what_they_are_alone() {
         let lines = lines();
-        let keyed = IdHasher::new();
-        let mut looker = LineChecker::new(keyed);
+        let hasher = IdHasher::new();
+        let mut checker = LineChecker::new(hasher);
         for end in [b"".as_slice(), b"\n"] {
             let bytes = [b"before\n", &*lines, end].concat();
-            let looks = looker.look_at_all(&bytes, 7..bytes.len());
+            let checked = checker.check_lines(&bytes, 7..bytes.len());
             let mut at = 7;
-            for (range, looked) in &looks {
+            for (range, facts) in &checked {
                 assert_eq!(range.start, at);
                 let line = &bytes[range.clone()];
                 assert!(!line.contains(&b'\n'));
-                assert_eq!(told(looked), told(&LineChecker::new(keyed).look(line)), "{range:?}");
+                assert_eq!(
+                    described(facts),
+                    described(&LineChecker::new(hasher).check_line(line)),
+                    "{range:?}"
+                );
                 at = range.end + 1;
             }
             assert_eq!(at, bytes.len() + usize::from(end.is_empty()));
         }
         let mismatches = lines.split(|byte| *byte == b'\n').filter(
-            |line| matches!(LineChecker::new(keyed).look(line), LineFacts::Record(it) if it.is_mismatch),
+            |line| matches!(LineChecker::new(hasher).check_line(line), LineFacts::Record(it) if it.is_mismatch),
         );
         assert_eq!(mismatches.count(), 58);
     }

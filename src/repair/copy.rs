@@ -1,4 +1,4 @@
-//! The two walks through a log that is rewritten: one that only decides, and one that writes what stays.
+//! The two scans of a repair: one that only plans, and one that writes the new file.
 
 use std::io;
 use std::ops::Range;
@@ -13,12 +13,13 @@ use crate::repair::replacement::{IoFailure, IoResult, Replacement};
 use crate::storage::locked_log::LogLockGuard;
 use crate::storage::{FileStorage, Storage, read_exact_at};
 
-/// Times the copy goes on with what somebody appended without the lock; what comes later is in the old file alone.
+/// How often the copy continues with lines that were appended without the lock. Later lines stay in
+/// the old file only.
 const MAX_EXTENSIONS: u32 = 100;
-/// Bytes copied at a time of a line that is too long to be held.
-const CHUNK: usize = 1 << 20;
+/// Bytes copied at a time of a line that is too long for memory.
+const CHUNK_BYTES: usize = 1 << 20;
 
-/// The log under its lock, which is released on every way out.
+/// The locked log. Its lock is released on every way out.
 pub(crate) struct LockedLog {
     _guard: LogLockGuard,
     pub(crate) storage: Arc<FileStorage>,
@@ -31,15 +32,15 @@ impl LockedLog {
     }
 }
 
-/// A walk that writes what stays.
+/// A scan that writes the new file.
 pub(crate) struct LogCopy {
-    /// Before the lock, so that the next who gets that finds nothing of this one left.
+    /// Dropped before the lock, so that the next holder of the lock finds no rest of this repair.
     pub(crate) replacement: Replacement,
     pub(crate) held: LockedLog,
     pub(crate) plan: Plan,
-    /// Records that come to stand elsewhere.
+    /// Records that change places.
     pub(crate) reordered: u64,
-    /// How far the log was copied.
+    /// The log was copied up to this offset.
     pub(crate) end: u64,
     lines: LineReader,
     order: IntoIter<Range<u64>>,
@@ -48,7 +49,7 @@ pub(crate) struct LogCopy {
 }
 
 impl LogCopy {
-    /// Begins at the beginning. `order`: the records in the order of their times, if that is another one.
+    /// Begins a copy. `order`: the records in the order of their times, or empty to keep the order.
     pub(crate) fn begin(
         held: LockedLog,
         plan: Plan,
@@ -69,8 +70,8 @@ impl LogCopy {
         })
     }
 
-    /// Copies the next piece. True at the end.
-    pub(crate) fn go_on(&mut self) -> IoResult<bool> {
+    /// Copies the next chunk. True at the end.
+    pub(crate) fn copy_on(&mut self) -> IoResult<bool> {
         let LogCopy { held, lines, plan, replacement, order, .. } = self;
         let storage = &*held.storage;
         match lines.next(storage).map_err(|error| ("pread", error))? {
@@ -92,7 +93,7 @@ impl LogCopy {
                 let fate = plan.too_long(offset, length);
                 // With its newline.
                 copy_range(storage, offset..offset + length + 1, |bytes| match fate {
-                    Fate::Removed => replacement.put_aside(bytes),
+                    Fate::Removed => replacement.move_out(bytes),
                     Fate::Record | Fate::Unmarked | Fate::Other => replacement.keep(bytes),
                 })?;
                 Ok(false)
@@ -104,8 +105,10 @@ impl LogCopy {
         }
     }
 
-    /// At the end as it was: goes on if the file has grown since, because somebody appends without the lock. The long sync comes before the
-    /// last look.
+    /// At the end of the log: continues if the log has grown, because a process appends without the
+    /// lock.
+    ///
+    /// The long sync runs before the last check of the length, so that few bytes can arrive late.
     fn end(&mut self, offset: u64, bytes: &[u8], length: u64) -> IoResult<bool> {
         if !self.is_synced {
             self.replacement.sync()?;
@@ -122,7 +125,7 @@ impl LogCopy {
         if length > bytes.len() as u64 {
             let replacement = &mut self.replacement;
             copy_range(&self.held.storage, offset..offset + length, |bytes| match fate {
-                Fate::Removed => replacement.put_aside(bytes),
+                Fate::Removed => replacement.move_out(bytes),
                 Fate::Record | Fate::Unmarked | Fate::Other => replacement.keep(bytes),
             })?;
             return self.finish();
@@ -135,13 +138,14 @@ impl LogCopy {
         self.finish()
     }
 
-    /// Every record of the order must have had its turn.
+    /// Fails if records of the order were not written.
     fn finish(&mut self) -> IoResult<bool> {
         if self.order.next().is_some() { Err(changed()) } else { Ok(true) }
     }
 }
 
-/// Puts a line, without its newline, where it belongs. In the place of a record comes the one whose turn it is.
+/// Writes a line, without its newline, to its file. A record is replaced by the next one of the
+/// order.
 fn put(
     storage: &FileStorage,
     replacement: &mut Replacement,
@@ -151,15 +155,15 @@ fn put(
     offset: u64,
 ) -> IoResult<()> {
     match fate {
-        Fate::Removed => return replacement.put_aside(line),
+        Fate::Removed => return replacement.move_out(line),
         Fate::Other => return replacement.keep(line),
         Fate::Record | Fate::Unmarked => {}
     }
     match order.next() {
-        // Where the order ends there is what came after it was made.
-        Some(turn) if turn.start != offset => {
-            let mut record = vec![0; usize::try_from(turn.end - turn.start).unwrap_or_default()];
-            read_exact_at(storage, &mut record, turn.start).map_err(|error| ("pread", error))?;
+        // Behind the end of the order are records that were appended later.
+        Some(next) if next.start != offset => {
+            let mut record = vec![0; usize::try_from(next.end - next.start).unwrap_or_default()];
+            read_exact_at(storage, &mut record, next.start).map_err(|error| ("pread", error))?;
             if !matches!(classify::classify(&record), Verdict::Record(_)) {
                 return Err(changed());
             }
@@ -175,7 +179,7 @@ fn changed() -> IoFailure {
 
 fn end_line(replacement: &mut Replacement, fate: Fate) -> IoResult<()> {
     match fate {
-        Fate::Removed => replacement.put_aside(b"\n"),
+        Fate::Removed => replacement.move_out(b"\n"),
         Fate::Record | Fate::Unmarked | Fate::Other => replacement.keep(b"\n"),
     }
 }
@@ -187,7 +191,7 @@ fn copy_range(
 ) -> IoResult<()> {
     let mut at = range.start;
     while at < range.end {
-        let wanted = usize::try_from(range.end - at).unwrap_or(CHUNK).min(CHUNK);
+        let wanted = usize::try_from(range.end - at).unwrap_or(CHUNK_BYTES).min(CHUNK_BYTES);
         let mut bytes = vec![0; wanted];
         read_exact_at(storage, &mut bytes, at).map_err(|error| ("pread", error))?;
         put(&bytes)?;
@@ -196,8 +200,8 @@ fn copy_range(
     Ok(())
 }
 
-/// Decides about the next piece. True at the end.
-pub(crate) fn look_on(
+/// Plans the next chunk. True at the end.
+pub(crate) fn plan_on(
     storage: &dyn Storage,
     lines: &mut LineReader,
     plan: &mut Plan,

@@ -1,8 +1,17 @@
-//! Rewriting a log without what does not belong in it, and without losing anything: what is moved out and the file as it was
-//! both stay on the disk.
+//! Repairs: a log is rewritten without its faults, and nothing is lost. The removed lines and the
+//! old file stay on the disk.
 //!
-//! look (no lock) -> lock -> copy what stays into a new file -> sync -> give the old file a second name -> rename -> unlock. Nothing
-//! that was learnt before the lock was taken is trusted after it.
+//! 1. Plan, without the lock.
+//! 2. Take the lock.
+//! 3. Copy what stays to a new file, and sync the file.
+//! 4. Give the old file a second name.
+//! 5. Rename the new file over the log, and release the lock.
+//!
+//! The plan made before the lock decides only whether a rewrite is needed. The copy decides again
+//! about each line. The log itself is never written to.
+//!
+//! The order of the files: the decisions (`plan`), the new file and its names (`replacement`), and
+//! the scans (`copy`).
 
 pub mod plan;
 mod replacement;
@@ -19,23 +28,23 @@ use crate::error::{Code, Error, Result, Written};
 use crate::os;
 use crate::path::{ChroniclePath, side_file};
 use crate::record::lines::LineReader;
-use crate::repair::copy::{LockedLog, LogCopy, look_on};
+use crate::repair::copy::{LockedLog, LogCopy, plan_on};
 use crate::repair::plan::{Mode, Plan, RemovedKind, RemovedLine, TimeOrder};
 use crate::repair::replacement::{IoFailure, IoResult};
 use crate::storage::locked_log::{self, AcquireOutcome, CountedWaiter, LockContext, Reopens};
 use crate::storage::{self, Disk, FileDisk, FileStorage, OpenFile, Stat, Storage, lock_timeout};
 use crate::threads::resumable::{Resumable, Resumed};
 
-/// What is asked for.
+/// Options of a repair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RepairOptions {
-    /// Only say what would be done: no lock is taken and nothing is written.
+    /// Only return the plan: no lock is taken and nothing is written.
     pub dry_run: bool,
-    /// Move out records that an earlier one has by id or key.
+    /// Move out records whose id or key an earlier record has.
     pub remove_duplicates: bool,
     /// Sort the records by their timestamps.
     pub fix_timestamp_order: bool,
-    /// Do nothing else than to move out records whose id is that of the line before.
+    /// Only move out records with the id of the record on the line before.
     pub only_consecutive: bool,
     /// Keep the old file under its second name.
     pub create_backup: bool,
@@ -56,7 +65,7 @@ impl Default for RepairOptions {
     }
 }
 
-/// What was done, or would be.
+/// The result of a repair, or its plan.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
     /// The log was rewritten.
@@ -69,21 +78,25 @@ pub struct Report {
     pub kept: u64,
     /// Lines that are moved out, in file order.
     pub removed: Vec<RemovedLine>,
-    /// Records that stand elsewhere among the records than before.
+    /// Records that change places among the records.
     pub reordered: u64,
-    /// What was done, in words.
+    /// Changes, in words.
     pub changes: Vec<String>,
-    /// What the caller should know, in words.
+    /// Warnings for the caller, in words.
     pub warnings: Vec<String>,
 }
 
-/// Rewrites the log without its torn tail and bad lines, and whatever else the options ask for. A log that needs none of that is left
-/// alone, and no lock is taken for it.
+/// Rewrites the log without its torn tail and bad lines, and as the options require.
+///
+/// A log without such faults is not touched, and its lock is not taken.
 ///
 /// # Errors
-/// `EVALIDATION` for what is no regular file, and for one with several names. `ELOCK_TIMEOUT`: the lock was not free in time. `ECONFLICT`:
-/// the file was replaced meanwhile. `EIO`: the system failed; [`Error::written`] says `Unknown` if the new file is at the path and only
-/// the folder could not be synced, else the log is as it was. `EUNSUPPORTED`: the file system does not honour the lock.
+/// - `EVALIDATION`: not a regular file, or a file with several names.
+/// - `ELOCK_TIMEOUT`: the lock was not free in time.
+/// - `ECONFLICT`: the file was replaced meanwhile.
+/// - `EIO`: the system failed. [`Error::written`] is `Unknown` if the new file is at the path and
+///   only the sync of the folder failed. Otherwise the log is unchanged.
+/// - `EUNSUPPORTED`: the file system does not honour the lock.
 pub fn repair(path: &ChroniclePath, options: RepairOptions) -> Result<Report> {
     let mut repair = Repair::new(path.clone(), options);
     loop {
@@ -95,7 +108,7 @@ pub fn repair(path: &ChroniclePath, options: RepairOptions) -> Result<Report> {
     }
 }
 
-/// A rewrite under way. Dropped before its last turn, it leaves the log as it was.
+/// A repair under way. Dropped before its last step, it leaves the log unchanged.
 pub(crate) struct Repair {
     path: ChroniclePath,
     options: RepairOptions,
@@ -104,7 +117,7 @@ pub(crate) struct Repair {
 
 enum Phase {
     Begun,
-    Looking(PlanScan),
+    Planning(PlanScan),
     Locking(LockWait),
     Ordering(LockedLog, PlanScan),
     Copying(Box<LogCopy>),
@@ -112,7 +125,7 @@ enum Phase {
     Over,
 }
 
-/// A walk that only decides.
+/// A scan that only plans.
 struct PlanScan {
     storage: Option<OpenFile>,
     file: PathBuf,
@@ -121,7 +134,6 @@ struct PlanScan {
     order: Option<TimeOrder>,
 }
 
-/// What waits for the lock of the log.
 struct LockWait {
     file: PathBuf,
     opened: Option<Arc<FileStorage>>,
@@ -155,9 +167,9 @@ impl Repair {
     fn advance(&self, phase: Phase) -> Advance {
         match phase {
             Phase::Begun => self.begin(),
-            Phase::Looking(look) => self.look(look),
+            Phase::Planning(scan) => self.plan_on(scan),
             Phase::Locking(wait) => self.lock(wait),
-            Phase::Ordering(held, look) => self.order(held, look),
+            Phase::Ordering(held, scan) => self.order(held, scan),
             Phase::Copying(copy) => self.copy(copy),
             Phase::Placing(copy) => self.place(*copy),
             Phase::Over => Err(Error::new(Code::Closed, "the repair is over")),
@@ -170,16 +182,16 @@ impl Repair {
         let Some(file) = resolved else { return Ok(nothing()) };
         let Some(storage) = FileDisk.open_for_reading(&file)? else { return Ok(nothing()) };
         let stat = self.stat(&*storage)?;
-        self.other_names(&stat, &file)?;
-        let look = self.new_look(stat.length, file);
-        Ok(more(Phase::Looking(PlanScan { storage: Some(storage), ..look })))
+        self.leftover_names(&stat, &file)?;
+        let scan = self.new_scan(stat.length, file);
+        Ok(more(Phase::Planning(PlanScan { storage: Some(storage), ..scan })))
     }
 
     fn stat(&self, storage: &dyn Storage) -> Result<Stat> {
         storage.stat().map_err(|error| self.cannot(("fstat", error)))
     }
 
-    fn new_look(&self, end: u64, file: PathBuf) -> PlanScan {
+    fn new_scan(&self, end: u64, file: PathBuf) -> PlanScan {
         let order = self.options.fix_timestamp_order.then(TimeOrder::default);
         PlanScan { storage: None, file, lines: LineReader::new(0, end), plan: self.plan(), order }
     }
@@ -189,19 +201,19 @@ impl Repair {
         Plan::new(if only_consecutive { Mode::Consecutive } else { Mode::RemoveBad { duplicates } })
     }
 
-    fn look(&self, mut look: PlanScan) -> Advance {
-        let Some(storage) = &look.storage else { return Ok(nothing()) };
-        let done = look_on(&**storage, &mut look.lines, &mut look.plan, &mut look.order)
+    fn plan_on(&self, mut scan: PlanScan) -> Advance {
+        let Some(storage) = &scan.storage else { return Ok(nothing()) };
+        let done = plan_on(&**storage, &mut scan.lines, &mut scan.plan, &mut scan.order)
             .map_err(|error| self.cannot(("pread", error)))?;
         if !done {
-            return Ok(more(Phase::Looking(look)));
+            return Ok(more(Phase::Planning(scan)));
         }
-        let reordered = look.order.map_or(0, |order| order.sorted().1);
-        if self.options.dry_run || (look.plan.removed.is_empty() && reordered == 0) {
-            return Ok(over(Report::planned(look.plan, reordered)));
+        let reordered = scan.order.map_or(0, |order| order.sorted().1);
+        if self.options.dry_run || (scan.plan.removed.is_empty() && reordered == 0) {
+            return Ok(over(Report::planned(scan.plan, reordered)));
         }
         let wait = LockWait {
-            file: look.file,
+            file: scan.file,
             opened: None,
             since: Instant::now(),
             tries: 0,
@@ -236,12 +248,12 @@ impl Repair {
     }
 
     fn begin_locked(&self, held: LockedLog, stat: &Stat) -> Advance {
-        for name in self.other_names(stat, &held.file)? {
+        for name in self.leftover_names(stat, &held.file)? {
             replacement::remove_name(&name).map_err(|failure| self.cannot(failure))?;
         }
         if self.options.fix_timestamp_order {
-            let look = self.new_look(stat.length, held.file.clone());
-            return Ok(more(Phase::Ordering(held, look)));
+            let scan = self.new_scan(stat.length, held.file.clone());
+            return Ok(more(Phase::Ordering(held, scan)));
         }
         self.begin_copy(held, Vec::new(), 0)
     }
@@ -262,13 +274,13 @@ impl Repair {
         Ok((Phase::Locking(wait), Resumed::Wait(at)))
     }
 
-    fn order(&self, held: LockedLog, mut look: PlanScan) -> Advance {
-        let done = look_on(&*held.storage, &mut look.lines, &mut look.plan, &mut look.order)
+    fn order(&self, held: LockedLog, mut scan: PlanScan) -> Advance {
+        let done = plan_on(&*held.storage, &mut scan.lines, &mut scan.plan, &mut scan.order)
             .map_err(|error| self.cannot(("pread", error)))?;
         if !done {
-            return Ok(more(Phase::Ordering(held, look)));
+            return Ok(more(Phase::Ordering(held, scan)));
         }
-        match look.order.map(TimeOrder::sorted) {
+        match scan.order.map(TimeOrder::sorted) {
             Some((ranges, reordered)) if reordered > 0 => self.begin_copy(held, ranges, reordered),
             _ => self.begin_copy(held, Vec::new(), 0),
         }
@@ -281,16 +293,16 @@ impl Repair {
     }
 
     fn copy(&self, mut copy: Box<LogCopy>) -> Advance {
-        let done = copy.go_on().map_err(|failure| self.cannot(failure))?;
+        let done = copy.copy_on().map_err(|failure| self.cannot(failure))?;
         Ok(more(if done { Phase::Placing(copy) } else { Phase::Copying(copy) }))
     }
 
     fn place(&self, mut copy: LogCopy) -> Advance {
         if copy.plan.removed.is_empty() && copy.reordered == 0 {
-            // What was torn is whole by now: its writer has come to its end.
+            // The torn tail is whole by now, because its writer has ended the append.
             return Ok(over(Report::planned(copy.plan, 0)));
         }
-        self.ready(&mut copy).map_err(|failure| self.cannot(failure))?;
+        self.prepare_rename(&mut copy).map_err(|failure| self.cannot(failure))?;
         let old = self.stat(&*copy.held.storage)?;
         let is_placed = self.is_at_path(&copy.held)?
             && copy.replacement.take_place(&old).map_err(|failure| self.cannot(failure))?;
@@ -299,7 +311,7 @@ impl Repair {
             let message = format!("{path} was replaced while it was repaired");
             return Err(Error::new(Code::Conflict, message));
         }
-        let late = self.settle(&mut copy).map_err(|(operation, error)| {
+        let late = self.finish_rename(&mut copy).map_err(|(operation, error)| {
             let path = self.path.as_path().display();
             let message = format!("{path} was repaired, but perhaps not durably");
             Error::io(message, operation, error).with_written(Written::Unknown)
@@ -314,20 +326,22 @@ impl Repair {
         Ok(over(report))
     }
 
-    /// Everything up to the rename.
-    fn ready(&self, copy: &mut LogCopy) -> IoResult<()> {
+    /// The last steps before the rename.
+    fn prepare_rename(&self, copy: &mut LogCopy) -> IoResult<()> {
         let metadata = copy.held.storage.metadata().map_err(|error| ("fstat", error))?;
         copy.replacement.finish(&metadata)?;
         if self.options.create_backup {
             copy.replacement.back_up()?;
         }
-        // It is about the old file, whose inode number may come back if it is given up.
+        // The index describes the old file. A new file can get the same inode number once the old
+        // one is gone.
         replacement::remove_name(&self.path.index_path())?;
         replacement::remove_name(&side_file(&copy.held.file, "index"))
     }
 
-    /// Everything after the rename. Says how many bytes came into the old file too late to be in the new one.
-    fn settle(&self, copy: &mut LogCopy) -> IoResult<u64> {
+    /// The steps after the rename. Returns the number of bytes that reached the old file too late
+    /// for the copy.
+    fn finish_rename(&self, copy: &mut LogCopy) -> IoResult<u64> {
         copy.replacement.drop_second_name()?;
         copy.replacement.sync_folder()?;
         let length = copy.held.storage.stat().map_err(|error| ("fstat", error))?.length;
@@ -349,9 +363,10 @@ impl Repair {
         Ok(there.is_some_and(|there| there.is_same_file(&here)))
     }
 
-    /// The names of the file besides its own: those that a killed repair left. A file with others is refused, because a rename
-    /// would leave them to the old file.
-    fn other_names(&self, stat: &Stat, file: &Path) -> Result<Vec<PathBuf>> {
+    /// The other names of the file, which a killed repair left.
+    ///
+    /// A file with more names is refused, because a rename would leave these names to the old file.
+    fn leftover_names(&self, stat: &Stat, file: &Path) -> Result<Vec<PathBuf>> {
         if stat.links < 2 {
             return Ok(Vec::new());
         }

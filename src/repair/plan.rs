@@ -1,4 +1,4 @@
-//! What a rewrite of a log keeps and what it moves out: decided line by line, without touching a file.
+//! The plan of a repair: for each line, whether it stays. No I/O.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -12,32 +12,33 @@ use crate::json::BYTE_ORDER_MARK;
 use crate::record::classify::MAX_LINE_BYTES;
 use crate::record::classify::{self, RecordIds, Tail, Verdict};
 
-/// What a rewrite is for.
+/// The purpose of a repair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
-    /// Moves out what is no record, and also records that an earlier one has by id or key, if `duplicates` are not wanted.
+    /// Moves out lines that are no records. If `duplicates` is set, also moves out records whose id
+    /// or key an earlier record has.
     RemoveBad { duplicates: bool },
-    /// Moves out records whose id is that of the line before, and nothing else.
+    /// Moves out records with the id of the record on the line before, and nothing else.
     Consecutive,
 }
 
 /// Why a line is moved out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RemovedKind {
-    /// What stands behind the last newline is no record.
+    /// The bytes behind the last newline are no record.
     Torn,
     /// A complete line is no JSON object, or too long.
     Malformed,
     /// A complete line is no JSON object and has 0x00 bytes.
     Nul,
-    /// A record that is kept and stands before it has its id or key.
+    /// An earlier record that stays has the same id or key.
     Duplicate,
-    /// The byte order mark before a record; the record stays.
+    /// The byte order mark in front of a record. The record stays.
     ByteOrderMark,
 }
 
 impl RemovedKind {
-    /// The word callers see.
+    /// The word in the JavaScript API.
     pub fn as_str(self) -> &'static str {
         match self {
             RemovedKind::Torn => "torn",
@@ -52,30 +53,30 @@ impl RemovedKind {
 /// A line that is moved out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RemovedLine {
-    /// Why.
+    /// Why it is moved out.
     pub kind: RemovedKind,
-    /// Line number in the file as it was, from 1.
+    /// Line number in the old file, from 1.
     pub line: u64,
-    /// First byte in the file as it was, from 0.
+    /// First byte in the old file, from 0.
     pub offset: u64,
     /// Bytes without the newline.
     pub length: u64,
 }
 
-/// What becomes of a line.
+/// The decision for a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fate {
-    /// It is a record and stays.
+    /// A record that stays.
     Record,
-    /// It is a record behind a byte order mark, and stays without that.
+    /// A record behind a byte order mark. It stays without the mark.
     Unmarked,
-    /// It is no record and stays as it is.
+    /// No record, but stays as it is.
     Other,
-    /// It is moved out.
+    /// Moved out.
     Removed,
 }
 
-/// The decisions of one walk through a log, in file order.
+/// The decisions of one scan of a log, in file order.
 pub(crate) struct Plan {
     mode: Mode,
     lines: u64,
@@ -84,14 +85,14 @@ pub(crate) struct Plan {
     /// Lines that are moved out.
     pub(crate) removed: Vec<RemovedLine>,
     hasher: SipHasher13,
-    /// Ids and keys of records that stay, by a hash so wide that no two collide.
+    /// Hashes of ids and ids of records that stay. 128 bits make collisions negligible.
     seen: HashSet<u128>,
-    /// The id of the line before, for [`Mode::Consecutive`].
+    /// The id of the record on the line before, for [`Mode::Consecutive`].
     last_id: Option<Vec<u8>>,
 }
 
 impl Fate {
-    /// What becomes of a line that begins at `offset`, without the byte order mark that goes.
+    /// The fate, the bytes and the offset of a line once its byte order mark is removed.
     pub(crate) fn unmarked(self, line: &[u8], offset: u64) -> (Fate, &[u8], u64) {
         match classify::behind_mark(line).filter(|_| self == Fate::Unmarked) {
             Some(rest) => (Fate::Record, rest, offset + BYTE_ORDER_MARK.len() as u64),
@@ -102,53 +103,54 @@ impl Fate {
 
 impl Plan {
     pub(crate) fn new(mode: Mode) -> Plan {
-        // A random key, so that nobody can make two ids collide.
+        // A random key, so that no two ids can be made to collide.
         let random = || RandomState::new().build_hasher().finish();
         let hasher = SipHasher13::new_with_keys(random(), random());
         let (removed, seen) = (Vec::new(), HashSet::new());
         Plan { mode, lines: 0, kept: 0, removed, hasher, seen, last_id: None }
     }
 
-    /// The next complete line, without its newline.
+    /// Decides about the next complete line, given without its newline.
     pub(crate) fn line(&mut self, line: &[u8], offset: u64) -> Fate {
         self.lines += 1;
         let length = line.len() as u64;
         match classify::classify(line) {
-            Verdict::Record(keys) => self.record(&keys, offset, length),
+            Verdict::Record(ids) => self.record(&ids, offset, length),
             Verdict::Blank => Fate::Other,
             Verdict::Malformed => self.bad(RemovedKind::Malformed, offset, length),
             Verdict::Nul => self.bad(RemovedKind::Nul, offset, length),
-            Verdict::Marked(keys) => self.marked(&keys, offset, length),
+            Verdict::Marked(ids) => self.marked(&ids, offset, length),
         }
     }
 
-    /// The next complete line, which is too long to be a record.
+    /// Decides about the next complete line, which is too long to be a record.
     pub(crate) fn too_long(&mut self, offset: u64, length: u64) -> Fate {
         self.lines += 1;
         self.bad(RemovedKind::Malformed, offset, length)
     }
 
-    /// What stands behind the last newline; `bytes` are empty also when that is too long to be a record.
+    /// Decides about the bytes behind the last newline. `bytes` are also empty if they are too many
+    /// for a record.
     pub(crate) fn tail(&mut self, bytes: &[u8], offset: u64, length: u64) -> Fate {
         self.lines += u64::from(length > 0);
         if length > MAX_LINE_BYTES as u64 {
             return self.bad(RemovedKind::Torn, offset, length);
         }
-        if let Verdict::Marked(keys) = classify::classify(bytes) {
-            return self.marked(&keys, offset, length);
+        if let Verdict::Marked(ids) = classify::classify(bytes) {
+            return self.marked(&ids, offset, length);
         }
         match classify::classify_tail(bytes) {
             Tail::Clean => Fate::Other,
-            Tail::Record(keys) => self.record(&keys, offset, length),
+            Tail::Record(ids) => self.record(&ids, offset, length),
             Tail::Torn { .. } => self.bad(RemovedKind::Torn, offset, length),
         }
     }
 
-    fn marked(&mut self, keys: &RecordIds<'_>, offset: u64, length: u64) -> Fate {
+    fn marked(&mut self, ids: &RecordIds<'_>, offset: u64, length: u64) -> Fate {
         if self.mode == Mode::Consecutive {
             return self.bad(RemovedKind::ByteOrderMark, offset, length);
         }
-        match self.record(keys, offset, length) {
+        match self.record(ids, offset, length) {
             Fate::Record => {
                 self.remove(RemovedKind::ByteOrderMark, offset, BYTE_ORDER_MARK.len() as u64);
                 Fate::Unmarked
@@ -165,11 +167,11 @@ impl Plan {
         }
     }
 
-    fn record(&mut self, keys: &RecordIds<'_>, offset: u64, length: u64) -> Fate {
+    fn record(&mut self, ids: &RecordIds<'_>, offset: u64, length: u64) -> Fate {
         let is_duplicate = match self.mode {
             Mode::RemoveBad { duplicates: false } => false,
-            Mode::RemoveBad { duplicates: true } => self.is_seen(keys),
-            Mode::Consecutive => self.is_that_before(keys),
+            Mode::RemoveBad { duplicates: true } => self.is_seen(ids),
+            Mode::Consecutive => self.is_that_before(ids),
         };
         if is_duplicate {
             return self.remove(RemovedKind::Duplicate, offset, length);
@@ -183,9 +185,11 @@ impl Plan {
         Fate::Removed
     }
 
-    /// Whether a record that stays has the id or key. Those of one that is moved out are not noted: what repeats only them stays.
-    fn is_seen(&mut self, keys: &RecordIds<'_>) -> bool {
-        let names = [&keys.event_id, &keys.idempotency_key];
+    /// Whether an earlier record that stays has the id or key.
+    ///
+    /// The ids of removed records are not noted, so a record that repeats only such an id stays.
+    fn is_seen(&mut self, ids: &RecordIds<'_>) -> bool {
+        let names = [&ids.event_id, &ids.idempotency_key];
         let hashes = names.map(|name| Some(self.hasher.hash(name.as_deref()?).as_u128()));
         let is_seen = hashes.iter().flatten().any(|hash| self.seen.contains(hash));
         if !is_seen {
@@ -194,8 +198,8 @@ impl Plan {
         is_seen
     }
 
-    fn is_that_before(&mut self, keys: &RecordIds<'_>) -> bool {
-        let id = keys.event_id.as_deref();
+    fn is_that_before(&mut self, ids: &RecordIds<'_>) -> bool {
+        let id = ids.event_id.as_deref();
         let is_same = id.is_some() && id == self.last_id.as_deref();
         if !is_same {
             self.last_id = id.map(<[u8]>::to_vec);
@@ -212,8 +216,8 @@ pub(crate) struct TimeOrder {
 }
 
 impl TimeOrder {
-    /// The next record that stays, in file order. One without a readable timestamp has that of the record before it, so that
-    /// it stays behind it.
+    /// Adds the next record that stays, in file order. A record without a readable timestamp takes
+    /// the time of the record before, and stays behind it.
     pub(crate) fn note(&mut self, record: &[u8], offset: u64) {
         let time = Envelope::of(record)
             .ok()
@@ -222,10 +226,11 @@ impl TimeOrder {
         self.entries.push((self.last, offset, record.len() as u64));
     }
 
-    /// The records in the order of their times, equal ones in file order, and how many of them stand elsewhere than before.
+    /// The records in the order of their times, and the number of records that change places.
+    /// Records of equal times keep their order.
     pub(crate) fn sorted(mut self) -> (Vec<Range<u64>>, u64) {
         let before: Vec<u64> = self.entries.iter().map(|(_, offset, _)| *offset).collect();
-        // Stable, because offsets grow: two records never compare equal.
+        // Offsets grow, so no two entries are equal and the order is stable.
         self.entries.sort_unstable();
         let moved = self.entries.iter().zip(&before).filter(|((_, at, _), was)| at != *was).count();
         let ranges = self.entries.iter().map(|(_, offset, length)| *offset..offset + length);
@@ -288,7 +293,7 @@ mod tests {
             r#"{"n":1}"#,
         ];
         assert_eq!(fates(MEND, &lines).1, []);
-        // Only the record of line 2 had the id b, and that is moved out.
+        // Only the record of line 2 had the id b, and that record is moved out.
         assert_eq!(fates(UNIQUE, &lines).1, [("duplicate", 2), ("duplicate", 4)]);
     }
 

@@ -1,4 +1,5 @@
-//! A file that takes the place of a log: written aside, synced, and renamed over it, while the old one keeps a name of its own.
+//! The new file of a log: written under a side name, synced, and renamed over the log. The old file
+//! keeps a name of its own.
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, BufWriter, Write};
@@ -10,43 +11,46 @@ use crate::path::{beside, side_file};
 use crate::storage::lock;
 use crate::storage::{Stat, sync_parent};
 
-/// Names tried before this is taken for a folder that somebody fills faster than we look.
+/// Names tried at most. Beyond it, another process fills the folder as fast as this one tries.
 const MAX_ATTEMPTS: u64 = 1000;
-const BUFFER: usize = 1 << 18;
+const BUFFER_BYTES: usize = 1 << 18;
 
-/// What failed, and how.
+/// The failed operation and its error.
 pub(crate) type IoFailure = (&'static str, io::Error);
 pub(crate) type IoResult<T> = Result<T, IoFailure>;
 
-/// The new file and what it leaves behind. Dropped before it took its place, it removes all that it made.
+/// The new file and the files that a repair leaves.
+///
+/// Dropped before it takes the log's place, it removes all files that it created.
 pub(crate) struct Replacement {
     log: PathBuf,
     path: PathBuf,
-    /// Locked as long as this lives: a writer that opens the log by its name right after the rename waits.
+    /// Locked for the life of this value, so that a writer that opens the log right after the
+    /// rename waits.
     out: BufWriter<File>,
     removed: Option<(PathBuf, BufWriter<File>)>,
     backup: Option<PathBuf>,
     stamp: u64,
-    /// Which file `path` names.
-    aside: Aside,
+    /// The file that `path` names.
+    side_name: SideName,
 }
 
-/// Which file the name of the new one stands for.
+/// The file that the side name refers to.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Aside {
+enum SideName {
     New,
-    /// The new file is the log now.
+    /// The old file; the new one is the log.
     Old,
-    /// That of somebody else, or none.
+    /// A file of another process, or none.
     Other,
 }
 
 impl Replacement {
-    /// Begins a new file for the log at `log`, in whose path no symlink may be left.
+    /// Begins a new file for the log at `log`, a path without symlinks.
     pub(crate) fn begin(log: &Path) -> IoResult<Self> {
         let path = side_file(log, "repair");
         let file = create(&path)?;
-        let out = BufWriter::with_capacity(BUFFER, file);
+        let out = BufWriter::with_capacity(BUFFER_BYTES, file);
         let stamp = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         Ok(Replacement {
             log: log.to_owned(),
@@ -55,23 +59,23 @@ impl Replacement {
             removed: None,
             backup: None,
             stamp: u64::try_from(stamp).unwrap_or_default(),
-            aside: Aside::New,
+            side_name: SideName::New,
         })
     }
 
-    /// Adds bytes to the new file.
+    /// Appends bytes to the new file.
     pub(crate) fn keep(&mut self, bytes: &[u8]) -> IoResult<()> {
         self.out.write_all(bytes).map_err(|error| ("write", error))
     }
 
-    /// Adds bytes to what is moved out.
-    pub(crate) fn put_aside(&mut self, bytes: &[u8]) -> IoResult<()> {
+    /// Appends bytes to the file of removed lines.
+    pub(crate) fn move_out(&mut self, bytes: &[u8]) -> IoResult<()> {
         if self.removed.is_none() {
-            let made = self.make_name("removed", |path| {
+            let created = self.make_name("removed", |path| {
                 os::keep_private(OpenOptions::new().write(true).create_new(true)).open(path)
             });
-            let (path, file) = made.map_err(|error| ("open", error))?;
-            self.removed = Some((path, BufWriter::with_capacity(BUFFER, file)));
+            let (path, file) = created.map_err(|error| ("open", error))?;
+            self.removed = Some((path, BufWriter::with_capacity(BUFFER_BYTES, file)));
         }
         match &mut self.removed {
             Some((_, out)) => out.write_all(bytes).map_err(|error| ("write", error)),
@@ -79,13 +83,13 @@ impl Replacement {
         }
     }
 
-    /// Writes to the disk what the new file has so far.
+    /// Makes the bytes of the new file durable.
     pub(crate) fn sync(&mut self) -> IoResult<()> {
         self.out.flush().map_err(|error| ("write", error))?;
         self.out.get_ref().sync_all().map_err(|error| ("fsync", error))
     }
 
-    /// Gives both files the mode and the owner of the log and writes them to the disk.
+    /// Gives both files the mode and the owner of the log, and makes them durable.
     pub(crate) fn finish(&mut self, log: &Metadata) -> IoResult<()> {
         if let Some((_, out)) = &mut self.removed {
             out.flush().map_err(|error| ("write", error))?;
@@ -97,17 +101,19 @@ impl Replacement {
         self.sync()
     }
 
-    /// Gives the log a second name, durably, under which it lives on.
+    /// Gives the log a second name, durably, under which the old file remains.
     pub(crate) fn back_up(&mut self) -> IoResult<()> {
         let log = self.log.clone();
         let linked = self.make_name("backup", |path| fs::hard_link(&log, path));
         let (path, ()) = linked.map_err(|error| ("link", error))?;
         self.backup = Some(path);
-        // On the disk before the rename is, so that no crash leaves the old file without a name.
+        // Durable before the rename, so that no crash leaves the old file without a name.
         self.sync_folder()
     }
 
-    /// Gives the new file the log's name. False, and that name is what it was: another file than `old` has it by now.
+    /// Gives the new file the name of the log.
+    ///
+    /// Returns false, with the log unchanged, if the log is no longer the file `old`.
     pub(crate) fn take_place(&mut self, old: &Stat) -> IoResult<bool> {
         match os::exchange(&self.path, &self.log) {
             Ok(()) => {}
@@ -118,24 +124,25 @@ impl Replacement {
             Err(error) => return Err(("renameat2", error)),
         }
         if is_still(&self.path, old)? {
-            self.aside = Aside::Old;
+            self.side_name = SideName::Old;
             return Ok(true);
         }
-        // Somebody replaced the log since it was looked at last: it gets its name back.
+        // Another process replaced the log since the last check: its file gets the name back.
         let exchanged = os::exchange(&self.path, &self.log);
         if exchanged.is_ok() && is_at(self.out.get_ref(), &self.path)? {
             return Ok(false);
         }
-        self.aside = Aside::Other;
+        self.side_name = SideName::Other;
         let message = format!("a file that took the log's place is now {}", self.path.display());
         Err(("renameat2", exchanged.err().unwrap_or_else(|| io::Error::other(message))))
     }
 
-    /// The same where names cannot be exchanged. The old file keeps a name if the file system has second ones.
+    /// [`Replacement::take_place`] for systems that cannot exchange names. The old file keeps a
+    /// name if the file system has hard links.
     fn rename_over(&mut self, old: &Stat) -> IoResult<bool> {
         if self.backup.is_none() {
             match self.back_up() {
-                // Nothing of it was asked for.
+                // No backup was requested.
                 Err(("link", _)) => {}
                 other => other?,
             }
@@ -144,60 +151,60 @@ impl Replacement {
             return Ok(false);
         }
         fs::rename(&self.path, &self.log).map_err(|error| ("rename", error))?;
-        self.aside = Aside::Other;
+        self.side_name = SideName::Other;
         Ok(true)
     }
 
-    /// Makes durable which names the folder has.
+    /// Makes the names in the folder durable.
     pub(crate) fn sync_folder(&self) -> IoResult<()> {
         sync_parent(&self.log).map_err(|error| ("fsync", error))
     }
 
-    /// Takes the old file's name aside away if it has that of a backup, too.
+    /// Removes the side name of the old file if the file also has the name of a backup.
     pub(crate) fn drop_second_name(&mut self) -> IoResult<()> {
-        if self.backup.is_some() { self.drop_aside() } else { Ok(()) }
+        if self.backup.is_some() { self.remove_side_name() } else { Ok(()) }
     }
 
-    /// Takes the old file's last name away.
+    /// Removes the last name of the old file.
     pub(crate) fn drop_old(&mut self) -> IoResult<()> {
-        self.drop_aside()?;
+        self.remove_side_name()?;
         match self.backup.take() {
             Some(path) => fs::remove_file(path).map_err(|error| ("unlink", error)),
             None => Ok(()),
         }
     }
 
-    /// Gives the old file the name of a backup, if it has any.
+    /// Gives the old file the name of a backup, if it has any name.
     pub(crate) fn keep_old(&mut self) -> IoResult<()> {
-        if self.aside == Aside::Old {
+        if self.side_name == SideName::Old {
             let create = |path: &Path| File::create_new(path);
             let (path, _) = self.make_name("backup", create).map_err(|error| ("open", error))?;
             fs::rename(&self.path, &path).map_err(|error| ("rename", error))?;
-            self.aside = Aside::Other;
+            self.side_name = SideName::Other;
             self.backup = Some(path);
         }
         Ok(())
     }
 
-    fn drop_aside(&mut self) -> IoResult<()> {
-        if self.aside == Aside::Old {
+    fn remove_side_name(&mut self) -> IoResult<()> {
+        if self.side_name == SideName::Old {
             fs::remove_file(&self.path).map_err(|error| ("unlink", error))?;
-            self.aside = Aside::Other;
+            self.side_name = SideName::Other;
         }
         Ok(())
     }
 
-    /// The name of the old file.
+    /// The name of the backup.
     pub(crate) fn backup(&self) -> Option<&Path> {
         self.backup.as_deref()
     }
 
-    /// The file of what was moved out.
+    /// The file of removed lines.
     pub(crate) fn removed(&self) -> Option<&Path> {
         self.removed.as_ref().map(|(path, _)| path.as_path())
     }
 
-    /// Makes something at the first free name of this kind beside the log.
+    /// Calls `make` with the first free name of this kind beside the log.
     fn make_name<T>(
         &self,
         kind: &str,
@@ -207,7 +214,7 @@ impl Replacement {
         loop {
             let path = named(&self.log, kind, stamp);
             match make(&path) {
-                Ok(made) => return Ok((path, made)),
+                Ok(created) => return Ok((path, created)),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                     stamp += 1;
                     if stamp > self.stamp + MAX_ATTEMPTS {
@@ -222,8 +229,8 @@ impl Replacement {
 
 impl Drop for Replacement {
     fn drop(&mut self) {
-        if self.aside == Aside::New {
-            // Whatever cannot be removed is a file that nobody takes for a log; the next one takes its name over.
+        if self.side_name == SideName::New {
+            // Files that cannot be removed are no logs, and the next repair takes their names over.
             let _ = fs::remove_file(&self.path);
             for path in [self.removed(), self.backup()].into_iter().flatten() {
                 let _ = fs::remove_file(path);
@@ -233,7 +240,7 @@ impl Drop for Replacement {
     }
 }
 
-/// The other names of the log that a rewrite left which was killed between giving the log its second name and the rename.
+/// Names of the log that a killed repair left, because it ended between the backup and the rename.
 pub(crate) fn leftover_names(log: &Path, of: &Stat) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let backup = named(log, "backup", 0);
@@ -251,7 +258,7 @@ pub(crate) fn leftover_names(log: &Path, of: &Stat) -> io::Result<Vec<PathBuf>> 
     Ok(found)
 }
 
-/// Removes a name, if it is there.
+/// Removes a name, if it exists.
 pub(crate) fn remove_name(path: &Path) -> IoResult<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(("unlink", error)),
@@ -267,7 +274,8 @@ fn named(log: &Path, kind: &str, stamp: u64) -> PathBuf {
     beside(log, "", &format!(".{kind}.{stamp:013}"), 0)
 }
 
-/// A new, locked file at `path`. What a killed process left there is removed; that of a living one is locked.
+/// A new, locked file at `path`. A file of a killed process is removed first. A file of a running
+/// process is locked.
 fn create(path: &Path) -> IoResult<File> {
     for _ in 0..MAX_ATTEMPTS {
         let mut options = OpenOptions::new();
@@ -289,12 +297,12 @@ fn create(path: &Path) -> IoResult<File> {
 
 fn remove_left(path: &Path) -> IoResult<()> {
     match fs::symlink_metadata(path) {
-        // Nobody's work: ours is a regular file.
+        // Not a file of a repair, which is always a regular file.
         Ok(metadata) if !metadata.is_file() => return remove_name(path),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         _ => {}
     }
-    // With the right to write: NFS has no exclusive lock for a descriptor that only reads.
+    // With write access, because NFS has no exclusive lock for a read-only descriptor.
     let file = match os::beside().read(true).write(true).open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -341,7 +349,7 @@ mod tests {
         let names: Vec<_> = fs::read_dir(folder.path()).unwrap().collect();
         assert_eq!(names.len(), 1);
 
-        // A log that was removed is not made again.
+        // A log that was removed is not created again.
         fs::remove_file(&log).unwrap();
         let mut new = Replacement::begin(&log).unwrap();
         assert!(!new.take_place(&old).unwrap());

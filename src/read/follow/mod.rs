@@ -17,9 +17,15 @@
 //! - a file that returns to the path: `LeftFile::resume_place`;
 //! - a closed idle descriptor: `Follower::reopen`.
 //!
-//! This folder never writes to a log. The order of the files: descriptors (`lease`), the last
-//! records read (`passed_records`), one file (`followed_file`), renamed files (`find_former`),
-//! files to read next (`next_files`), a fixed end of the log (`fixed_end`), results (`types`).
+//! This folder never writes to a log. The order of the files:
+//!
+//! - `lease`: descriptors;
+//! - `passed_records`: the last records read;
+//! - `followed_file`: one file;
+//! - `find_former`: renamed files;
+//! - `next_files`: files to read next;
+//! - `fixed_end`: a fixed end of the log;
+//! - `types`: results.
 
 mod lease;
 mod passed_records;
