@@ -1,9 +1,20 @@
 import { defineConfig } from 'vitest/config';
+import { BaseSequencer, type TestSpecification } from 'vitest/node';
+
+/** The specs that build with Cargo come last: until then the suites beside them hold Cargo's lock. */
+class CargoLast extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const sorted = await super.sort(files);
+    const isLast = ({ moduleId }: TestSpecification) => moduleId.endsWith('/rust.spec.ts');
+    return [...sorted.filter((file) => !isLast(file)), ...sorted.filter(isLast)];
+  }
+}
 
 export default defineConfig({
   test: {
     include: ['__test__/**/*.spec.ts'],
     pool: 'forks',
+    sequence: { sequencer: CargoLast },
     // Limits against hanging; no test measures speed.
     testTimeout: 60_000,
     hookTimeout: 60_000,

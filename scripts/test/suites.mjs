@@ -1,5 +1,5 @@
-// The suites of `npm test` in the order they run: cheap ones first, each with its time limit in
-// seconds.
+// The suites of `npm test`, each with its time limit in seconds. The suites of one lane run in
+// this order. The lanes run side by side.
 import { join } from 'node:path';
 import { cargo, check, jsonReport, lines } from './counts.mjs';
 import { root, setupFolder, staleBindings } from './setup.mjs';
@@ -15,16 +15,18 @@ const cargoWith = (...args) => ({ command: 'cargo', args });
 const tsc = (project) =>
   script('node_modules/typescript/bin/tsc', '--noEmit', '--project', join(root, project));
 
+/** `.ci/run` sets the variable: tests run in full size, and lints cover every target with each set of features. */
+const isLong = process.env.CHRONICLE_LONG === '1';
 const core = '--no-default-features';
-const clippy = (...features) =>
-  cargoWith('clippy', '--locked', '--all-targets', ...features, '--', '-D', 'warnings');
+const clippy = (...targets) => cargoWith('clippy', '--locked', ...targets, '--', '-D', 'warnings');
 
 function vitest(name, ...args) {
   const report = join(logFolder, `${name}.json`);
   return {
     name,
+    lane: 'specs',
     report,
-    limit: 360,
+    limit: isLong ? 600 : 360,
     count: jsonReport(report),
     ...script(
       'node_modules/vitest/vitest.mjs',
@@ -41,6 +43,7 @@ function jest() {
   const report = join(logFolder, 'jest.json');
   return {
     name: 'jest',
+    lane: 'package',
     report,
     limit: 120,
     count: jsonReport(report),
@@ -56,12 +59,14 @@ function jest() {
 }
 
 /**
- * `needs`: a component that may be missing, with the arguments that show it is there. `onRequest`:
- * runs only when it is named.
+ * `lane`: suites of different lanes run side by side. Suites that wait for the lock of Cargo share
+ * one lane. `needs`: a component that may be missing, with the arguments that show it is there.
+ * `onRequest`: runs only when it is named.
  */
 export const suites = [
   {
     name: 'rustfmt',
+    lane: 'rust',
     limit: 60,
     count: check,
     needs: { tool: 'rustfmt', command: 'cargo', args: ['fmt', '--version'] },
@@ -69,23 +74,35 @@ export const suites = [
   },
   {
     name: 'prettier',
+    lane: 'package',
     limit: 60,
     count: check,
     ...script('node_modules/prettier/bin/prettier.cjs', '--check', '--log-level=warn', root),
   },
-  { name: 'generated', unequal: staleBindings },
-  { name: 'types-lib', limit: 60, count: check, ...tsc('tsconfig.json') },
+  { name: 'generated', lane: 'package', unequal: staleBindings },
+  { name: 'types-lib', lane: 'package', limit: 60, count: check, ...tsc('tsconfig.json') },
   ...['bundler', 'node16', 'node10'].map((resolution) => ({
     name: `types-${resolution}`,
+    lane: 'package',
     limit: 60,
     count: check,
     ...tsc(`__test__/types/tsconfig.${resolution}.json`),
   })),
+  // The binding has no Rust tests of its own: its tests are those of JavaScript.
+  {
+    name: 'cargo-core',
+    lane: 'rust',
+    limit: 300,
+    count: cargo,
+    ...cargoWith('test', '--locked', core),
+  },
+  // The tests are the same with the binding and without it.
   ...[
-    ['clippy', clippy()],
-    ['clippy-core', clippy(core)],
+    ['clippy', clippy(isLong ? '--all-targets' : '--lib')],
+    ['clippy-core', clippy('--all-targets', core)],
   ].map(([name, command]) => ({
     name,
+    lane: 'rust',
     limit: 240,
     count: check,
     needs: { tool: 'clippy', command: 'cargo', args: ['clippy', '--version'] },
@@ -94,12 +111,11 @@ export const suites = [
   // The documentation of the crate: a dead link is an error.
   {
     name: 'rustdoc',
+    lane: 'rust',
     limit: 240,
     count: check,
     ...cargoWith('rustdoc', '--locked', '--lib', core, '--', '-D', 'warnings'),
   },
-  // The binding has no Rust tests of its own: its tests are those of JavaScript.
-  { name: 'cargo-core', limit: 300, count: cargo, ...cargoWith('test', '--locked', core) },
   vitest('vitest', '--pool=forks'),
   // A few specs once more where files share one process and each has its own environment.
   vitest(
@@ -113,15 +129,35 @@ export const suites = [
   // The same on every platform, see scripts/platforms/run.sh.
   {
     name: 'behaviour',
+    lane: 'package',
     limit: 120,
     count: lines,
     ...script('__test__/platforms/behaviour.cjs'),
   },
-  { name: 'pack', limit: 120, count: lines, ...script('scripts/release/pack-test.mjs') },
-  { name: 'release', limit: 120, count: lines, ...script('scripts/release/release-test.mjs') },
-  { name: 'bench', limit: 150, count: lines, ...script('scripts/test/bench-test.mjs') },
+  {
+    name: 'pack',
+    lane: 'package',
+    limit: 120,
+    count: lines,
+    ...script('scripts/release/pack-test.mjs'),
+  },
+  {
+    name: 'release',
+    lane: 'package',
+    limit: 120,
+    count: lines,
+    ...script('scripts/release/release-test.mjs'),
+  },
+  {
+    name: 'bench',
+    lane: 'package',
+    limit: 150,
+    count: lines,
+    ...script('scripts/test/bench-test.mjs'),
+  },
   {
     name: 'shuttle',
+    lane: 'rust',
     onRequest: true,
     limit: 400,
     count: cargo,
@@ -130,12 +166,19 @@ export const suites = [
   // Beside the version before this one, which is built from the history first.
   {
     name: 'previous',
+    lane: 'package',
     onRequest: true,
     limit: 600,
     count: lines,
     ...script('scripts/prove/previous-test.mjs'),
   },
-  { name: 'example', limit: 180, count: lines, ...script('scripts/test/example-test.mjs') },
+  {
+    name: 'example',
+    lane: 'package',
+    limit: 180,
+    count: lines,
+    ...script('scripts/test/example-test.mjs'),
+  },
 ];
 
 /**

@@ -1,6 +1,6 @@
-// npm test [-- suite ...]: sets the clone up, runs the suites one after the other, prints one line
-// for each and the whole log of one that failed. The last line, alone, is the total; the exit code
-// is 1 when anything failed.
+// npm test [-- suite ...]: sets the clone up, runs the lanes of suites side by side, prints one line
+// for each suite and the whole log of one that failed. The last line, alone, is the total; the exit
+// code is 1 when anything failed.
 import { rmSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { runCommand } from './command.mjs';
@@ -16,6 +16,7 @@ if (unknown.length > 0) {
   process.exit(2);
 }
 
+const total = { passed: 0, failed: 0, skipped: 0 };
 /** null where any skip is allowed. */
 const allowed = process.env.CI === 'true' ? allowedSkips(join(root, '.ci', 'allowed-skips')) : null;
 const environment = { ...process.env, NO_COLOR: '1', CARGO_TERM_COLOR: 'never' };
@@ -60,12 +61,23 @@ function countsOf(suite, outcome) {
   }
 }
 
+const underWay = new Set();
+
+/** Where the output is a terminal, its last line names the suites under way. */
+function showUnderWay() {
+  if (!process.stdout.isTTY) return;
+  const names = [...underWay].join(', ');
+  process.stdout.write(`\r\x1b[K${names}${names && ' ...'}`);
+}
+
 async function run(suite) {
-  if (process.stdout.isTTY) process.stdout.write(`${suite.name} ...`);
+  underWay.add(suite.name);
+  showUnderWay();
   const started = Date.now();
   const outcome = await outcomeOf(suite);
   const result = verdict(suite.name, outcome, countsOf(suite, outcome), allowed);
   const seconds = ((Date.now() - started) / 1000).toFixed(1);
+  underWay.delete(suite.name);
   if (process.stdout.isTTY) process.stdout.write('\r\x1b[K');
   const failed = result.reasons.length > 0;
   const word = failed ? 'FAILED' : result.passed > 0 ? 'ok' : 'skipped';
@@ -79,15 +91,19 @@ async function run(suite) {
     for (const reason of result.reasons) console.log(`${suite.name}: ${reason}`);
     console.log('-'.repeat(20));
   }
-  return result;
+  showUnderWay();
+  for (const key of Object.keys(total)) total[key] += result[key];
 }
 
-const total = { passed: 0, failed: 0, skipped: 0 };
+async function runLane(lane) {
+  for (const suite of picked) if (suite.lane === lane) await run(suite);
+}
+
 try {
   if (setup()) {
-    for (const suite of picked) {
-      const result = await run(suite);
-      for (const key of Object.keys(total)) total[key] += result[key];
+    const lanes = new Set(picked.map((suite) => suite.lane));
+    for (const { reason } of await Promise.allSettled([...lanes].map(runLane))) {
+      if (reason) throw reason;
     }
     console.log(`logs: ${relative(process.cwd(), logFolder)}`);
   } else {
