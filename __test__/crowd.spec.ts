@@ -3,13 +3,14 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { Child, endsWell, startTogether } from './child';
 import { checkHistory, type Call } from './history';
-import { scratchFolder } from './scratch';
+import { isLong, scratchFolder } from './scratch';
 import { ackedIn, callsOf } from './writer';
 
 const scratch = scratchFolder();
 
 // Two hundred processes take a minute to start on two cores: only where there is time for that.
-const processes = process.env.CHRONICLE_LONG === '1' ? 100 : 25;
+const processes = isLong ? 100 : 10;
+const threads = isLong ? 100 : 40;
 
 interface Member {
   path: string;
@@ -71,9 +72,9 @@ describe('every read is the beginning of the file', () => {
     check(path, await play(members(path, 1, processes, 200, 3)), 200, processes * 3);
   }, 300_000);
 
-  it('beside one writer and 100 readers in worker threads of one process', async () => {
+  it(`beside one writer and ${threads} readers in worker threads of one process`, async () => {
     const path = scratch.path('log.sage');
-    check(path, await play([{ jobs: members(path, 1, 100, 200, 3) }]), 200, 300);
+    check(path, await play([{ jobs: members(path, 1, threads, 200, 3) }]), 200, threads * 3);
   }, 300_000);
 
   it(`beside ${processes} writers and as many readers in processes`, async () => {
@@ -82,8 +83,9 @@ describe('every read is the beginning of the file', () => {
     check(path, await play(jobs), processes * 5, processes * 3);
   }, 300_000);
 
-  it('beside 100 writers and 100 readers in worker threads of one process', async () => {
+  it(`beside ${threads} writers and as many readers in worker threads of one process`, async () => {
     const path = scratch.path('log.sage');
-    check(path, await play([{ jobs: members(path, 100, 100, 5, 3) }]), 500, 300);
+    const jobs = members(path, threads, threads, 5, 3);
+    check(path, await play([{ jobs }]), threads * 5, threads * 3);
   }, 300_000);
 });

@@ -7,10 +7,10 @@ import { describe, expect, it } from 'vitest';
 import { Child, endsWell, startTogether } from './child';
 import { Driven } from './driven';
 import { checkHistory, type Call } from './history';
-import { chronicle, failure, note, present, scratchFolder } from './scratch';
+import { chronicle, failure, isLong, note, present, scratchFolder } from './scratch';
 import { ackedIn, callsOf, startWriter } from './writer';
 
-const rounds = Number(process.env.CHRONICLE_KILL_ROUNDS ?? 25);
+const rounds = Number(process.env.CHRONICLE_KILL_ROUNDS ?? (isLong ? 25 : 8));
 // Each round reads the whole file again.
 const roundsPerFile = 12;
 const python = present('lock holders', 'python3');

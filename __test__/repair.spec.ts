@@ -16,7 +16,7 @@ import { describe, expect, it } from 'vitest';
 import type { ChronicleRepairResult } from '../index.mjs';
 import { Child, endsWell, startTogether, within } from './child';
 import { Driven } from './driven';
-import { chronicle, failure, note, present, scratchFolder } from './scratch';
+import { chronicle, failure, isLong, note, present, scratchFolder } from './scratch';
 import { ackedIn, callsOf, moreAcks, startWriter } from './writer';
 
 const python = present('repair beside a foreign lock', 'python3');
@@ -357,7 +357,7 @@ describe('a repair that is killed', () => {
     const before = Buffer.concat([kept, Buffer.from('no object\n'), kept]);
     const after = Buffer.concat([kept, kept]);
     let killed = 0;
-    for (let round = 0; round < 12; round += 1) {
+    for (let round = 0; round < (isLong || killed === 0 ? 12 : 4); round += 1) {
       const path = scratch.path(`log${round}.sage`);
       writeFileSync(path, before);
       const driven = new Driven();

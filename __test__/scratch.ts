@@ -10,6 +10,9 @@ export const chronicle = createRequire(import.meta.url)(
   '../index.js',
 ) as typeof import('../index.js');
 
+/** Whether tests run in full size, as they do in `.ci/run`. */
+export const isLong = process.env.CHRONICLE_LONG === '1';
+
 /** A fresh folder for each test; it and the child programs are gone after the test. */
 export function scratchFolder(): { path: (name: string) => string; folder: () => string } {
   let current: string | undefined;

@@ -11,9 +11,9 @@ import {
 } from '../index.mjs';
 import { channel } from 'node:diagnostics_channel';
 import { cli, run } from './cli';
+import { isLong } from './scratch';
 import { binding, event, freshPath, linesOf } from './support';
 
-const isLong = process.env.CHRONICLE_LONG === '1';
 const require = createRequire(import.meta.url);
 
 /** The port of the modules that a test has imported. */

@@ -3,13 +3,12 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { Child, within } from './child';
 import { checkHistory } from './history';
-import { chronicle, note, present, scratchFolder } from './scratch';
+import { chronicle, isLong, note, present, scratchFolder } from './scratch';
 import { Random } from './support';
 import { ackedIn, callsOf, startWriter, type Job } from './writer';
 
 const scratch = scratchFolder();
-const isLong = process.env.CHRONICLE_LONG === '1';
-const seconds = Number(process.env.CHRONICLE_SOAK ?? (isLong ? 60 : 8));
+const seconds = Number(process.env.CHRONICLE_SOAK ?? (isLong ? 60 : 4));
 const many = isLong || seconds > 60 ? 100 : 12;
 // A shell script that knows no --version.
 const fiu = present('soak under failing syncs', 'fiu-run', ['-n', '-x', 'true']);

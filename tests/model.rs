@@ -773,7 +773,10 @@ fn plain(given: Given) -> Given {
 #[test]
 fn random_sequences_do_what_the_model_says() {
     let _alone = alone();
-    let cases = std::env::var("CHRONICLE_MODEL_CASES").map_or(150, |cases| cases.parse().unwrap());
+    let is_long = std::env::var("CHRONICLE_LONG").is_ok_and(|value| value == "1");
+    let fallback = if is_long { 150 } else { 50 };
+    let cases =
+        std::env::var("CHRONICLE_MODEL_CASES").map_or(fallback, |cases| cases.parse().unwrap());
     let config = Config { cases, failure_persistence: None, ..Config::default() };
     let sequences = prop::collection::vec(any_op(), 4..25);
     let outcome = TestRunner::new(config)

@@ -14,6 +14,11 @@ use sage_chronicle::{AppendOptions, ChroniclePath, Receipt, Registry, Result};
 
 pub const EVENTS: u64 = 6_000;
 
+/// Whether tests run in full size, as they do in `.ci/run`.
+pub fn is_long() -> bool {
+    std::env::var("CHRONICLE_LONG").is_ok_and(|value| value == "1")
+}
+
 /// Real files whose reads are counted.
 struct CountingDisk(Counts);
 
