@@ -26,7 +26,7 @@ function vitest(name, ...args) {
     name,
     lane: 'specs',
     report,
-    limit: isLong ? 600 : 360,
+    limit: isLong ? 900 : 600,
     count: jsonReport(report),
     ...script(
       'node_modules/vitest/vitest.mjs',
@@ -92,7 +92,7 @@ export const suites = [
   {
     name: 'cargo-core',
     lane: 'rust',
-    limit: 300,
+    limit: 600,
     count: cargo,
     ...cargoWith('test', '--locked', core),
   },
@@ -103,7 +103,7 @@ export const suites = [
   ].map(([name, command]) => ({
     name,
     lane: 'rust',
-    limit: 240,
+    limit: 360,
     count: check,
     needs: { tool: 'clippy', command: 'cargo', args: ['clippy', '--version'] },
     ...command,
@@ -112,7 +112,7 @@ export const suites = [
   {
     name: 'rustdoc',
     lane: 'rust',
-    limit: 240,
+    limit: 360,
     count: check,
     ...cargoWith('rustdoc', '--locked', '--lib', core, '--', '-D', 'warnings'),
   },
