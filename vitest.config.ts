@@ -1,7 +1,7 @@
 import { defineConfig } from 'vitest/config';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
-/** The specs that build with Cargo come last: until then the suites beside them hold Cargo's lock. */
+/** The spec that builds with Cargo comes last: the suites beside it hold the lock of Cargo before. */
 class CargoLast extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
     const sorted = await super.sort(files);

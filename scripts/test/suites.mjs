@@ -15,7 +15,10 @@ const cargoWith = (...args) => ({ command: 'cargo', args });
 const tsc = (project) =>
   script('node_modules/typescript/bin/tsc', '--noEmit', '--project', join(root, project));
 
-/** `.ci/run` sets the variable: tests run in full size, and lints cover every target with each set of features. */
+/**
+ * `.ci/run` sets the variable. Tests then run in full size, and lints cover every target with each
+ * set of features.
+ */
 const isLong = process.env.CHRONICLE_LONG === '1';
 const core = '--no-default-features';
 const clippy = (...targets) => cargoWith('clippy', '--locked', ...targets, '--', '-D', 'warnings');
@@ -96,7 +99,7 @@ export const suites = [
     count: cargo,
     ...cargoWith('test', '--locked', core),
   },
-  // The tests are the same with the binding and without it.
+  // The binding changes nothing in the test programs.
   ...[
     ['clippy', clippy(isLong ? '--all-targets' : '--lib')],
     ['clippy-core', clippy('--all-targets', core)],

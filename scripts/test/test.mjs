@@ -1,6 +1,6 @@
-// npm test [-- suite ...]: sets the clone up, runs the lanes of suites side by side, prints one line
-// for each suite and the whole log of one that failed. The last line, alone, is the total; the exit
-// code is 1 when anything failed.
+// npm test [-- suite ...]: sets the clone up and runs the lanes of suites side by side. It prints
+// one line for each suite, and the whole log of a suite that failed. The last line, alone, is the
+// total; the exit code is 1 when anything failed.
 import { rmSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { runCommand } from './command.mjs';
