@@ -1,7 +1,7 @@
 import { defineConfig } from 'vitest/config';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
-/** The spec that builds with Cargo comes last: the suites beside it hold the lock of Cargo before. */
+/** The spec that builds with Cargo comes last: the suites beside it hold Cargo's lock before. */
 class CargoLast extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
     const sorted = await super.sort(files);

@@ -33,6 +33,7 @@ const environment = {
   CARGO_TERM_COLOR: 'never',
   NO_COLOR: '1',
   PROPTEST_CASES: '16',
+  CHRONICLE_LONG: '1',
 };
 delete environment[variable];
 delete environment.FORCE_COLOR;
