@@ -60,9 +60,13 @@ mod node;
 pub mod internals {
     pub use crate::append::request;
     pub use crate::json::canonical;
-    pub use crate::json::parser as json;
     pub use crate::record::classify;
     pub use crate::repair::plan;
+    /// The grammar and strings.
+    pub mod json {
+        pub use crate::json::escape::{escape_into, unescape};
+        pub use crate::json::{Fault, object};
+    }
     /// Files and the lock.
     pub mod storage {
         pub use crate::os::Stat;

@@ -326,7 +326,7 @@ const batch = [
   },
   {
     name: 'a number is compared by value and not by text',
-    file: 'src/json/canonical.rs',
+    file: 'src/json/canonicalizer.rs',
     find: '!(number.is_finite() && raw.is_some_and(is_same))',
     replace: '(MUTATED || !(number.is_finite() && raw.is_some_and(is_same)))',
     tests: ['tests/numbers.rs::a_number_that_changes'],
@@ -340,9 +340,9 @@ const batch = [
   },
   {
     name: 'the content of a record has the text of its numbers',
-    file: 'src/json/canonical.rs',
-    find: 'if !is_canonical && !self.draft.keeps_numbers {',
-    replace: 'if !is_canonical && (MUTATED || !self.draft.keeps_numbers) {',
+    file: 'src/json/canonicalizer.rs',
+    find: 'if !is_canonical && !self.result.keeps_numbers {',
+    replace: 'if !is_canonical && (MUTATED || !self.result.keeps_numbers) {',
     tests: ['tests/numbers.rs::content_is_the_same'],
   },
   {

@@ -10,6 +10,7 @@ use crate::dedup::lookup::{FoundRecord, NewRecord, OpenRecord};
 use crate::error::{Code, Error, Result};
 use crate::event::{self, Event, Id};
 use crate::json;
+use crate::json::escape;
 use crate::json::excerpt::excerpt;
 
 /// Look-ups in the records that the file has already.
@@ -305,7 +306,7 @@ fn is_identical(event: &Event, line: &[u8]) -> Result<bool> {
     let mut previous = None;
     let _ = json::object(line, |key, value| {
         if let (b"prevEventId", [b'"', inside @ .., b'"']) = (key, value) {
-            previous = Id::new(json::unescape(inside));
+            previous = Id::new(escape::unescape(inside));
         }
     });
     Ok(event::same_content(event.chained(previous.as_ref())?.line(), line))

@@ -7,9 +7,9 @@ use memchr::memchr;
 use crate::check::seen_ids::{IdHash, IdHasher};
 use crate::event;
 use crate::event::timestamp::Timestamp;
-use crate::json::canonical::{Canonicalizer, Form};
+use crate::json::canonical::Form;
 use crate::json::escape;
-use crate::json::{Fault, Objects, Shape};
+use crate::json::{Canonicalizer, Fault, Objects, Shape};
 use crate::record::classify::MAX_LINE_BYTES;
 use crate::record::classify::{self, Verdict};
 use crate::record::template::{MemberName, TemplateCache};
@@ -106,7 +106,7 @@ impl LineChecker {
     fn check_line(&mut self, line: &[u8]) -> LineFacts {
         let canonicalizer = &mut self.canonicalizer;
         let verdict = classify::classify_with(line, || {
-            match canonicalizer.read(line, Form::Jcs, Some("eventId"))? {
+            match canonicalizer.parse(line, Form::Jcs, Some("eventId"))? {
                 Shape::Object => Ok(()),
                 Shape::Array | Shape::Scalar => Err(Fault::NotAnObject),
             }

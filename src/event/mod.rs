@@ -12,9 +12,9 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 use crate::event::envelope::{Envelope, invalid, invalid_text};
-use crate::json::canonical::{Canonicalizer, Form, canonicalize, canonicalize_exactly};
+use crate::json::canonical::{Form, canonicalize, canonicalize_exactly};
 use crate::json::member_path::{path_at, repeated_key};
-use crate::json::{self, BYTE_ORDER_MARK, Fault, Shape, Visitor};
+use crate::json::{self, BYTE_ORDER_MARK, Canonicalizer, Fault, Shape, Visitor};
 use crate::record::classify::{MAX_LINE_BYTES, Verdict, classify};
 
 pub use id::Id;
@@ -298,21 +298,21 @@ fn digest(text: &[u8], form: Form) -> Result<([u8; 64], Option<Range<usize>>)> {
     thread_local! {
         static USED: RefCell<(Canonicalizer, Vec<u8>)> = RefCell::default();
     }
-    let digest = |draft: &mut Canonicalizer, canonical: &mut Vec<u8>| match draft
-        .read(text, form, Some("eventId"))
+    let digest = |canonicalizer: &mut Canonicalizer, canonical: &mut Vec<u8>| match canonicalizer
+        .parse(text, form, Some("eventId"))
         .map_err(invalid)?
     {
         Shape::Object => {
             canonical.clear();
-            draft.write(text, canonical);
-            Ok((hash_of(canonical), draft.changed_number()))
+            canonicalizer.write(text, canonical);
+            Ok((hash_of(canonical), canonicalizer.changed_number()))
         }
         Shape::Array | Shape::Scalar => Err(invalid(Fault::NotAnObject)),
     };
     if text.len() > LONG {
         return digest(&mut Canonicalizer::default(), &mut Vec::with_capacity(text.len()));
     }
-    USED.with_borrow_mut(|(draft, canonical)| digest(draft, canonical))
+    USED.with_borrow_mut(|(canonicalizer, canonical)| digest(canonicalizer, canonical))
 }
 
 /// The lower-case hexadecimal SHA-256.

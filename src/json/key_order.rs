@@ -2,6 +2,16 @@
 
 use std::cmp::Ordering;
 
+/// In which order the keys of an object stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// RFC 8785: by UTF-16 code units.
+    Jcs,
+    /// Array-index keys (`0` to `4294967294` in canonical decimal) first in numeric order, the rest
+    /// by UTF-16 code units: what the first, TypeScript, chronicle hashed.
+    Legacy,
+}
+
 /// Array indexes first, in numeric order, then the others by UTF-16 code units.
 pub(crate) fn by_index_and_utf16(a: &[u8], b: &[u8]) -> Ordering {
     match (array_index(a), array_index(b)) {

@@ -4,7 +4,8 @@ use std::collections::HashSet;
 use std::ops::Range;
 
 use crate::json::escape;
-use crate::json::parser::{self, Shape, Visitor};
+use crate::json::nesting::Shape;
+use crate::json::parser::{self, Visitor};
 
 /// The longest path that a message has, in characters.
 const MAX_CHARACTERS: usize = 80;

@@ -1,54 +1,10 @@
 //! The grammar of JSON as `JSON.parse` reads it: one pass, no values built, no recursion.
 
-pub use crate::json::escape::{escape_into, unescape};
+use crate::json::nesting::{Fault, Nesting, Shape};
 use crate::json::string_mask::StringMask;
-
-/// How many arrays and objects may be open at once; the outermost one counts.
-pub const MAX_DEPTH: usize = 1000;
 
 /// U+FEFF in UTF-8.
 pub(crate) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
-
-/// Why a text is not one JSON object.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
-    /// Nothing but whitespace.
-    #[error("is empty")]
-    Empty,
-    /// More than [`MAX_DEPTH`] arrays and objects are open at once.
-    #[error("nests deeper than {MAX_DEPTH}")]
-    TooDeep,
-    /// Valid JSON, but an array or a scalar.
-    #[error("is not a JSON object")]
-    NotAnObject,
-    /// Not JSON, or not UTF-8.
-    #[error("is not valid JSON at byte {at}")]
-    Invalid {
-        /// The first byte that does not fit, counted from 0.
-        at: usize,
-    },
-}
-
-/// Checks that `text` is one JSON object, whitespace around it allowed, and calls `member` with the
-/// raw key (inside its quotes, still escaped) and the raw value of each top-level member, in order.
-/// Members before a fault have been reported by the time the fault is returned.
-pub fn object<'a>(text: &'a [u8], member: impl FnMut(&'a [u8], &'a [u8])) -> Result<(), Fault> {
-    match parse(text, &mut Members { text, member, depth: 0, key: 0..0, value: 0 })? {
-        Shape::Object => Ok(()),
-        Shape::Array | Shape::Scalar => Err(Fault::NotAnObject),
-    }
-}
-
-/// What the outermost value is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Shape {
-    /// `{...}`
-    Object,
-    /// `[...]`
-    Array,
-    /// A string, number, `true`, `false` or `null`.
-    Scalar,
-}
 
 /// Sees the tokens of a text in order. Spans are byte offsets; strings include their quotes, and
 /// `plain` says that nothing in them is escaped.
@@ -83,6 +39,16 @@ pub(crate) fn parse<V: Visitor>(text: &[u8], visit: &mut V) -> Result<Shape, Fau
         return Err(Fault::Invalid { at: error.valid_up_to() });
     }
     walked
+}
+
+/// Checks that `text` is one JSON object, whitespace around it allowed, and calls `member` with the
+/// raw key (inside its quotes, still escaped) and the raw value of each top-level member, in order.
+/// Members before a fault have been reported by the time the fault is returned.
+pub fn object<'a>(text: &'a [u8], member: impl FnMut(&'a [u8], &'a [u8])) -> Result<(), Fault> {
+    match parse(text, &mut Members { text, member, depth: 0, key: 0..0, value: 0 })? {
+        Shape::Object => Ok(()),
+        Shape::Array | Shape::Scalar => Err(Fault::NotAnObject),
+    }
 }
 
 /// Reports the top-level members of an object.
@@ -126,37 +92,6 @@ impl<'a, F: FnMut(&'a [u8], &'a [u8])> Visitor for Members<'a, F> {
     #[inline]
     fn close(&mut self, _at: usize, _shape: Shape) {
         self.depth -= 1;
-    }
-}
-
-/// Which containers are open: one bit each, so that the deepest allowed nesting needs 125 bytes.
-#[derive(Default)]
-struct Nest {
-    objects: [u64; MAX_DEPTH.div_ceil(64)],
-    depth: usize,
-}
-
-impl Nest {
-    #[inline]
-    fn push(&mut self, shape: Shape) -> Result<(), Fault> {
-        if self.depth == MAX_DEPTH {
-            return Err(Fault::TooDeep);
-        }
-        if let Some(word) = self.objects.get_mut(self.depth / 64) {
-            let bit = 1 << (self.depth % 64);
-            *word = if shape == Shape::Object { *word | bit } else { *word & !bit };
-        }
-        self.depth += 1;
-        Ok(())
-    }
-
-    /// Closes the innermost one; what it is in.
-    #[inline]
-    fn pop(&mut self) -> Option<Shape> {
-        self.depth -= 1;
-        let last = self.depth.checked_sub(1)?;
-        let word = self.objects.get(last / 64)?;
-        Some(if word >> (last % 64) & 1 == 1 { Shape::Object } else { Shape::Array })
     }
 }
 
@@ -218,7 +153,7 @@ struct TextCursor<'a> {
     text: &'a [u8],
     at: usize,
     mask: StringMask,
-    open: Nest,
+    open: Nesting,
     /// A newline is no whitespace.
     within_lines: bool,
 }
@@ -229,7 +164,7 @@ impl<'a> TextCursor<'a> {
             text,
             at: 0,
             mask: StringMask::new(),
-            open: Nest::default(),
+            open: Nesting::default(),
             within_lines: false,
         }
     }
@@ -252,7 +187,7 @@ impl<'a> TextCursor<'a> {
     /// A value with all that is in it.
     #[inline(always)]
     fn value<V: Visitor>(&mut self, visit: &mut V) -> Result<(), Fault> {
-        self.open.depth = 0;
+        self.open.clear();
         let mut innermost = None;
         loop {
             let from = self.at;

@@ -10,7 +10,7 @@ use crate::append::request::{BatchFacts, Outcome, Receipt, Warning};
 use crate::check::analyze::{Analysis, BrokenLink, Largest, Text, TimeRange};
 use crate::check::verify::{Finding, Progress};
 use crate::error::{Cause, Error, Written};
-use crate::json::escape_into;
+use crate::json::escape::escape_into;
 use crate::os;
 use crate::read::follow::{FileState, Look};
 use crate::read::line_batch::BatchLook;
