@@ -125,14 +125,14 @@ const storage = [
   },
   {
     name: 'pages are dropped',
-    file: 'src/os/unix.rs',
+    file: 'src/os/page_cache.rs',
     find: 'retry_on_intr(|| fadvise(file, start, length, Advice::DontNeed))?;',
     replace: '',
-    tests: ['src/os/unix.rs'],
+    tests: ['src/os/page_cache.rs'],
   },
   {
     name: 'pages are looked for after they were dropped',
-    file: 'src/os/unix.rs',
+    file: 'src/os/page_cache.rs',
     find: 'last_cached(file, range.start..end)',
     replace: 'Ok::<Option<u64>, io::Error>(None)',
     tests: ['tests/real_files.rs::pages_that_somebody_uses'],

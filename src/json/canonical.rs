@@ -7,8 +7,11 @@ use crate::json::nesting::Fault;
 
 pub use crate::json::key_order::Form;
 
-/// The canonical bytes of any JSON value, without the top-level member whose key is `without`. Of
-/// equal keys the last counts; a number beyond the range of a double is `null`, as in JavaScript.
+/// Returns the canonical bytes of any JSON value, without the top-level member whose key is
+/// `without`.
+///
+/// Of equal keys the last counts. A number beyond the range of a double is `null`, as in
+/// JavaScript.
 pub fn canonicalize(text: &[u8], form: Form, without: Option<&str>) -> Result<Vec<u8>, Fault> {
     let mut canonicalizer = Canonicalizer::default();
     canonicalizer.parse(text, form, without)?;
@@ -17,8 +20,8 @@ pub fn canonicalize(text: &[u8], form: Form, without: Option<&str>) -> Result<Ve
     Ok(written)
 }
 
-/// The canonical bytes of a JSON value as [`canonicalize`] gives them, but for its numbers: these
-/// keep their own text. Equal bytes mean equal values, also where numbers are no doubles.
+/// Returns the bytes of [`canonicalize`], but each number keeps its own text. Equal bytes mean
+/// equal values, also where numbers are no doubles.
 pub(crate) fn canonicalize_exactly(text: &[u8], without: Option<&str>) -> Result<Vec<u8>, Fault> {
     let mut canonicalizer = Canonicalizer::keeping_numbers();
     canonicalizer.parse(text, Form::Jcs, without)?;
@@ -27,8 +30,8 @@ pub(crate) fn canonicalize_exactly(text: &[u8], without: Option<&str>) -> Result
     Ok(written)
 }
 
-/// The canonical bytes, and beside them those with the numbers' own text where a number has another
-/// value in the canonical form: texts of one value, and no others, have the same last bytes.
+/// Returns the canonical bytes and, if a number has another value in them, those of
+/// [`canonicalize_exactly`]. Texts of one value, and no others, have the same last bytes.
 pub(crate) fn canonicalize_by_value(
     text: &[u8],
     without: Option<&str>,

@@ -1,4 +1,5 @@
-//! One pass over a JSON text that prepares its canonical form, and one that writes it.
+//! One pass over a JSON text that prepares its canonical form, and one that writes it. Deep nesting
+//! copies nothing twice.
 
 use std::cmp::Ordering;
 use std::ops::Range;
@@ -9,25 +10,27 @@ use crate::json::key_order::{self, Form};
 use crate::json::nesting::{Fault, Shape};
 use crate::json::parser::{self, Visitor};
 
-/// A text with canonical tokens and no whitespace, its members still in the order of the source,
-/// and beside it how the members of objects are to be moved. One pass to build, one to write, so
-/// that deep nesting does not copy anything twice. Its memory serves for one text after the other:
-/// without that, a fifth of the time of small records goes into the allocator.
+/// A text with canonical tokens and without whitespace. Its members are still in the order of the
+/// source; the order of the canonical form is noted beside them.
+///
+/// One value serves for text after text. Fresh memory for each would take a fifth of the time of
+/// small records, in the allocator.
 #[derive(Default)]
 pub(crate) struct Canonicalizer {
-    /// Canonical tokens for the source, if it has others; else it is taken as it is.
+    /// The canonical tokens; empty if the source has no others.
     out: Vec<u8>,
     is_source: bool,
     open: Vec<OpenObject>,
-    /// The members so far of all open objects, outermost first; in the end those of the outermost value.
+    /// The members so far of all open objects, outermost first. At the end: those of the outermost
+    /// value.
     members: Vec<Member>,
     /// Objects whose members change places.
-    shuffled: Vec<Shuffled>,
-    /// Their members as they are to stand: spans of `out`.
+    reordered: Vec<Reordered>,
+    /// The members of reordered objects, in canonical order: spans of `out`.
     order: Vec<Range<usize>>,
-    /// The members of the object that was ordered last, as numbers in the order of their keys.
+    /// The members of the object ordered last: their indexes, in the order of their keys.
     sorted: Vec<usize>,
-    /// Keys that the source has with escapes.
+    /// Keys that have escapes in the source.
     unescaped: Vec<u8>,
     /// Numbers are copied, not written as doubles.
     keeps_numbers: bool,
@@ -36,9 +39,9 @@ pub(crate) struct Canonicalizer {
 }
 
 struct OpenObject {
-    /// Where its brace is in `out`.
+    /// The offset of its brace in `out`.
     from: usize,
-    /// Its first member in `members`.
+    /// The index of its first member in `members`.
     first: usize,
     in_order: bool,
 }
@@ -49,14 +52,14 @@ struct Member {
     /// The key as WTF-8, in the source or in `unescaped`.
     key: Range<usize>,
     is_escaped: bool,
-    /// Key and value in `out`.
+    /// Offsets in `out` of the key, of the value, and of the end of the value.
     from: usize,
     value: usize,
     to: usize,
 }
 
-struct Shuffled {
-    /// Its braces in `out`.
+struct Reordered {
+    /// From its opening brace to its closing one, in `out`.
     span: Range<usize>,
     /// Its members in `order`.
     members: Range<usize>,
@@ -68,7 +71,7 @@ impl Canonicalizer {
         Canonicalizer { keeps_numbers: true, ..Canonicalizer::default() }
     }
 
-    /// Reads a text, whatever it was used for before.
+    /// Parses a text; nothing of an earlier text remains.
     pub(crate) fn parse(
         &mut self,
         text: &[u8],
@@ -78,7 +81,7 @@ impl Canonicalizer {
         self.out.clear();
         self.open.clear();
         self.members.clear();
-        self.shuffled.clear();
+        self.reordered.clear();
         self.order.clear();
         self.unescaped.clear();
         self.changed = None;
@@ -91,13 +94,15 @@ impl Canonicalizer {
         if taken > 0 {
             self.out.extend_from_slice(text.get(taken..).unwrap_or_default());
         }
-        // Objects are found by where they begin: the inner ones of an object were noted before it.
-        self.shuffled.sort_unstable_by_key(|object| object.span.start);
+        // Inner objects were noted before the object around them. The writer searches by the
+        // offset.
+        self.reordered.sort_unstable_by_key(|object| object.span.start);
         Ok(shape)
     }
 
-    /// The keys (as WTF-8) and values (canonical, but for the order of their members) of the outermost object, the one left out as well;
-    /// of equal keys the last counts. `text` is what was read.
+    /// Returns the members of the outermost object, the omitted one included: keys as WTF-8, values
+    /// canonical but for the order of their members. Of equal keys the last counts. `text` is the
+    /// text that was parsed.
     pub(crate) fn members<'a>(
         &'a self,
         text: &'a [u8],
@@ -109,14 +114,14 @@ impl Canonicalizer {
         })
     }
 
-    /// Appends the canonical form of what was read: `text`.
+    /// Appends the canonical form of `text`, the text that was parsed.
     pub(crate) fn write(&self, text: &[u8], written: &mut Vec<u8>) {
         let source = self.source(text);
         let copy = |span: Range<usize>, written: &mut Vec<u8>| {
             written.extend_from_slice(source.get(span).unwrap_or_default());
         };
-        // Mostly it is the outermost object alone whose members move.
-        if let [object] = &*self.shuffled
+        // The usual case: only the members of the outermost object move.
+        if let [object] = &*self.reordered
             && object.span == (0..source.len() - 1)
         {
             written.push(b'{');
@@ -127,12 +132,13 @@ impl Canonicalizer {
             written.pop_if(|last| *last == b',');
             return written.push(b'}');
         }
-        // Objects being written: the members left, where they go on, where what is around them ends.
+        // For each object being written: its remaining members, where it ends, and where the text
+        // around it ends.
         let mut around: Vec<(Range<usize>, usize, usize)> = Vec::new();
         let mut rest = 0..source.len();
         loop {
-            let next = self.shuffled.partition_point(|object| object.span.start < rest.start);
-            match self.shuffled.get(next) {
+            let next = self.reordered.partition_point(|object| object.span.start < rest.start);
+            match self.reordered.get(next) {
                 Some(object) if object.span.start < rest.end => {
                     copy(rest.start..object.span.start + 1, written);
                     around.push((object.members.clone(), object.span.end, rest.end));
@@ -154,8 +160,7 @@ impl Canonicalizer {
         }
     }
 
-    /// Where the first number stands, in the text that was read, whose canonical form has another
-    /// value.
+    /// The first number, in the text that was parsed, whose canonical form has another value.
     pub(crate) fn changed_number(&self) -> Option<Range<usize>> {
         self.changed.clone()
     }
@@ -165,13 +170,13 @@ impl Canonicalizer {
     }
 }
 
-/// Fills a draft.
+/// Collects tokens and members into a [`Canonicalizer`].
 struct CanonicalVisitor<'a> {
     text: &'a [u8],
     form: Form,
     without: Option<&'a [u8]>,
     result: &'a mut Canonicalizer,
-    /// `out` has the source up to here; what follows is still to be copied as it is. 0 as long as there is nothing to change.
+    /// `out` has the source up to here. The rest is not copied yet. 0 as long as nothing differs.
     taken: usize,
     depth: usize,
 }
@@ -181,8 +186,8 @@ fn key_of<'a>(member: &Member, text: &'a [u8], unescaped: &'a [u8]) -> &'a [u8] 
     all.get(member.key.clone()).unwrap_or_default()
 }
 
-/// The first eight bytes, with zeros where there are fewer: of two ASCII texts whose heads differ, the
-/// one with the lower head is the lower one.
+/// Returns the first eight bytes of a key, filled up with zeros. Of two ASCII texts whose heads
+/// differ, the one with the lower head is the lower one.
 #[inline]
 fn head_of(text: &[u8], key: Range<usize>) -> u64 {
     let Some(bytes) = text.get(key.start..).and_then(<[u8]>::first_chunk) else {
@@ -201,9 +206,9 @@ fn head_of(text: &[u8], key: Range<usize>) -> u64 {
 }
 
 impl CanonicalVisitor<'_> {
-    /// Where the source position `at`, not before `taken`, is in `out`.
+    /// The offset in `out` of the source offset `at`, which is not before `taken`.
     #[inline]
-    fn place(&self, at: usize) -> usize {
+    fn offset_in_out(&self, at: usize) -> usize {
         self.result.out.len() + (at - self.taken)
     }
 
@@ -236,7 +241,7 @@ impl CanonicalVisitor<'_> {
         }
     }
 
-    /// Whether a member of the innermost object with this key is left out.
+    /// Whether a member with this key is omitted from the innermost object.
     #[inline]
     fn is_left_out(&self, key: &[u8]) -> bool {
         self.depth == 1 && self.without == Some(key)
@@ -244,7 +249,8 @@ impl CanonicalVisitor<'_> {
 
     #[inline]
     fn compare(&self, a: &Member, b: &Member) -> Ordering {
-        // Two comparisons of numbers for most pairs of keys: ASCII, and different within eight bytes.
+        // Two comparisons of integers decide for most pairs of keys: ASCII, and different within
+        // eight bytes.
         const ASCII: u64 = 0x8080_8080_8080_8080;
         if a.head != b.head && (a.head | b.head) & ASCII == 0 && self.form == Form::Jcs {
             return a.head.cmp(&b.head);
@@ -255,8 +261,8 @@ impl CanonicalVisitor<'_> {
         }
     }
 
-    /// Notes the order of an object's members where it is not that of the source.
-    fn shuffle(&mut self, object: &OpenObject, to: usize) {
+    /// Notes the canonical order of an object's members.
+    fn reorder(&mut self, object: &OpenObject, to: usize) {
         let mut sorted = std::mem::take(&mut self.result.sorted);
         let mut order = std::mem::take(&mut self.result.order);
         let members = self.result.members.get(object.first..).unwrap_or_default();
@@ -264,7 +270,8 @@ impl CanonicalVisitor<'_> {
             (Some(a), Some(b)) => self.compare(a, b),
             _ => Ordering::Equal,
         };
-        // Most objects have the keys of the one before, in the same order: then nothing is to be sorted.
+        // Most objects have the keys of the one before, in the same order. Then nothing has to be
+        // sorted.
         let mut pairs = sorted.windows(2);
         let is_known = sorted.len() == members.len()
             && pairs.all(|pair| matches!(pair, [a, b] if compare(*a, *b) == Ordering::Less));
@@ -279,15 +286,15 @@ impl CanonicalVisitor<'_> {
             let Some(member) = members.get(*index) else { continue };
             // Of equal keys the last one stays.
             let is_next = |next: &usize| !is_known && compare(*index, *next) == Ordering::Equal;
-            let overruled = rest.as_slice().first().is_some_and(is_next);
-            if !overruled && !self.is_left_out(self.key_of(member)) {
+            let is_overridden = rest.as_slice().first().is_some_and(is_next);
+            if !is_overridden && !self.is_left_out(self.key_of(member)) {
                 order.push(member.from..member.to);
             }
         }
         let members = start..order.len();
         self.result.sorted = sorted;
         self.result.order = order;
-        self.result.shuffled.push(Shuffled { span: object.from..to, members });
+        self.result.reordered.push(Reordered { span: object.from..to, members });
     }
 
     #[inline]
@@ -312,7 +319,7 @@ impl Visitor for CanonicalVisitor<'_> {
 
     #[inline]
     fn number(&mut self, from: usize, to: usize, integer: bool) {
-        // Every integer of up to 15 digits is a double of its own and stands as it is, but for -0.
+        // Every integer of up to 15 digits is exact as a double and written as it is, except -0.
         let is_canonical =
             integer && to - from <= 15 && self.text.get(from..from + 2) != Some(b"-0");
         if !is_canonical && !self.result.keeps_numbers {
@@ -324,7 +331,7 @@ impl Visitor for CanonicalVisitor<'_> {
     fn open(&mut self, at: usize, shape: Shape) {
         self.depth += 1;
         if shape == Shape::Object {
-            let from = self.place(at);
+            let from = self.offset_in_out(at);
             let first = self.result.members.len();
             self.result.open.push(OpenObject { from, first, in_order: true });
         }
@@ -332,7 +339,7 @@ impl Visitor for CanonicalVisitor<'_> {
 
     #[inline]
     fn key(&mut self, from: usize, to: usize, plain: bool) {
-        let place = self.place(from);
+        let place = self.offset_in_out(from);
         let mut key = from + 1..to - 1;
         let head = if plain {
             head_of(self.text, key.clone())
@@ -344,8 +351,8 @@ impl Visitor for CanonicalVisitor<'_> {
             self.replace_string(from, to);
             head_of(&self.result.unescaped, key.clone())
         };
-        // Behind the key and its colon: nothing else is between them in `out`.
-        let value = self.place(to) + 1;
+        // In `out` only the colon is between a key and its value.
+        let value = self.offset_in_out(to) + 1;
         let member = Member { head, key, is_escaped: !plain, from: place, value, to: value };
         let left_out = self.is_left_out(self.key_of(&member));
         if let Some(object) = self.result.open.last()
@@ -365,7 +372,7 @@ impl Visitor for CanonicalVisitor<'_> {
     #[inline]
     fn done(&mut self, to: usize, container: Shape) {
         if container == Shape::Object {
-            let to = self.place(to);
+            let to = self.offset_in_out(to);
             if let Some(member) = self.result.members.last_mut() {
                 member.to = to;
             }
@@ -378,7 +385,7 @@ impl Visitor for CanonicalVisitor<'_> {
             && let Some(object) = self.result.open.pop()
         {
             if !object.in_order {
-                self.shuffle(&object, self.place(at));
+                self.reorder(&object, self.offset_in_out(at));
             }
             if self.depth > 1 {
                 self.result.members.truncate(object.first);

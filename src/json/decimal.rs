@@ -1,6 +1,6 @@
-//! Decimal numbers as their texts write them: whether two of them are the same number.
+//! Decimal numbers by their texts: whether two of them are the same number.
 
-/// Whether two JSON numbers have the same value, whatever they look like. No double is involved.
+/// Whether two JSON numbers have the same value, whatever their texts. No double is involved.
 pub(crate) fn is_same_number(a: &[u8], b: &[u8]) -> bool {
     match (Decimal::of(a), Decimal::of(b)) {
         (None, None) => true,
@@ -15,13 +15,13 @@ pub(crate) fn is_same_number(a: &[u8], b: &[u8]) -> bool {
 /// A number that is not 0: `0.` and its digits, times ten to the exponent.
 struct Decimal<'a> {
     is_negative: bool,
-    /// From the first digit that is not 0 to the last one, perhaps with a point among them.
+    /// From the first digit that is not 0 to the last one; a point may be among them.
     digits: &'a [u8],
     exponent: i64,
 }
 
 impl<'a> Decimal<'a> {
-    /// Of a JSON number; none for 0.
+    /// The decimal of a JSON number; none for 0.
     fn of(text: &'a [u8]) -> Option<Decimal<'a>> {
         let (is_negative, text) = match text {
             [b'-', rest @ ..] => (true, rest),
@@ -33,7 +33,8 @@ impl<'a> Decimal<'a> {
         let first = mantissa.iter().position(is_digit)?;
         let last = mantissa.iter().rposition(is_digit)?;
         let point = mantissa.iter().position(|byte| *byte == b'.').unwrap_or(mantissa.len());
-        // How many places before the point the first digit stands; behind it they count down.
+        // The place of the first digit: 1 for the last one before the point, 0 for the first one
+        // behind.
         let place = match first < point {
             true => place_of(point) - place_of(first),
             false => place_of(point) + 1 - place_of(first),
@@ -50,12 +51,12 @@ impl<'a> Decimal<'a> {
     }
 }
 
-/// A place in a line, which is far shorter than an exponent may be.
+/// An offset in a line, which is far below the largest exponent.
 fn place_of(at: usize) -> i64 {
     i64::try_from(at).unwrap_or(i64::MAX / 4)
 }
 
-/// The value of `e+12`, or of nothing. One beyond 64 bits stays far away from every double.
+/// The value of `e+12`; 0 for an empty text. A power beyond 64 bits stays far from every double.
 fn power_of(text: &[u8]) -> i64 {
     const MAX_POWER: i64 = i64::MAX / 4;
     let (is_negative, digits) = match text.get(1..).unwrap_or_default() {
@@ -116,7 +117,7 @@ mod tests {
     }
 
     fn number() -> impl Strategy<Value = String> {
-        // Few digits, so that equal values are met often.
+        // Few digits, so that equal values are frequent.
         let whole = prop_oneof!["0", "[1-2][0-1]{0,3}"];
         let fraction = proptest::option::of("[0-1]{1,4}");
         let power = proptest::option::of((any::<bool>(), -4..5i64));

@@ -1,7 +1,7 @@
 //! JSON strings: what their escapes mean, and how they are written.
 //!
-//! A JSON string can hold a surrogate without its partner, which UTF-8 cannot. Unescaped strings are
-//! therefore WTF-8: UTF-8 in which a lone surrogate stands as the three bytes of its code point.
+//! A JSON string can hold a surrogate without its partner, which UTF-8 cannot. Unescaped strings
+//! are therefore WTF-8: UTF-8 that has the three bytes of a lone surrogate's code point.
 
 use std::borrow::Cow;
 
@@ -39,7 +39,7 @@ pub(crate) fn normalize_into(raw: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
-/// Copies `raw` to `out`, each escape replaced by what `push` writes for its code point.
+/// Copies `raw` to `out`; `push` writes the code point of each escape.
 #[inline]
 fn transcode(raw: &[u8], out: &mut Vec<u8>, push: impl Fn(u32, &mut Vec<u8>)) {
     let mut rest = raw;
@@ -55,8 +55,8 @@ fn transcode(raw: &[u8], out: &mut Vec<u8>, push: impl Fn(u32, &mut Vec<u8>)) {
     out.extend_from_slice(rest);
 }
 
-/// The code point of the escape at the start of `text`, and its length. Two escapes that are a
-/// surrogate pair are one; a lone surrogate is itself. None if this is no escape.
+/// The code point of the escape that `text` begins with, and its length. Two escapes that form a
+/// surrogate pair are one. None if `text` begins with no escape.
 fn escape(text: &[u8]) -> Option<(u32, usize)> {
     let code = match text.get(1)? {
         b'b' => 0x08,
@@ -95,7 +95,7 @@ fn push_code(code: u32, out: &mut Vec<u8>) {
     }
 }
 
-/// Appends a code point as it stands in a string of `JSON.stringify`.
+/// Appends a code point as `JSON.stringify` writes it in a string.
 fn push_escaped(code: u32, out: &mut Vec<u8>) {
     let short = match code {
         0x08 => b'b',
@@ -117,8 +117,8 @@ fn push_escaped(code: u32, out: &mut Vec<u8>) {
     out.extend_from_slice(&[b'\\', short]);
 }
 
-/// Splits WTF-8 at the first code point that must be escaped: what is before it, the code point,
-/// what is behind it.
+/// Splits WTF-8 at the first code point that must be escaped: the bytes before, the code point, the
+/// bytes behind.
 fn next_special(wtf8: &[u8]) -> Option<(&[u8], u32, &[u8])> {
     let mut bytes = wtf8.iter().enumerate();
     bytes.find_map(|(at, &byte)| {

@@ -1,11 +1,13 @@
-//! Texts of others in messages: short, and harmless in a log of lines and on a terminal (pure).
+//! Foreign text in messages: short, and harmless in a log of lines and on a terminal (pure).
 
 /// Characters of a text that a message shows.
 const MAX_CHARACTERS: usize = 80;
 
-/// The beginning of a text (WTF-8), with escapes for what would end a line, be obeyed by a terminal or turn the direction of text.
+/// The beginning of a text (WTF-8). Escaped is whatever would end a line, control a terminal or
+/// change the direction of text.
 pub(crate) fn excerpt(text: &[u8]) -> String {
-    // No character has more bytes, and a cut one becomes a replacement that is left out.
+    // No character has more than four bytes. A cut one becomes a replacement character, beyond the
+    // limit.
     let bytes = text.get(..MAX_CHARACTERS * 4 + 4).unwrap_or(text);
     let text = String::from_utf8_lossy(bytes);
     let mut characters = text.chars();

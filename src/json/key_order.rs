@@ -1,14 +1,14 @@
-//! The orders that the keys of an object can stand in (pure). Keys are WTF-8.
+//! The orders of an object's keys (pure). Keys are WTF-8.
 
 use std::cmp::Ordering;
 
-/// In which order the keys of an object stand.
+/// How the keys of an object are ordered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
     /// RFC 8785: by UTF-16 code units.
     Jcs,
-    /// Array-index keys (`0` to `4294967294` in canonical decimal) first in numeric order, the rest
-    /// by UTF-16 code units: what the first, TypeScript, chronicle hashed.
+    /// Array-index keys (`0` to `4294967294` in canonical decimal) first, in numeric order. The
+    /// rest follows by UTF-16 code units. The TypeScript package hashed this form.
     Legacy,
 }
 
@@ -22,9 +22,10 @@ pub(crate) fn by_index_and_utf16(a: &[u8], b: &[u8]) -> Ordering {
     }
 }
 
-/// The order of two WTF-8 texts by UTF-16 code units. It is that of their bytes, unless they first
-/// differ where one has a character beyond U+FFFF (a pair of surrogates) and the other one of
-/// U+D000 to U+FFFF.
+/// Compares two WTF-8 texts by UTF-16 code units.
+///
+/// That is the order of their bytes, with one exception. At the first difference one text has a
+/// character beyond U+FFFF (a pair of surrogates), the other one of U+D000 to U+FFFF.
 pub(crate) fn by_utf16(a: &[u8], b: &[u8]) -> Ordering {
     let Some((at, x, y)) =
         a.iter().zip(b).enumerate().find_map(|(at, (x, y))| (x != y).then_some((at, *x, *y)))
@@ -67,7 +68,7 @@ fn units(wtf8: &[u8]) -> impl Iterator<Item = u16> {
     })
 }
 
-/// The value of a key that JavaScript takes for an array index.
+/// The value of a key that is an array index in JavaScript.
 fn array_index(key: &[u8]) -> Option<u32> {
     let canonical = matches!(key, [b'0'] | [b'1'..=b'9', ..]) && key.len() <= 10;
     if !canonical || !key.iter().all(u8::is_ascii_digit) {

@@ -1,4 +1,4 @@
-//! Where something stands in a JSON text, as messages name it: `payload.items[2].v`.
+//! Places in a JSON text as messages name them: `payload.items[2].v`.
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -7,7 +7,7 @@ use crate::json::escape;
 use crate::json::nesting::Shape;
 use crate::json::parser::{self, Visitor};
 
-/// The longest path that a message has, in characters.
+/// The longest path in a message, in characters.
 const MAX_CHARACTERS: usize = 80;
 
 /// The path of the value that begins at the byte `at` of a JSON text.
@@ -17,7 +17,7 @@ pub(crate) fn path_at(text: &[u8], at: usize) -> String {
     walk.found.unwrap_or_default()
 }
 
-/// The path of the first member whose key its object has already; keys are compared unescaped.
+/// The path of the first member whose key its object has already. Keys are compared unescaped.
 pub(crate) fn repeated_key(text: &[u8]) -> Option<String> {
     let mut walk = PathWalk { text, keeps_keys: true, ..PathWalk::default() };
     let _ = parser::parse(text, &mut walk);
@@ -29,18 +29,18 @@ struct PathWalk<'a> {
     text: &'a [u8],
     look_for: Option<usize>,
     keeps_keys: bool,
-    /// What is open, outermost first.
+    /// The open containers, outermost first.
     open: Vec<OpenContainer>,
-    /// The keys of each open object, if they are compared.
+    /// The keys of each open object, if keys are compared.
     keys: Vec<HashSet<Vec<u8>>>,
     found: Option<String>,
 }
 
 /// How far an open container was read.
 enum OpenContainer {
-    /// The key of the member under way, inside its quotes.
+    /// The key of the current member, inside its quotes.
     Key(Range<usize>),
-    /// The element under way.
+    /// The index of the current element.
     Element(usize),
 }
 
@@ -64,7 +64,7 @@ impl PathWalk<'_> {
                 }
             }
         }
-        // Its end names the member.
+        // A long path keeps its end, which names the member.
         match path.chars().count().checked_sub(MAX_CHARACTERS) {
             None | Some(0) => path,
             Some(more) => {

@@ -1,7 +1,7 @@
 //! Which arrays and objects are open, and how many may be.
 
-/// How many arrays and objects may be open at once; the outermost one counts.
-pub const MAX_DEPTH: usize = 1000;
+/// The number of arrays and objects that may be open at once; the outermost one counts.
+pub(crate) const MAX_DEPTH: usize = 1000;
 
 /// Why a text is not one JSON object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -9,7 +9,7 @@ pub enum Fault {
     /// Nothing but whitespace.
     #[error("is empty")]
     Empty,
-    /// More than [`MAX_DEPTH`] arrays and objects are open at once.
+    /// More than `MAX_DEPTH` arrays and objects are open at once.
     #[error("nests deeper than {MAX_DEPTH}")]
     TooDeep,
     /// Valid JSON, but an array or a scalar.
@@ -23,7 +23,7 @@ pub enum Fault {
     },
 }
 
-/// What the outermost value is.
+/// The kind of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shape {
     /// `{...}`
@@ -34,7 +34,7 @@ pub(crate) enum Shape {
     Scalar,
 }
 
-/// Which containers are open: one bit each, so that the deepest allowed nesting needs 125 bytes.
+/// The open containers, one bit each: the deepest allowed nesting needs 125 bytes.
 #[derive(Default)]
 pub(crate) struct Nesting {
     objects: [u64; MAX_DEPTH.div_ceil(64)],
@@ -60,7 +60,7 @@ impl Nesting {
         Ok(())
     }
 
-    /// Closes the innermost one; what it is in.
+    /// Closes the innermost container and returns the kind of the one around it.
     #[inline]
     pub(crate) fn pop(&mut self) -> Option<Shape> {
         self.depth -= 1;

@@ -6,8 +6,8 @@ use crate::json::string_mask::StringMask;
 /// U+FEFF in UTF-8.
 pub(crate) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Sees the tokens of a text in order. Spans are byte offsets; strings include their quotes, and
-/// `plain` says that nothing in them is escaped.
+/// Receives the tokens of a text in order. Spans are byte offsets; strings include their quotes.
+/// `plain` strings have no escapes.
 pub(crate) trait Visitor {
     /// Whitespace between tokens.
     fn space(&mut self, _from: usize, _to: usize) {}
@@ -15,7 +15,7 @@ pub(crate) trait Visitor {
     fn value(&mut self, _from: usize) {}
     /// The value that began last is a string.
     fn string(&mut self, _from: usize, _to: usize, _plain: bool) {}
-    /// The value that began last is a number; `integer` if it is digits and perhaps a minus sign.
+    /// The value that began last is a number. An `integer` has digits and perhaps a minus sign.
     fn number(&mut self, _from: usize, _to: usize, _integer: bool) {}
     /// A container opens with the bracket at `at`.
     fn open(&mut self, _at: usize, _shape: Shape) {}
@@ -27,23 +27,25 @@ pub(crate) trait Visitor {
     fn close(&mut self, _at: usize, _shape: Shape) {}
 }
 
-/// Walks one JSON text of any shape. What it accepts is exactly what `JSON.parse` accepts, but for
-/// nesting beyond [`MAX_DEPTH`].
-pub(crate) fn parse<V: Visitor>(text: &[u8], visit: &mut V) -> Result<Shape, Fault> {
+/// Parses one JSON text of any shape. It accepts exactly what `JSON.parse` accepts, except nesting
+/// beyond `MAX_DEPTH`.
+pub(crate) fn parse<V: Visitor>(text: &[u8], visitor: &mut V) -> Result<Shape, Fault> {
     let mut cursor = TextCursor::new(text);
-    let walked = cursor.whole(visit);
-    // What is in no string was looked at by the grammar, and is ASCII.
-    if (walked.is_err() || cursor.mask.saw_beyond_ascii)
+    let parsed = cursor.whole(visitor);
+    // The grammar checked every byte outside strings: those are ASCII.
+    if (parsed.is_err() || cursor.mask.saw_beyond_ascii)
         && let Err(error) = std::str::from_utf8(text)
     {
         return Err(Fault::Invalid { at: error.valid_up_to() });
     }
-    walked
+    parsed
 }
 
-/// Checks that `text` is one JSON object, whitespace around it allowed, and calls `member` with the
-/// raw key (inside its quotes, still escaped) and the raw value of each top-level member, in order.
-/// Members before a fault have been reported by the time the fault is returned.
+/// Checks that `text` is one JSON object; whitespace around it is allowed. Calls `member` with the
+/// raw key and value of each top-level member, in order. The key is inside its quotes, still
+/// escaped.
+///
+/// Members before a fault are reported before the fault is returned.
 pub fn object<'a>(text: &'a [u8], member: impl FnMut(&'a [u8], &'a [u8])) -> Result<(), Fault> {
     match parse(text, &mut Members { text, member, depth: 0, key: 0..0, value: 0 })? {
         Shape::Object => Ok(()),
@@ -95,8 +97,10 @@ impl<'a, F: FnMut(&'a [u8], &'a [u8])> Visitor for Members<'a, F> {
     }
 }
 
-/// Walks lines that are one object each, one after the other: a line needs not be searched for its end first, and each byte of
-/// its strings is looked at once, wherever the line begins.
+/// Parses lines that are one object each.
+///
+/// The end of a line does not have to be searched for first, and each byte of its strings is
+/// examined once, wherever the line begins.
 pub(crate) struct Objects<'a> {
     cursor: TextCursor<'a>,
     is_utf8: Option<bool>,
@@ -110,16 +114,17 @@ impl<'a> Objects<'a> {
         }
     }
 
-    /// Walks the line that begins at `from`. Where its newline is; `None` if it is no object, or has none, or if some line is no UTF-8.
+    /// Parses the line that begins at `from` and returns the offset of its newline. `None` if the
+    /// line is no object or has no newline, or if a line is no UTF-8.
     #[inline]
-    pub(crate) fn line<V: Visitor>(&mut self, from: usize, visit: &mut V) -> Option<usize> {
+    pub(crate) fn line<V: Visitor>(&mut self, from: usize, visitor: &mut V) -> Option<usize> {
         let cursor = &mut self.cursor;
         cursor.at = from;
-        if cursor.token(visit) != Some(b'{') {
+        if cursor.token(visitor) != Some(b'{') {
             return None;
         }
-        cursor.value(visit).ok()?;
-        if cursor.token(visit) != Some(b'\n') {
+        cursor.value(visitor).ok()?;
+        if cursor.token(visitor) != Some(b'\n') {
             return None;
         }
         let newline = cursor.at;
@@ -130,13 +135,14 @@ impl<'a> Objects<'a> {
         self.cursor.text
     }
 
-    /// Where the plain run ends that a string has from `at` on: at its closing quote, if nothing is escaped or wrong in it.
+    /// The end of the plain run at `at` in a string: its closing quote, unless the string has an
+    /// escape or a fault.
     #[inline(always)]
     pub(crate) fn end_of_plain(&mut self, at: usize) -> usize {
         self.cursor.mask.find(self.cursor.text, at)
     }
 
-    /// Whether the strings up to here are UTF-8; false also where others are not.
+    /// Whether the strings up to here are UTF-8. Also false if later ones are not.
     #[inline]
     pub(crate) fn is_good_so_far(&mut self) -> bool {
         !self.cursor.mask.saw_beyond_ascii || self.is_utf8()
@@ -148,7 +154,7 @@ impl<'a> Objects<'a> {
     }
 }
 
-/// A place in a text.
+/// An offset in a text, and the state of the grammar there.
 struct TextCursor<'a> {
     text: &'a [u8],
     at: usize,
@@ -169,62 +175,62 @@ impl<'a> TextCursor<'a> {
         }
     }
 
-    /// A value that is all of the text, but for whitespace around it.
+    /// Parses a value that is the whole text, except whitespace around it.
     #[inline(always)]
-    fn whole<V: Visitor>(&mut self, visit: &mut V) -> Result<Shape, Fault> {
-        self.space(visit);
+    fn whole<V: Visitor>(&mut self, visitor: &mut V) -> Result<Shape, Fault> {
+        self.space(visitor);
         let outermost = match self.peek() {
             None => return Err(Fault::Empty),
             Some(b'{') => Shape::Object,
             Some(b'[') => Shape::Array,
             Some(_) => Shape::Scalar,
         };
-        self.value(visit)?;
-        self.space(visit);
+        self.value(visitor)?;
+        self.space(visitor);
         if self.at == self.text.len() { Ok(outermost) } else { self.fault() }
     }
 
-    /// A value with all that is in it.
+    /// Parses a value with everything inside it.
     #[inline(always)]
-    fn value<V: Visitor>(&mut self, visit: &mut V) -> Result<(), Fault> {
+    fn value<V: Visitor>(&mut self, visitor: &mut V) -> Result<(), Fault> {
         self.open.clear();
         let mut innermost = None;
         loop {
             let from = self.at;
-            visit.value(from);
+            visitor.value(from);
             match self.peek() {
                 Some(b'"') => {
                     let plain = self.string()?;
-                    visit.string(from, self.at, plain);
+                    visitor.string(from, self.at, plain);
                 }
                 Some(b'{') => {
                     self.open.push(Shape::Object)?;
-                    visit.open(from, Shape::Object);
+                    visitor.open(from, Shape::Object);
                     self.at += 1;
-                    if self.token(visit) != Some(b'}') {
+                    if self.token(visitor) != Some(b'}') {
                         innermost = Some(Shape::Object);
-                        self.key(visit)?;
+                        self.key(visitor)?;
                         continue;
                     }
-                    visit.close(self.at, Shape::Object);
+                    visitor.close(self.at, Shape::Object);
                     self.open.pop();
                     self.at += 1;
                 }
                 Some(b'[') => {
                     self.open.push(Shape::Array)?;
-                    visit.open(from, Shape::Array);
+                    visitor.open(from, Shape::Array);
                     self.at += 1;
-                    if self.token(visit) != Some(b']') {
+                    if self.token(visitor) != Some(b']') {
                         innermost = Some(Shape::Array);
                         continue;
                     }
-                    visit.close(self.at, Shape::Array);
+                    visitor.close(self.at, Shape::Array);
                     self.open.pop();
                     self.at += 1;
                 }
                 Some(b'-' | b'0'..=b'9') => {
                     let integer = self.number()?;
-                    visit.number(from, self.at, integer);
+                    visitor.number(from, self.at, integer);
                 }
                 Some(b't') => self.word(b"true")?,
                 Some(b'f') => self.word(b"false")?,
@@ -233,21 +239,21 @@ impl<'a> TextCursor<'a> {
             }
             loop {
                 let Some(container) = innermost else { return Ok(()) };
-                visit.done(self.at, container);
-                match (self.token(visit), container) {
+                visitor.done(self.at, container);
+                match (self.token(visitor), container) {
                     (Some(b','), Shape::Object) => {
                         self.at += 1;
-                        self.token(visit);
-                        self.key(visit)?;
+                        self.token(visitor);
+                        self.key(visitor)?;
                         break;
                     }
                     (Some(b','), _) => {
                         self.at += 1;
-                        self.token(visit);
+                        self.token(visitor);
                         break;
                     }
                     (Some(b'}'), Shape::Object) | (Some(b']'), Shape::Array) => {
-                        visit.close(self.at, container);
+                        visitor.close(self.at, container);
                         innermost = self.open.pop();
                         self.at += 1;
                     }
@@ -257,14 +263,14 @@ impl<'a> TextCursor<'a> {
         }
     }
 
-    /// The byte behind whitespace.
+    /// Skips whitespace and returns the next byte.
     #[inline(always)]
-    fn token<V: Visitor>(&mut self, visit: &mut V) -> Option<u8> {
+    fn token<V: Visitor>(&mut self, visitor: &mut V) -> Option<u8> {
         let byte = self.peek()?;
         if byte > b' ' {
             return Some(byte);
         }
-        self.space(visit);
+        self.space(visitor);
         self.peek()
     }
 
@@ -278,7 +284,7 @@ impl<'a> TextCursor<'a> {
     }
 
     #[cold]
-    fn space<V: Visitor>(&mut self, visit: &mut V) {
+    fn space<V: Visitor>(&mut self, visitor: &mut V) {
         if self.peek().is_some_and(|byte| byte <= b' ') {
             let from = self.at;
             while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek()
@@ -286,28 +292,29 @@ impl<'a> TextCursor<'a> {
             {
                 self.at += 1;
             }
-            visit.space(from, self.at);
+            visitor.space(from, self.at);
         }
     }
 
-    /// A key and its colon, up to the value.
+    /// Parses a key and its colon, up to the value.
     #[inline(always)]
-    fn key<V: Visitor>(&mut self, visit: &mut V) -> Result<(), Fault> {
+    fn key<V: Visitor>(&mut self, visitor: &mut V) -> Result<(), Fault> {
         if self.peek() != Some(b'"') {
             return self.fault();
         }
         let from = self.at;
         let plain = self.string()?;
-        visit.key(from, self.at, plain);
-        if self.token(visit) != Some(b':') {
+        visitor.key(from, self.at, plain);
+        if self.token(visitor) != Some(b':') {
             return self.fault();
         }
         self.at += 1;
-        self.token(visit);
+        self.token(visitor);
         Ok(())
     }
 
-    /// A string from its opening quote to behind its closing one; whether nothing is escaped in it.
+    /// Parses a string from its opening quote to behind its closing one. Returns whether it is
+    /// plain.
     #[inline(always)]
     fn string(&mut self) -> Result<bool, Fault> {
         self.at = self.mask.find(self.text, self.at + 1);
@@ -319,7 +326,7 @@ impl<'a> TextCursor<'a> {
         Ok(false)
     }
 
-    /// A string from its first escape on.
+    /// Parses a string from its first escape on.
     #[inline(never)]
     fn string_with_escapes(&mut self) -> Result<(), Fault> {
         loop {
@@ -352,7 +359,8 @@ impl<'a> TextCursor<'a> {
         }
     }
 
-    /// A number by its grammar alone; whether it is an integer without fraction and exponent.
+    /// Parses a number by its grammar alone. Returns whether it is an integer without fraction and
+    /// exponent.
     #[inline]
     fn number(&mut self) -> Result<bool, Fault> {
         if self.peek() == Some(b'-') {
@@ -410,7 +418,7 @@ mod tests {
     }
 
     #[test]
-    fn tells_emptiness_and_other_values_from_what_is_invalid() {
+    fn emptiness_other_values_and_invalid_texts_are_distinct_faults() {
         for text in ["", " ", " \t\r\n"] {
             assert_eq!(check(text.as_bytes()), Err(Fault::Empty));
         }
@@ -452,7 +460,7 @@ mod tests {
 
     #[test]
     fn the_end_of_a_string_is_found_at_every_distance() {
-        // Each neighbour is one away from a byte that is looked for, or has its highest bit set.
+        // Each neighbour is one away from a special byte, or has its highest bit set.
         for filler in ["!", "#", "[", "]", " ", "\u{7f}", "\u{a2}", "\u{dc}", "\u{100}"] {
             for length in 0..40 {
                 let inside = filler.repeat(length);

@@ -1,20 +1,23 @@
-//! Where the plain runs in the strings of a JSON text end: a kibibyte at a time.
+//! A bit mask of the special bytes in a JSON text, a kibibyte at a time: where the plain runs of
+//! its strings end.
 
-/// Finds the bytes that no plain run of a string has: quotes, backslashes and control characters. It looks at each byte of a text once and
-/// keeps one bit for it, so that the end of a string costs a shift and a count of zeros, wherever it is: no branch depends on where
-/// in a block a string begins. For strings of a dozen bytes that is a third of a search from each opening quote on.
+/// Finds quotes, backslashes and control characters, the bytes that end a plain run of a string.
+///
+/// Each byte of a text is examined once and becomes one bit. The end of a string then costs a shift
+/// and a count of zeros, and no branch depends on where in a block a string begins. For strings of
+/// a dozen bytes this takes a third of the time of a search from each opening quote.
 pub(crate) struct StringMask {
-    /// Where the window begins that the bits are of.
+    /// The offset of the first byte of the window.
     start: usize,
-    /// Eight bytes more than are ever set, so that eight can be read from everywhere.
+    /// Eight bytes more than are ever set, so that eight can be read at every offset.
     bits: [u8; WINDOW_BYTES / 8 + 8],
-    /// A byte beyond ASCII was among those that were looked at.
+    /// A byte beyond ASCII was among those examined.
     pub(crate) saw_beyond_ascii: bool,
 }
 
 const BLOCK_BYTES: usize = 64;
 const WINDOW_BYTES: usize = 16 * BLOCK_BYTES;
-/// Behind every text.
+/// An offset behind every text: no byte is in the window.
 const NO_WINDOW: usize = isize::MAX as usize + 1;
 
 impl StringMask {
@@ -22,7 +25,8 @@ impl StringMask {
         StringMask { start: NO_WINDOW, bits: [0; WINDOW_BYTES / 8 + 8], saw_beyond_ascii: false }
     }
 
-    /// The first such byte at `at` or behind it; the end of the text when there is none. It is always the same text.
+    /// Returns the first special byte at or behind `at`, or the end of the text. All calls pass the
+    /// same text.
     #[inline(always)]
     pub(crate) fn find(&mut self, text: &[u8], at: usize) -> usize {
         let ahead = self.ahead(at);
@@ -32,7 +36,7 @@ impl StringMask {
         self.find_further(text, at)
     }
 
-    /// The bits of the bytes from `at` on, 57 at the least. None is set where nothing was looked at.
+    /// The bits of the bytes from `at` on, at least 57. No bit is set for bytes outside the window.
     #[inline(always)]
     fn ahead(&self, at: usize) -> u64 {
         let from = at.wrapping_sub(self.start);
@@ -43,7 +47,7 @@ impl StringMask {
     #[inline(never)]
     fn find_further(&mut self, text: &[u8], mut at: usize) -> usize {
         if at.wrapping_sub(self.start) >= WINDOW_BYTES {
-            self.look(text, at);
+            self.fill_window(text, at);
         }
         loop {
             let ahead = self.ahead(at);
@@ -52,13 +56,13 @@ impl StringMask {
             }
             at = (at + 57).min(self.start + WINDOW_BYTES);
             if at == self.start + WINDOW_BYTES {
-                self.look(text, at);
+                self.fill_window(text, at);
             }
         }
     }
 
-    /// Looks at the bytes from `start` on. What is behind the text mask as well.
-    fn look(&mut self, text: &[u8], start: usize) {
+    /// Computes the bits of the bytes from `start` on. The end of the text counts as special.
+    fn fill_window(&mut self, text: &[u8], start: usize) {
         self.start = start;
         let (blocks, rest) = text.get(start..).unwrap_or_default().as_chunks::<BLOCK_BYTES>();
         let mut beyond_ascii = self.saw_beyond_ascii;
@@ -80,7 +84,7 @@ impl StringMask {
     }
 }
 
-/// The bits of the last `rest` bytes, fewer than a block; what is behind the text mask as well.
+/// The bits of the last `rest` bytes, fewer than a block. The end of the text counts as special.
 fn mask_at_end(text: &[u8], rest: usize, beyond_ascii: &mut bool) -> u64 {
     match text.last_chunk::<BLOCK_BYTES>() {
         Some(last) => {
@@ -98,14 +102,14 @@ fn mask_at_end(text: &[u8], rest: usize, beyond_ascii: &mut bool) -> u64 {
     }
 }
 
-/// One bit for each byte, the first one lowest.
+/// One bit for each byte; the lowest bit is the first byte.
 #[inline(always)]
 fn mask_of(bytes: &[u8; BLOCK_BYTES], beyond_ascii: &mut bool) -> u64 {
     let mut found = [0; BLOCK_BYTES];
     let mut all = 0;
     for (found, byte) in found.iter_mut().zip(bytes) {
-        let is_stop = (*byte < 0x20) | (*byte == b'"') | (*byte == b'\\');
-        *found = u8::from(is_stop).wrapping_neg();
+        let is_special = (*byte < 0x20) | (*byte == b'"') | (*byte == b'\\');
+        *found = u8::from(is_special).wrapping_neg();
         all |= byte;
     }
     *beyond_ascii |= !all.is_ascii();
@@ -122,19 +126,19 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn is_stop(byte: u8) -> bool {
+    fn is_special(byte: u8) -> bool {
         byte < 0x20 || byte == b'"' || byte == b'\\'
     }
 
     #[test]
-    fn every_byte_is_told_at_every_place_of_a_block() {
+    fn every_byte_is_classified_at_every_place_of_a_block() {
         for byte in 0..=u8::MAX {
             for at in 0..BLOCK_BYTES {
-                // The neighbours are one away from what is looked for, or have the highest bit set.
+                // The neighbours are one away from a special byte, or have the highest bit set.
                 for filler in [b'!', b'#', b'[', b']', b' ', 0x7f, 0x80, 0xa2, 0xdc, 0xff] {
                     let mut bytes = [filler; BLOCK_BYTES];
                     bytes[at] = byte;
-                    let expected = u64::from(is_stop(byte)) << at;
+                    let expected = u64::from(is_special(byte)) << at;
                     let mut beyond_ascii = false;
                     let found = mask_of(&bytes, &mut beyond_ascii);
                     assert_eq!(found, expected, "{byte:#x} at {at}");
@@ -148,7 +152,7 @@ mod tests {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
 
         #[test]
-        fn the_next_stop_is_found_from_everywhere_in_any_order(
+        fn the_next_special_byte_is_found_from_everywhere_in_any_order(
             text in proptest::collection::vec(
                 prop_oneof![200 => Just(b'x'), 1 => Just(b'"'), 1 => any::<u8>()], 0..4000),
             places in proptest::collection::vec(0..4000usize, 1..20)
@@ -156,7 +160,7 @@ mod tests {
             let mut mask = StringMask::new();
             for at in places {
                 let at = at.min(text.len());
-                let next = text[at..].iter().position(|byte| is_stop(*byte));
+                let next = text[at..].iter().position(|byte| is_special(*byte));
                 let next = next.map_or(text.len(), |next| at + next);
                 prop_assert_eq!(mask.find(&text, at), next);
                 prop_assert!(mask.saw_beyond_ascii || text[at..next].is_ascii());

@@ -1,4 +1,4 @@
-//! What every system does alike, over the calls of its own file.
+//! What all systems do alike, by the calls of their own files.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -10,11 +10,13 @@ use crate::os::unix::read_at;
 #[cfg(windows)]
 use crate::os::windows::read_at;
 
-/// Times a file that is gone when it is opened, and there when it is made, is looked for.
+/// A file may vanish between two opens and appear between two creations; this bounds the attempts.
 const MAX_OPEN_ATTEMPTS: usize = 10;
 
-/// Opens the file at `path`, or makes it; says whether it was made. The right to create is asked for only where nothing is: in a
-/// sticky folder Linux refuses it for the file of another owner (`fs.protected_regular`), which may be opened all the same.
+/// Opens the file at `path`, or creates it; returns whether it was created.
+///
+/// Creation is requested only where no file is. In a sticky folder Linux refuses it for the file of
+/// another owner (`fs.protected_regular`), although that file may be opened.
 pub(crate) fn open_or_create(
     path: &Path,
     options: impl Fn() -> OpenOptions,
@@ -29,11 +31,11 @@ pub(crate) fn open_or_create(
             made => return made.map(|file| (file, true)),
         }
     }
-    // A symlink to nothing is always there, and never opened.
+    // A symlink to nothing always exists and can never be opened.
     options().create(true).open(path).map(|file| (file, true))
 }
 
-/// Fills `buffer` from `offset` on; `UnexpectedEof` when the file ends before.
+/// Fills `buffer` from `offset` on; `UnexpectedEof` if the file ends before.
 pub(crate) fn read_exact_at(file: &File, mut buffer: &mut [u8], mut offset: u64) -> io::Result<()> {
     while !buffer.is_empty() {
         match retry(|| read_at(file, buffer, offset))? {

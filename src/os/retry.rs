@@ -2,7 +2,7 @@
 
 use std::io;
 
-/// Makes a call again that a signal interrupted.
+/// Repeats a call as long as a signal interrupts it.
 pub(crate) fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {
         match call() {

@@ -1,24 +1,26 @@
-//! Which file it is, and how it stands.
+//! The identity and the size of a file.
 
-/// Which file a descriptor or a path is, and how it stands.
+/// Identifies the file of a descriptor or a path, with its length and links.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stat {
     /// The device; on Windows the serial number of the volume.
     pub device: u64,
     /// The inode; on Windows the file's index in its volume.
     pub inode: u64,
-    /// Bytes.
+    /// In bytes.
     pub length: u64,
-    /// Names in the tree; 0 when the file was deleted and lives only by its descriptors.
+    /// Names in the tree; 0 for a deleted file that only descriptors keep.
     pub links: u64,
-    /// When the file was created: nanoseconds since 1970, on Windows steps of 100 ns since 1601. `None` where the system does
-    /// not report it. An inode number that returns belongs to a file with another birth time.
+    /// The time of creation: nanoseconds since 1970; on Windows steps of 100 ns since 1601. `None`
+    /// where the system does not report it. A reused inode number belongs to a file with another
+    /// birth time.
     pub born: Option<u64>,
 }
 
 impl Stat {
-    /// Whether both are the same file: device, inode and, where both have one, birth time agree. Without a birth time this
-    /// holds only while a descriptor of the file is open: inode numbers return.
+    /// Whether both are the same file: device, inode and, where both have one, birth time agree.
+    /// Without a birth time this holds only while a descriptor of the file is open, because inode
+    /// numbers are reused.
     pub fn is_same_file(&self, other: &Stat) -> bool {
         let is_same_birth = match (self.born, other.born) {
             (Some(mine), Some(theirs)) => mine == theirs,

@@ -1,9 +1,9 @@
-//! Windows: opening and identity of files, writing at their end, and what there is instead of flags, modes and owners.
+//! Windows: opening and identity of files, writing at their end, and the counterparts of flags,
+//! modes and owners.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, FileType, Metadata, OpenOptions};
 use std::io;
-use std::ops::Range;
 use std::os::windows::ffi::OsStrExt;
 use std::os::windows::fs::{FileExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf, Prefix};
@@ -12,12 +12,13 @@ use winapi_util::file::information;
 
 use crate::os::stat::Stat;
 
-/// A lock on the log itself would keep readers out, because there it is more than advice.
+/// A lock on the log itself would exclude readers, because locks are mandatory here.
 pub(crate) const LOCK_IS_BESIDE: bool = true;
 
-/// `FILE_SHARE_READ` and `FILE_SHARE_WRITE`: what is open so can be neither deleted nor renamed.
+/// `FILE_SHARE_READ` and `FILE_SHARE_WRITE`: a file opened with them can be neither deleted nor
+/// renamed.
 const SHARE_BUT_NOT_DELETE: u32 = 1 | 2;
-/// `FILE_FLAG_BACKUP_SEMANTICS`: a directory is opened as well.
+/// `FILE_FLAG_BACKUP_SEMANTICS`: a directory can be opened as well.
 const ALSO_DIRECTORIES: u32 = 0x0200_0000;
 /// `FILE_FLAG_OPEN_REPARSE_POINT`: a symlink is opened itself.
 const NO_FOLLOW: u32 = 0x0020_0000;
@@ -25,7 +26,7 @@ const NO_FOLLOW: u32 = 0x0020_0000;
 const GENERIC_WRITE: u32 = 0x0012_0116;
 /// `WRITE_TO_END_OF_FILE`, as an offset.
 const END_OF_FILE: u64 = u64::MAX;
-/// Longer paths need the prefix `\\?\`.
+/// The length from which paths need the prefix `\\?\`.
 const MAX_PATH: usize = 260;
 
 // System errors for which `io::ErrorKind` has no name.
@@ -35,7 +36,8 @@ const ERROR_LOCK_VIOLATION: i32 = 33;
 const ERROR_ARITHMETIC_OVERFLOW: i32 = 534;
 const WSAENOBUFS: i32 = 10055;
 
-/// To open a log for reading. The standard library lets others write, rename and delete it meanwhile.
+/// Options to open a log for reading. By default of the standard library, other processes may
+/// write, rename and delete the file meanwhile.
 pub(crate) fn reading() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.read(true);
@@ -45,33 +47,35 @@ pub(crate) fn reading() -> OpenOptions {
 /// Whether only a handle that may write can sync a file.
 pub(crate) const SYNC_NEEDS_WRITE: bool = true;
 
-/// To open a log for reading and for [`append`]. Not with the right to append alone, which is too little for taking back a failed write.
+/// Options to open a log for reading and for [`append`]. The right to append alone would not
+/// suffice to take back a failed write.
 pub(crate) fn appending() -> OpenOptions {
     let mut options = reading();
     options.write(true);
     options
 }
 
-/// To open a side file, which is never a symlink.
+/// Options to open a side file, which is never a symlink.
 pub(crate) fn beside() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.custom_flags(NO_FOLLOW);
     options
 }
 
-/// To open a lock file. While anybody has it open it cannot be deleted: two processes would lock two files.
+/// Options to open a lock file. It cannot be deleted while a process has it open: otherwise two
+/// processes would lock two files.
 pub(crate) fn lock_file(_log: Option<&Metadata>) -> OpenOptions {
     let mut options = beside();
     options.read(true).share_mode(SHARE_BUT_NOT_DELETE);
     options
 }
 
-/// Who may use a file is up to the folder that it is made in.
+/// The folder of a file determines its permissions.
 pub(crate) fn keep_private(options: &mut OpenOptions) -> &mut OpenOptions {
     options
 }
 
-/// Which file this is.
+/// Identifies the file of a handle.
 pub(crate) fn stat(file: &File) -> io::Result<Stat> {
     let found = information(file)?;
     Ok(Stat {
@@ -79,17 +83,17 @@ pub(crate) fn stat(file: &File) -> io::Result<Stat> {
         inode: found.file_index(),
         length: found.file_size(),
         links: found.number_of_links(),
-        // In steps of 100 ns since 1601: only compared.
+        // In steps of 100 ns since 1601; the value is only compared.
         born: found.creation_time().filter(|time| *time > 0),
     })
 }
 
-/// Which file a path names, where its symlinks end.
+/// Identifies the file at a path, behind its symlinks.
 pub(crate) fn stat_at(path: &Path) -> io::Result<Stat> {
     look(path, ALSO_DIRECTORIES)
 }
 
-/// Which file a path names; a symlink is a file of its own.
+/// Identifies the file at a path; a symlink is a file of its own.
 pub(crate) fn stat_of_name(path: &Path) -> io::Result<Stat> {
     look(path, ALSO_DIRECTORIES | NO_FOLLOW)
 }
@@ -97,8 +101,9 @@ pub(crate) fn stat_of_name(path: &Path) -> io::Result<Stat> {
 fn look(path: &Path, flags: u32) -> io::Result<Stat> {
     match OpenOptions::new().access_mode(0).custom_flags(flags).open(path) {
         Ok(file) => stat(&file),
-        // A file that was deleted while somebody has it open may keep its name until then, but cannot be opened by it, whatever for. One that
-        // can be read may only not be looked at so.
+        // A deleted file keeps its name while another process has it open, but cannot be opened by
+        // that name. If the file can be opened for reading, only the access without rights was
+        // refused.
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             match reading().custom_flags(flags).open(path) {
                 Ok(file) => stat(&file),
@@ -109,22 +114,22 @@ fn look(path: &Path, flags: u32) -> io::Result<Stat> {
     }
 }
 
-/// A listing of a folder has no numbers of files.
+/// The listing of a folder has no numbers of files.
 pub(crate) fn inode_of_entry(_entry: &fs::DirEntry) -> Option<u64> {
     None
 }
 
-/// Who may put a file there is up to the folder.
+/// The folder determines which users may put a file there.
 pub(crate) fn is_same_owner(_one: &Metadata, _other: &Metadata) -> bool {
     true
 }
 
-/// What a file is that is no regular one.
+/// Names the kind of a file that is no regular one.
 pub(crate) fn kind_word(kind: FileType) -> &'static str {
     if kind.is_dir() { "a directory" } else { "a device" }
 }
 
-/// UTF-16 units of the longest name.
+/// The longest name in UTF-16 units.
 pub(crate) const MAX_NAME_LENGTH: usize = 255;
 
 /// The length of a name as file systems count it.
@@ -137,7 +142,7 @@ pub(crate) fn longest_name(_folder: &Path) -> usize {
     MAX_NAME_LENGTH
 }
 
-/// Where the symlinks of `path` end, without the prefix `\\?\` where it is not needed.
+/// The path without symlinks, and without the prefix `\\?\` where it is not needed.
 pub(crate) fn real_path(path: &Path) -> io::Result<PathBuf> {
     let real = fs::canonicalize(path)?;
     let is_on_drive = matches!(
@@ -169,17 +174,17 @@ pub(crate) fn write_all_at(file: &File, mut bytes: &[u8], mut offset: u64) -> io
     Ok(())
 }
 
-/// One write at the end of the file, wherever that is by then; may be short.
+/// One write at the current end of the file; it may be short.
 pub(crate) fn append(file: &File, bytes: &[u8]) -> io::Result<usize> {
     file.seek_write(bytes, END_OF_FILE)
 }
 
-/// No program can be started here with a file that it inherits by number.
+/// No program can inherit a file by number here.
 pub(crate) fn descriptor(_file: &File) -> Option<i32> {
     None
 }
 
-/// Flushes a directory. Where that cannot be done, [`sync_file_system`] is what is left.
+/// Flushes a directory. Where that is refused, [`sync_file_system`] remains.
 pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.access_mode(GENERIC_WRITE).custom_flags(ALSO_DIRECTORIES);
@@ -191,36 +196,33 @@ pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Flushes the file at `path`: on NTFS with it all of the journal before, and so the file's name.
+/// Flushes the file at `path`. On NTFS this also flushes the journal before it, and so the file's
+/// name.
 pub(crate) fn sync_file_system(path: &Path) -> io::Result<()> {
     if fs::metadata(path)?.is_dir() {
-        // A directory that cannot be flushed comes to the disk with the files that are flushed in it.
+        // A directory that cannot be flushed reaches the disk with the files that are flushed in
+        // it.
         return Ok(());
     }
     appending().open(path)?.sync_all()
 }
 
-/// Whoever may write a folder is trusted with the logs in it.
+/// Every user that may write a folder is trusted with the logs in it.
 pub(crate) fn is_trusted(_beside: &Metadata, _log: &Metadata) -> bool {
     true
 }
 
-/// Who may use a file is up to the folder that it is in.
+/// The folder of a file determines its permissions.
 pub(crate) fn share_like(_file: &File, _log: &Metadata) -> io::Result<()> {
     Ok(())
 }
 
-/// Who may use a file is up to the folder that it is in.
+/// The folder of a file determines its owner and permissions.
 pub(crate) fn become_like(_file: &File, _log: &Metadata) -> Result<(), (&'static str, io::Error)> {
     Ok(())
 }
 
-/// No call drops a file's pages: the next read may come from the cache.
-pub(crate) fn drop_cached(_file: &File, _range: Range<u64>) -> io::Result<bool> {
-    Ok(true)
-}
-
-/// Two names are not exchanged.
+/// Two names cannot be exchanged.
 pub(crate) fn exchange(_one: &Path, _other: &Path) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
@@ -230,32 +232,28 @@ pub(crate) fn is_mount_point(_real: &Path) -> bool {
     false
 }
 
-/// All of a file counts as data.
-pub(crate) fn data_from(_file: &File, range: Range<u64>) -> u64 {
-    range.start
-}
-
-/// Told by the path, see [`share_of`].
+/// The path shows it here, see [`share_of`].
 pub(crate) fn network_file_system(_file: &File) -> Option<&'static str> {
     None
 }
 
-/// The network file system that holds the file at `path`, if its path says so.
+/// The network file system that holds the file at `path`, if its path shows one.
 pub(crate) fn network_file_system_at(path: &Path) -> Option<&'static str> {
     share_of(&real_path(path).ok()?)
 }
 
-/// The system does not tell.
+/// The system does not report the holder.
 pub(crate) fn lock_holder(_device: u64, _inode: u64) -> Option<u32> {
     None
 }
 
-/// Whether a file could not be opened because of how somebody else has it open, as one that is just being deleted, or checked for viruses.
+/// Whether a file could not be opened because of another handle: it is being deleted, for instance,
+/// or checked for viruses.
 pub(crate) fn is_in_use(error: &io::Error) -> bool {
     error.raw_os_error() == Some(ERROR_SHARING_VIOLATION)
 }
 
-/// The name of a system error, as `cause.code` has it: what Node.js calls it.
+/// The name of a system error, as `cause.code` has it: the name that Node.js uses.
 pub(crate) fn error_name(error: &io::Error) -> Option<&'static str> {
     use io::ErrorKind;
     match error.raw_os_error() {
@@ -292,23 +290,23 @@ pub(crate) fn error_name(error: &io::Error) -> Option<&'static str> {
     })
 }
 
-/// The error of pages that stay in the cache because another process maps them.
+/// The error for pages that stay in the cache because another process maps them.
 pub(crate) fn busy() -> io::Error {
     io::ErrorKind::ResourceBusy.into()
 }
 
-/// The error of events for which there is no room.
+/// The error for events that exceed the memory for them.
 pub(crate) fn no_buffers() -> io::Error {
     io::Error::from_raw_os_error(WSAENOBUFS)
 }
 
-/// The error of a result that is too large for JavaScript.
+/// The error for a result that is too large for JavaScript.
 #[cfg_attr(not(feature = "node"), allow(dead_code, reason = "only the binding has such results"))]
 pub(crate) fn too_large() -> io::Error {
     io::Error::from_raw_os_error(ERROR_ARITHMETIC_OVERFLOW)
 }
 
-/// The network file system that a path, free of symlinks, is on, if the path tells.
+/// The network file system in a path without symlinks, if the path shows one.
 pub(crate) fn share_of(real: &Path) -> Option<&'static str> {
     match real.components().next()? {
         Component::Prefix(prefix) => match prefix.kind() {
