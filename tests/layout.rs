@@ -193,6 +193,7 @@ fn only_one_module_knows_each_of_the_outer_worlds() {
                 "os/unix.rs",
                 "os/windows.rs",
                 "os/files.rs",
+                "os/page_cache.rs",
                 "storage/folder.rs",
                 "storage/lock.rs",
                 "storage/file.rs",
