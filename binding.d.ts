@@ -9,137 +9,145 @@
  */
 export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-wasip1'
 
-/** One log that is followed. */
+/** One followed log. */
 export declare class Follower {
-  /** Opens nothing yet. Where it begins at the end, one look at the path fixes that. */
+  /** Opens no file. A follow from the end checks the path once, to fix the end. */
   constructor(port: Port, path: string, options?: string | undefined | null, memory?: Memory | undefined | null)
-  /** Looks after so many milliseconds, or when it is nudged. */
+  /** Looks after `delayMs` milliseconds, or once it is nudged. */
   look(id: number, delayMs: number): void
-  /** Looks now, if a look is waited for; else the next one does not wait. */
+  /** Looks now if a look is pending. Otherwise the next look has no delay. */
   nudge(): void
-  /** The lines of the batch that the look before found, once. */
+  /** The lines of the batch that the last look found. A second call returns none. */
   takeLines(): Buffer | null
   /** Closes the descriptor, then settles. */
   close(id?: number | undefined | null): void
 }
 
-/** The whole list of a result, once that is settled. */
+/** The whole list of a settled result. */
 export declare class Listing {
-  /** To be given with the request. */
+  /** A list to pass with the request. */
   constructor()
-  /** The next entries as a JSON array; an empty one at the end. */
+  /** The next entries as a JSON array, which is empty at the end. */
   next(): string
 }
 
-/** A tree of files in memory, and the writers on it. */
+/** A tree of files in memory, and its writers. */
 export declare class Memory {
-  /** An empty one. */
+  /** An empty tree. */
   constructor()
 }
 
 /** One for each realm that loaded the package. */
 export declare class Port {
-  /** `onSettled` is called on this thread when settlements wait. */
+  /** `onSettled` is called on this thread when there are settlements. */
   constructor(onSettled: () => void)
   /** Appends events, JSON texts joined by newlines. */
   append(id: number, path: string, events: string, options?: string | undefined | null, memory?: Memory | undefined | null): void
-  /** Appends the lines of some bytes, blank ones left out: events, or with `wholeLines` records. */
+  /** Appends the lines of a buffer, blank ones left out: events, or records with `wholeLines`. */
   appendBytes(id: number, path: string, lines: Uint8Array, options?: string | undefined | null, memory?: Memory | undefined | null): void
-  /** [`super::append_sync`], of which this port is told while it listens. */
+  /** [`super::append_sync`], with facts of the batch for this port while it listens. */
   appendSync(path: string, events: string, options?: string | undefined | null): string
-  /** Whether facts of batches with appends of this port are wanted. They are settlements with the number 0. */
+  /**
+   * Sets whether the port receives facts of batches with its appends. They are settlements with
+   * the number 0.
+   */
   listen(wanted: boolean): void
-  /** Panics on a worker thread: shows that a panic becomes a rejected promise. */
+  /** Panics on a worker thread, for the test that a panic becomes a rejected promise. */
   panic(id: number): void
   /** Settles a request as cancelled unless its batch is being written. */
   cancel(id: number): void
   /**
-   * Takes a bounded part of what is settled: first the appends, number and outcome of each as one JSON array; then number,
-   * outcome and text of each other request; facts of a batch have the number 0 and come first of these. `onSettled` is
-   * called once more when something is left.
+   * Takes a bounded part of the settlements, in a flat array.
+   *
+   * First come the appends: numbers and outcomes in one JSON array. Then come number, outcome
+   * and text of each other settlement. Facts of batches have the number 0 and come before other
+   * requests. If settlements are left, `onSettled` is called again.
    */
   drain(): Array<number | string | null>
-  /** The numbers of the appends that were handed over last: for a caller that cannot read their text. */
+  /** The numbers of the appends in the last part, for a caller that cannot parse their text. */
   handed(): Array<number>
-  /**
-   * Makes one value of the next hand-overs fail, the one behind the first `values`: shows that no
-   * settlement is lost.
-   */
+  /** Lets the value behind the first `values` fail, for the test that no settlement is lost. */
   failAfter(values: number): void
 }
 
-/** One sequential read of a log as it was when the read began. */
+/** One read of a log as it was when the read began. */
 export declare class Reader {
-  /** Opens nothing yet. */
+  /** Opens no file. */
   constructor(port: Port, path: string, options?: string | undefined | null, memory?: Memory | undefined | null)
-  /** Reads the next slice. */
+  /** Reads the next page. */
   next(id: number): void
   /** Closes the descriptor. */
   close(id?: number | undefined | null): void
 }
 
-/** Files locked together. When it is collected, or its environment ends, they are released. */
+/**
+ * Logs locked together. They are released when the object is collected, or when its environment
+ * ends.
+ */
 export declare class Session {
   /** Locks nothing yet. `paths` is the JSON text of an array. */
   constructor(port: Port, paths: string, options?: string | undefined | null)
-  /** Locks all. */
+  /** Locks all logs. */
   acquire(id: number): void
-  /** Appends events, JSON texts joined by newlines, to one of the files. */
+  /** Appends events, JSON texts joined by newlines, to one of the logs. */
   append(id: number, path: string, events: string, options?: string | undefined | null): void
-  /** Releases all, once the appends that were accepted are settled. */
+  /** Releases all logs once the accepted appends are settled. */
   release(id: number): void
-  /** The numbers of the locked descriptors, for programs that are to inherit them. */
+  /** The numbers of the locked descriptors, for programs that inherit them. */
   descriptors(): Array<number>
 }
 
 /** One check of a log as it was when the check began. */
 export declare class Verifier {
-  /** Opens nothing yet. */
+  /** Opens no file. */
   constructor(port: Port, path: string, options?: string | undefined | null, memory?: Memory | undefined | null)
-  /** Checks the next slice. */
+  /** Checks the next page. */
   next(id: number): void
   /** Closes the descriptor. */
   close(id?: number | undefined | null): void
 }
 
-/** Counts what a log holds. `links` gets all broken links, of which the outcome has the first. */
+/** Counts the contents of a log. `links` gets all broken links, the outcome only the first ones. */
 export declare function analyze(port: Port, id: number, path: string, options?: string | undefined | null, links?: Listing | undefined | null): void
 
-/** Appends and waits. */
+/** Appends events and waits for the outcome. */
 export declare function appendSync(path: string, events: string, options?: string | undefined | null): string
 
-/** The canonical forms of events without their ids: what the ids are hashes of. */
+/** The canonical forms of events without their ids: the input of the hashes. */
 export declare function canonicalForms(events: string): string
 
 /** The canonical text of a JSON value. */
 export declare function canonicalText(json: string, legacy: boolean): string
 
-/** The lines that would be written. */
+/** The lines that an append would write. */
 export declare function checkEvents(events: string, options?: string | undefined | null): string
 
 /** The ids that events get. */
 export declare function computeIds(events: string): string
 
-/** The cursor of a record that was read. */
+/** The cursor of a record. */
 export declare function cursorOf(line: string, place: string): string
 
-/** Waits for what is queued in the process; false when some remains. */
+/** Waits for all pending appends of the process. False if some are pending after the timeout. */
 export declare function flushSync(timeoutMs: number): boolean
 
 /**
- * Points in time as numbers that order them: of each JSON value its place among the different points, from 0; null of one that is
- * no point in time.
+ * Points in time as numbers that order them: for each JSON value its rank among the different
+ * points, from 0. A value that is no point in time becomes null.
  */
 export declare function instants(values: string): string
 
-/** Rewrites a log, or says what a rewrite would do. `removed` gets all lines moved out, of which the outcome has the first. */
+/**
+ * Repairs a log, or returns the plan. `removed` gets all lines moved out, the outcome only the
+ * first ones.
+ */
 export declare function repair(port: Port, id: number, path: string, options?: string | undefined | null, removed?: Listing | undefined | null): void
 
-/** What the process did. */
+/** The counters of the process. */
 export declare function stats(): string
 
 /** Checks a path. */
 export declare function validatePath(path: string, anyExtension: boolean): string
 
-/** Which canonical form the event's own id is the hash of. */
+/** The canonical form whose hash is the event's own id. */
 export declare function verifyId(event: string): string

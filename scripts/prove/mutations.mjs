@@ -850,7 +850,7 @@ const sideIndex = [
   {
     name: 'a relative path is resolved for each append',
     file: 'src/node/port.rs',
-    find: 'let is_path = Path::new(&last.named.path).is_absolute()',
+    find: 'let is_path = Path::new(&last.key.path).is_absolute()',
     replace: 'let is_path = true',
     tests: ['__test__/append.spec.ts::that are relative name another file'],
   },

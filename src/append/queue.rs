@@ -20,7 +20,7 @@ use crate::threads::pool::{self, Alarm};
 const BATCH_REQUESTS: usize = 64;
 const MAX_GATHER_TIME: Duration = Duration::from_micros(200);
 const MIN_SYNCING_REQUESTS: usize = 4;
-/// A batch takes in whole requests until it has so many bytes.
+/// A batch takes whole requests until it has this many bytes.
 const BATCH_BYTES: usize = 8 << 20;
 
 /// When a queue has to be served again.

@@ -1,4 +1,4 @@
-//! What a caller asks of the writer, and what it is told.
+//! One append: its options, its events, its deadline and its outcome.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
@@ -11,18 +11,18 @@ use crate::event::{Event, Id, Rules};
 use crate::mutex::locked;
 use crate::threads::pool;
 
-/// What is done about an id that is in the log with another content.
+/// What to do with an event whose id belongs to a record with other content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OnIdReuse {
-    /// It counts as a duplicate, with `identical: false` in the receipt.
+    /// Count the event as a duplicate, with `identical: false` in the receipt.
     #[default]
     Accept,
-    /// `ECONFLICT`.
+    /// Fail with `ECONFLICT`.
     Reject,
 }
 
-/// What a receipt waits for.
+/// The event that a receipt waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Durability {
@@ -36,47 +36,50 @@ pub enum Durability {
 /// Options of an append.
 #[derive(Debug, Clone)]
 pub struct AppendOptions {
-    /// How long to wait for the queue and the lock; 0 tries once. Default 2 s.
+    /// How long to wait for the queue and the lock; 0 tries once. Default: 2 s.
     pub lock_timeout: Duration,
     /// How the event is checked, and which id and key it gets.
     pub rules: Rules,
-    /// The id the last record must have; `Some(None)`: there must be no record. Default: not asked. In a batch it is asked
-    /// of the record before the first event that is no duplicate.
+    /// The id that the last record must have. `Some(None)`: there must be no record. Default: not
+    /// checked.
+    ///
+    /// A batch checks the record in front of its first event that is no duplicate.
     pub expected_tail: Option<Option<Id>>,
     /// Default: accept.
     pub on_id_reuse: OnIdReuse,
     /// Default: sync.
     pub durability: Durability,
-    /// Is told of the batch. Default: nobody.
+    /// Receives the facts of the batch. Default: none.
     pub observer: Option<Observer>,
 }
 
-/// What one batch was and how long it took.
+/// The facts of one batch.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct BatchFacts {
     /// The log.
     pub path: PathBuf,
-    /// Appends in it.
+    /// Number of appends in the batch.
     pub appends: usize,
-    /// Events that were written.
+    /// Number of events written.
     pub events: usize,
-    /// Events that the log had already.
+    /// Number of duplicates.
     pub duplicates: usize,
-    /// Bytes that were written.
+    /// Number of bytes written.
     pub bytes: usize,
-    /// How long its lock was waited for.
+    /// Time spent waiting for the lock.
     pub lock_wait: Duration,
-    /// How long its sync took, which it may have shared with others; `None` where nobody waited for one.
+    /// Time of the sync, which several batches may share; `None` if no append waited for a sync.
     pub sync: Option<Duration>,
 }
 
-/// Is called once for each batch with appends of its own, before the first of these is settled; not for batches that fail.
+/// Called once for each batch with appends of this observer, before the first of them is settled.
+/// Failed batches are not observed.
 #[derive(Clone)]
 pub struct Observer(Arc<dyn Fn(&BatchFacts) + Send + Sync>);
 
 impl Observer {
-    /// One that calls `notified`, on a thread of the pool.
+    /// An observer that calls `notified` on a thread of the pool.
     pub fn new(notified: impl Fn(&BatchFacts) + Send + Sync + 'static) -> Self {
         Observer(Arc::new(notified))
     }
@@ -109,7 +112,7 @@ impl Default for AppendOptions {
     }
 }
 
-/// What a caller may rely on after an append.
+/// The facts that a caller may rely on after an append.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Receipt {
@@ -119,54 +122,54 @@ pub struct Receipt {
     pub seq: u64,
     /// First byte of the record, from 0.
     pub offset: u64,
-    /// Its bytes without the newline.
+    /// Bytes of the record without the newline.
     pub length: u64,
-    /// The file had it already; the other fields are those of the record in the file.
+    /// The file had the record already. The other fields are those of that record.
     pub duplicate: bool,
-    /// Whether the record has the canonical form of the event that was given, and its numbers the
-    /// same text.
+    /// Whether the record has the canonical form of the given event, with the same texts of
+    /// numbers.
     pub identical: bool,
-    /// Whether it was synced, or proved to be on the disk.
+    /// Whether the record is durable: it was synced, or read again from the disk after a sync.
     pub durable: bool,
 }
 
-/// How an append ended.
+/// The outcome of an append.
 #[derive(Debug)]
 pub enum Outcome {
     /// One receipt for each event, in their order.
     Done(Vec<Receipt>, Vec<Warning>),
-    /// Nothing may be relied on but what [`Error::written`] says.
+    /// The append failed. [`Error::written`] is all that is known about the file.
     Failed(Error),
-    /// Cancelled before its batch was begun; nothing was written.
+    /// Cancelled before its batch began. Nothing was written.
     Cancelled,
 }
 
-/// Something the caller should hear of although the append succeeded.
+/// A fact that the caller should know although the append succeeded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning {
     /// A stable code.
     pub code: &'static str,
-    /// What it is about.
+    /// The warning in words.
     pub message: String,
 }
 
-/// What gets the outcome of an append: once, on a thread of the pool or on the one that submits.
+/// Receives the outcome of an append, once, on a thread of the pool or on the submitting thread.
 pub enum Completion {
-    /// A call.
+    /// A function.
     Once(Box<dyn FnOnce(Outcome) + Send>),
-    /// A sink of many outcomes, and the number of this one: it takes no memory that one thread makes
-    /// and another frees.
+    /// A sink of many outcomes, and the number of this one. No memory is allocated on one thread
+    /// and freed on another.
     Of(Arc<dyn OutcomeSink>, u32),
 }
 
-/// Gets the outcomes of appends.
+/// Receives the outcomes of appends.
 pub trait OutcomeSink: Send + Sync {
-    /// The append with this number ended.
+    /// The append with this number has ended.
     fn settle(&self, number: u32, outcome: Outcome);
 }
 
 impl Completion {
-    /// A call.
+    /// A completion that calls a function.
     pub fn once(notified: impl FnOnce(Outcome) + Send + 'static) -> Self {
         Completion::Once(Box::new(notified))
     }
@@ -179,12 +182,14 @@ impl Completion {
     }
 }
 
-/// The JSON texts of an append, which become its events, in memory that is freed by whoever has it last: best the thread that made it.
+/// The JSON texts of an append, which become its events.
+///
+/// The last owner frees the memory. That should be the allocating thread, which frees it faster.
 #[derive(Clone)]
 pub struct Texts(Arc<[Item]>);
 
 struct Item {
-    /// Until it is checked.
+    /// Empty once the text was checked.
     text: Mutex<Vec<u8>>,
     event: OnceLock<Event>,
 }
@@ -195,8 +200,9 @@ impl Texts {
         Texts(texts.map(item).collect())
     }
 
-    /// The lines of `bytes`, each with room for `room` more bytes. Those of only spaces, tabs and
-    /// `\r` are nothing; a last one needs no newline.
+    /// The lines of `bytes`, each with room for `room` more bytes.
+    ///
+    /// Lines of only spaces, tabs and `\r` are left out. The last line may lack its newline.
     pub fn of_lines(bytes: &[u8], room: usize) -> Texts {
         let is_blank = |line: &[u8]| line.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\r'));
         let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !is_blank(line));
@@ -227,7 +233,7 @@ impl Texts {
 const QUEUED: u8 = 0;
 const TAKEN: u8 = 1;
 const SETTLED: u8 = 2;
-/// Queued once more after it was written: it is not cancelled any more.
+/// Queued again after it was written. It can no longer be cancelled.
 const AGAIN: u8 = 3;
 
 impl From<Vec<u8>> for Texts {
@@ -242,8 +248,10 @@ impl From<Vec<Vec<u8>>> for Texts {
     }
 }
 
-/// One append under way: one event or the events of a batch that succeed or fail together. Whatever becomes of it, its
-/// completion is called exactly once; a request that is dropped unsettled says that something went wrong.
+/// One append under way: one event, or the events of a batch that succeed or fail together.
+///
+/// The completion is called exactly once, in all cases. A request that is dropped before it was
+/// settled fails with `EIO`.
 pub(crate) struct Request {
     texts: Texts,
     is_prepared: AtomicBool,
@@ -257,14 +265,14 @@ pub(crate) struct Request {
     tried: AtomicBool,
     preparing: AtomicBool,
     completion: Mutex<Option<Completion>>,
-    /// Which of its events an earlier run wrote.
+    /// Events that an earlier run wrote.
     written: OnceLock<Box<[bool]>>,
-    /// Where it was counted in, and with which.
+    /// The counter that has counted the request, and its generation.
     pending: (Arc<Pending>, Parity),
 }
 
 impl Request {
-    /// One that was counted in with its bytes.
+    /// A request that was counted in with its bytes.
     pub(crate) fn new(
         texts: Texts,
         single: bool,
@@ -324,15 +332,17 @@ impl Request {
         self.single
     }
 
-    /// Takes it into a batch; from now on it has its true outcome. False: it was settled meanwhile.
+    /// Takes the request into a batch, so that it is no longer cancelled. Returns false if it was
+    /// settled before.
     pub(crate) fn take(&self) -> bool {
         self.step(QUEUED, TAKEN) || self.step(AGAIN, TAKEN)
     }
 
-    /// These of its events were written, and it is to run again. From then on it is not cancelled, and a failure of it
-    /// is `written: 'unknown'`.
+    /// Marks events as written, for a request that runs again.
+    ///
+    /// From then on the request is not cancelled, and a failure has `written: 'unknown'`.
     pub(crate) fn mark_written(&self, which: Box<[bool]>) {
-        // The first run counts: what a later one finds is a copy of it.
+        // The first run counts: a later run finds its own copy.
         let _ = self.written.set(which);
     }
 
@@ -341,25 +351,26 @@ impl Request {
         self.written.get().is_some_and(|written| written.get(index).is_some_and(|wrote| *wrote))
     }
 
-    /// Puts it back to be decided again, with its whole lock timeout before it.
+    /// Queues the request again, with its whole lock timeout.
     pub(crate) fn put_back(&self) {
         *locked(&self.deadline) = later(Instant::now(), self.options.lock_timeout);
         self.tried.store(false, Ordering::Relaxed);
         let _ = self.step(TAKEN, if self.written.get().is_some() { AGAIN } else { QUEUED });
     }
 
-    /// Time spent on work that the deadline does not cover is given back.
+    /// Extends the deadline by the time of work that it does not cover.
     pub(crate) fn extend(&self, by: Duration) {
         let mut deadline = locked(&self.deadline);
         *deadline = later(*deadline, by);
     }
 
-    /// The lock was tried for it.
+    /// Notes that the lock was tried for the request.
     pub(crate) fn mark_tried(&self) {
         self.tried.store(true, Ordering::Relaxed);
     }
 
-    /// When it may be told that the lock was not free: at its deadline, but not before the lock was tried once, unless every thread is stuck.
+    /// Earliest time of a lock timeout: the deadline, but not before one try. `GRACE` bounds the
+    /// wait for that try.
     pub(crate) fn expires_at(&self) -> Instant {
         const GRACE: Duration = Duration::from_millis(250);
         const LOOK_AGAIN: Duration = Duration::from_millis(50);
@@ -382,7 +393,7 @@ impl Request {
         self.submitted.elapsed()
     }
 
-    /// Settles it unless it was taken into a batch. Says whether it did.
+    /// Settles the request unless a batch has taken it. Returns whether it did.
     pub(crate) fn settle_queued(&self, outcome: Outcome) -> bool {
         let settled = self.step(QUEUED, SETTLED) || self.step(AGAIN, SETTLED);
         if settled {
@@ -391,14 +402,13 @@ impl Request {
         settled
     }
 
-    /// Settles it as cancelled unless its batch is being written, or was once.
+    /// Settles the request as cancelled, unless its batch is being written or was written.
     pub(crate) fn cancel(&self) {
         if self.step(QUEUED, SETTLED) {
             self.complete(Outcome::Cancelled);
         }
     }
 
-    /// Settles it.
     pub(crate) fn settle(&self, outcome: Outcome) {
         self.state.store(SETTLED, Ordering::Release);
         self.complete(outcome);
@@ -423,7 +433,7 @@ impl Request {
     }
 }
 
-/// A pending request: counted out after its completion was called, also when that panics.
+/// Counts the request out after its completion was called, even after a panic.
 struct DischargeOnDrop<'a>(&'a Request);
 
 impl Drop for DischargeOnDrop<'_> {
@@ -443,8 +453,11 @@ impl Drop for Request {
     }
 }
 
-/// What `work` makes of each index below `count`, in their order; many are shared with another thread. This and what
-/// [`crate::dedup::log_view::LogView::apply_written`] saves took 40 % off a batch of 1,000.
+/// Calls `work` for each index below `count`. Returns the results in order.
+///
+/// A large count is shared with other threads. Together with
+/// [`crate::dedup::log_view::LogView::apply_written`], this saves 40 % of the time of a batch of
+/// 1,000.
 pub(crate) fn in_parts<R: Send + 'static>(
     count: usize,
     work: impl Fn(usize) -> R + Send + Sync + 'static,
@@ -460,17 +473,17 @@ pub(crate) fn in_parts<R: Send + 'static>(
     pool::parallel_map(count.div_ceil(PART), part).into_iter().flatten().collect()
 }
 
-/// The error of a request whose thread ended before it was settled.
+/// The error of a request whose thread panicked before it was settled.
 fn abandoned() -> Error {
     Error::io("append was abandoned", "panic", std::io::Error::other("the writing thread panicked"))
 }
 
-/// The error of an append for which nothing was written yet.
+/// The error of an append for which nothing was written.
 pub(crate) fn cannot_append(operation: &'static str, error: std::io::Error) -> Error {
     Error::io("cannot append", operation, error).with_written(Written::No)
 }
 
-/// `at + by`, as far in the future as the clock goes.
+/// `at + by`, bounded by the range of the clock.
 pub(crate) fn later(at: Instant, by: Duration) -> Instant {
     const FAR: Duration = Duration::from_secs(60 * 60 * 24 * 365 * 30);
     at.checked_add(by.min(FAR)).unwrap_or(at)

@@ -19,13 +19,13 @@ use crate::error::{Code, Error, Result};
 use crate::mutex::locked;
 use crate::threads::pool;
 
-/// The time between two looks at the path while the caller is busy with what it was given.
-const GLANCE: Duration = Duration::from_millis(200);
+/// Time between two checks of the path while JavaScript handles events.
+const GLANCE_INTERVAL: Duration = Duration::from_millis(200);
 
-/// One log that is followed.
+/// One followed log.
 #[napi]
 pub struct Follower {
-    desk: Rc<RefCell<PortState>>,
+    port_state: Rc<RefCell<PortState>>,
     opened: Result<Arc<OpenFollow>>,
 }
 
@@ -33,17 +33,17 @@ struct OpenFollow {
     path: ChroniclePath,
     follower: Mutex<Option<Follows>>,
     lines: PendingBatch,
-    /// The request for a look whose time has not come.
+    /// The pending request for a look.
     waiting: Mutex<Option<Arc<Deferred>>>,
-    /// Something changed since the last look began.
+    /// The log changed since the last look began.
     is_nudged: AtomicBool,
-    /// When the path was looked at last; nothing before the first look.
+    /// Time of the last check of the path; `None` before the first look.
     looked: Mutex<Option<Instant>>,
 }
 
 #[napi]
 impl Follower {
-    /// Opens nothing yet. Where it begins at the end, one look at the path fixes that.
+    /// Opens no file. A follow from the end checks the path once, to fix the end.
     #[napi(constructor, catch_unwind)]
     pub fn new(
         port: &Port,
@@ -64,40 +64,40 @@ impl Follower {
                 looked: Mutex::default(),
             }))
         };
-        Follower { desk: port.desk.clone(), opened: open() }
+        Follower { port_state: port.port_state.clone(), opened: open() }
     }
 
-    /// Looks after so many milliseconds, or when it is nudged.
+    /// Looks after `delayMs` milliseconds, or once it is nudged.
     #[napi(catch_unwind)]
     pub fn look(&self, id: u32, delay_ms: u32) {
-        let slot = self.desk.borrow_mut().cancellable(id);
+        let deferred = self.port_state.borrow_mut().cancellable(id);
         let opened = match &self.opened {
             Ok(opened) => opened.clone(),
-            Err(error) => return slot.settle(outcome::error(error), None),
+            Err(error) => return deferred.settle(outcome::error(error), None),
         };
-        *locked(&opened.waiting) = Some(slot.clone());
+        *locked(&opened.waiting) = Some(deferred.clone());
         let at = Instant::now() + Duration::from_millis(delay_ms.into());
         let is_due = delay_ms == 0 || opened.is_nudged.load(Ordering::Relaxed);
         let job = Box::new(move || opened.look());
         let run = if is_due { pool::run(job) } else { pool::run_at(at, job) };
         if let Err(error) = run {
-            slot.settle(outcome::error(&error), None);
+            deferred.settle(outcome::error(&error), None);
         }
     }
 
-    /// Looks now, if a look is waited for; else the next one does not wait.
+    /// Looks now if a look is pending. Otherwise the next look has no delay.
     #[napi(catch_unwind)]
     pub fn nudge(&self) {
         let Ok(opened) = &self.opened else { return };
         opened.is_nudged.store(true, Ordering::Relaxed);
         if locked(&opened.waiting).is_some() {
             let opened = opened.clone();
-            // Without a thread the look comes at its time.
+            // Without a thread the look runs at its time.
             let _ = pool::run(Box::new(move || opened.look()));
         }
     }
 
-    /// The lines of the batch that the look before found, once.
+    /// The lines of the batch that the last look found. A second call returns none.
     #[napi(catch_unwind)]
     pub fn take_lines(&self) -> Option<Buffer> {
         let lines = locked(&self.opened.as_ref().ok()?.lines).take()?;
@@ -115,27 +115,27 @@ impl Follower {
         };
         match id {
             Some(id) => {
-                let slot = self.desk.borrow_mut().cancellable(id);
-                start(&slot, move || {
+                let deferred = self.port_state.borrow_mut().cancellable(id);
+                start(&deferred, move || {
                     close();
                     Ok((outcome::ok(&()), None))
                 });
             }
-            // Without a thread the descriptor is closed when all this is collected.
+            // Without a thread, the garbage collector closes the descriptor.
             None => drop(pool::run(Box::new(close))),
         }
     }
 }
 
 impl OpenFollow {
-    /// Serves the request that waits; there is none when another job was faster.
+    /// Serves the pending request, unless another job already did.
     fn look(self: &Arc<Self>) {
-        let Some(slot) = locked(&self.waiting).take() else { return };
-        serve(&slot, || {
-            // Before the look: what changes meanwhile may not be seen by it.
+        let Some(deferred) = locked(&self.waiting).take() else { return };
+        serve(&deferred, || {
+            // Before the look, which may miss a change that comes during it.
             self.is_nudged.store(false, Ordering::Relaxed);
             if locked(&self.looked).replace(Instant::now()).is_none() {
-                OpenFollow::glance_at(Instant::now() + GLANCE, Arc::downgrade(self));
+                OpenFollow::glance_at(Instant::now() + GLANCE_INTERVAL, Arc::downgrade(self));
             }
             match &mut *locked(&self.follower) {
                 Some(follower) => follower.look(&self.path, &self.lines),
@@ -144,7 +144,7 @@ impl OpenFollow {
         });
     }
 
-    /// Looks at the path while no look is asked for, until the follow is closed or dropped.
+    /// Checks the path while no look is pending, until the follow is closed or dropped.
     fn glance_at(at: Instant, opened: Weak<OpenFollow>) {
         let glance = move || {
             let Some(this) = opened.upgrade() else { return };
@@ -152,19 +152,19 @@ impl OpenFollow {
                 OpenFollow::glance_at(at, opened);
             }
         };
-        // Without a thread only the looks see what stands at the path.
+        // Without a thread, only looks check the path.
         drop(pool::run_at(at, Box::new(glance)));
     }
 
-    /// When to look again; nothing if the follow is over.
+    /// The time of the next check; `None` once the follow is closed.
     fn glance(&self) -> Option<Instant> {
         let now = Instant::now();
-        let due = locked(&self.looked).map_or(now, |looked| looked + GLANCE);
+        let due = locked(&self.looked).map_or(now, |looked| looked + GLANCE_INTERVAL);
         let mut follower = match self.follower.try_lock() {
             Ok(follower) => follower,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             // A look is under way.
-            Err(TryLockError::WouldBlock) => return Some(now + GLANCE),
+            Err(TryLockError::WouldBlock) => return Some(now + GLANCE_INTERVAL),
         };
         let follower = follower.as_mut()?;
         if due > now {
@@ -172,6 +172,6 @@ impl OpenFollow {
         }
         follower.glance(&self.path);
         *locked(&self.looked) = Some(now);
-        Some(now + GLANCE)
+        Some(now + GLANCE_INTERVAL)
     }
 }

@@ -1,4 +1,4 @@
-//! What a follow gives: events, or the lines that they are.
+//! The two kinds of follows: for events, or for whole lines.
 
 use std::sync::{Arc, Mutex};
 
@@ -18,7 +18,7 @@ pub(super) enum Follows {
     Lines(Box<BatchFollower>),
 }
 
-/// The lines of the batch that was found last, until JavaScript takes them.
+/// The lines of the last batch, until JavaScript takes them.
 pub(super) type PendingBatch = Mutex<Option<Vec<u8>>>;
 
 impl Follows {
@@ -48,7 +48,7 @@ impl Follows {
         }
     }
 
-    /// The outcome of a look, and the text of the events that it found.
+    /// The outcome of a look, and the text of its events.
     pub(super) fn look(
         &mut self,
         path: &ChroniclePath,

@@ -1,4 +1,4 @@
-//! Analyzing and repairing: one request each, done in turns on the pool.
+//! Analyses and repairs: one request each, run in steps on the pool.
 
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
@@ -18,7 +18,7 @@ use crate::threads::semaphore::{Permit, READS, REPAIRS, Semaphore};
 
 type ListSlot = Arc<Mutex<Option<Box<dyn Entries>>>>;
 
-/// Counts what a log holds. `links` gets all broken links, of which the outcome has the first.
+/// Counts the contents of a log. `links` gets all broken links, the outcome only the first ones.
 #[napi(catch_unwind)]
 pub fn analyze(
     port: &Port,
@@ -30,16 +30,17 @@ pub fn analyze(
     let analyzer = ReadOptionsJson::parse(options.as_deref())
         .and_then(|options| options.path(&path))
         .map(Analyzer::new);
-    let links = links.map(Listing::place);
-    let made = move |analysis: Analysis| {
+    let links = links.map(Listing::slot);
+    let to_text = move |analysis: Analysis| {
         let text = outcome::analysis(&analysis);
         list(links, analysis.broken_links);
         text
     };
-    begin(port, id, &READS, analyzer, made);
+    begin(port, id, &READS, analyzer, to_text);
 }
 
-/// Rewrites a log, or says what a rewrite would do. `removed` gets all lines moved out, of which the outcome has the first.
+/// Repairs a log, or returns the plan. `removed` gets all lines moved out, the outcome only the
+/// first ones.
 #[napi(catch_unwind)]
 pub fn repair(
     port: &Port,
@@ -50,22 +51,22 @@ pub fn repair(
 ) {
     let repair = RepairOptionsJson::parse(options.as_deref())
         .and_then(|options| Ok(Repair::new(options.path(&path)?, options.into_core()?)));
-    let removed = removed.map(Listing::place);
-    let made = move |report: Report| {
+    let removed = removed.map(Listing::slot);
+    let to_text = move |report: Report| {
         let text = outcome::report(&report);
         list(removed, report.removed);
         text
     };
-    begin(port, id, &REPAIRS, repair, made);
+    begin(port, id, &REPAIRS, repair, to_text);
 }
 
-fn list(place: Option<ListSlot>, entries: impl Entries + 'static) {
-    if let Some(place) = place {
-        *locked(&place) = Some(Box::new(entries));
+fn list(slot: Option<ListSlot>, entries: impl Entries + 'static) {
+    if let Some(slot) = slot {
+        *locked(&slot) = Some(Box::new(entries));
     }
 }
 
-/// Work that has its permit.
+/// Work with its permit.
 struct Permitted<W> {
     work: W,
     _permit: Permit,
@@ -84,38 +85,39 @@ fn begin<W: Resumable>(
     id: u32,
     permits: &'static Semaphore,
     work: Result<W>,
-    made: impl FnOnce(W::Output) -> String + Send + 'static,
+    to_text: impl FnOnce(W::Output) -> String + Send + 'static,
 ) {
-    let (slot, begun) = port.desk.borrow_mut().stoppable(id);
+    let (deferred, flag) = port.port_state.borrow_mut().stoppable(id);
     match work {
         Ok(work) => permits.acquire(Box::new(move |permit| {
-            if begun.begin() {
-                run(&slot, begun.stop.clone(), Permitted { work, _permit: permit }, made);
+            if flag.begin() {
+                run(&deferred, flag.stop.clone(), Permitted { work, _permit: permit }, to_text);
             } else {
-                // The call that gave it up may not have settled it yet, and can no more once this is dropped.
-                slot.settle(CANCELLED.into(), None);
+                // The cancelling call may still have to settle the request, and cannot once this is
+                // dropped.
+                deferred.settle(CANCELLED.into(), None);
             }
         })),
-        Err(error) => slot.settle(outcome::error(&error), None),
+        Err(error) => deferred.settle(outcome::error(&error), None),
     }
 }
 
 fn run<W: Resumable>(
-    slot: &Arc<Deferred>,
+    deferred: &Arc<Deferred>,
     stop: Arc<AtomicBool>,
     work: W,
-    made: impl FnOnce(W::Output) -> String + Send + 'static,
+    to_text: impl FnOnce(W::Output) -> String + Send + 'static,
 ) {
-    let settled = slot.clone();
+    let settled = deferred.clone();
     let started = resumable::run(work, stop, move |done| {
         let outcome = match done {
             None => CANCELLED.into(),
-            Some(Ok(output)) => made(output),
+            Some(Ok(output)) => to_text(output),
             Some(Err(error)) => outcome::error(&error),
         };
         settled.settle(outcome, None);
     });
     if let Err(error) = started {
-        slot.settle(outcome::error(&error), None);
+        deferred.settle(outcome::error(&error), None);
     }
 }

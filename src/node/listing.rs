@@ -1,4 +1,5 @@
-//! Lists without a bound in a result: its text has the beginning, JavaScript takes the rest in parts where it wants it.
+//! Unbounded lists of a result. The text of the result has their first entries, and JavaScript
+//! takes the rest in parts.
 
 use std::sync::{Arc, Mutex};
 
@@ -8,18 +9,19 @@ use crate::mutex::locked;
 
 /// Entries in the text of a result, or in a part of a list, at most.
 pub(super) const MAX_ENTRIES: usize = 10_000;
-/// Such a text is full once it has this many bytes.
+/// A text is full once it has this many bytes.
 const MAX_BYTES: usize = 16 << 20;
 
-/// A list of a result, entry by entry.
+/// A list of a result.
 pub(super) trait Entries: Send {
-    /// How many there are.
+    /// Number of entries.
     fn count(&self) -> usize;
-    /// The JSON text of one.
+    /// Appends the JSON text of one entry.
     fn entry(&self, at: usize, out: &mut Vec<u8>);
 }
 
-/// The JSON array of the entries from `from` on, as many as one text has, and where the next one begins.
+/// The JSON array of the entries from `from` on, as many as one text holds, and the start of the
+/// next text.
 pub(super) fn part(entries: &dyn Entries, from: usize) -> (Vec<u8>, usize) {
     let mut out = vec![b'['];
     let mut at = from;
@@ -35,7 +37,7 @@ pub(super) fn part(entries: &dyn Entries, from: usize) -> (Vec<u8>, usize) {
     (out, at)
 }
 
-/// The whole list of a result, once that is settled.
+/// The whole list of a settled result.
 #[napi]
 pub struct Listing {
     list: Arc<Mutex<Option<Box<dyn Entries>>>>,
@@ -44,14 +46,14 @@ pub struct Listing {
 
 #[napi]
 impl Listing {
-    /// To be given with the request.
+    /// A list to pass with the request.
     #[napi(constructor, catch_unwind)]
     #[allow(clippy::new_without_default, reason = "only JavaScript makes one")]
     pub fn new() -> Listing {
         Listing { list: Arc::default(), next: 0 }
     }
 
-    /// The next entries as a JSON array; an empty one at the end.
+    /// The next entries as a JSON array, which is empty at the end.
     #[napi(catch_unwind)]
     pub fn next(&mut self) -> String {
         let list = locked(&self.list);
@@ -63,8 +65,8 @@ impl Listing {
 }
 
 impl Listing {
-    /// Where the list is to be put.
-    pub(super) fn place(&self) -> Arc<Mutex<Option<Box<dyn Entries>>>> {
+    /// The slot that the request fills.
+    pub(super) fn slot(&self) -> Arc<Mutex<Option<Box<dyn Entries>>>> {
         self.list.clone()
     }
 }

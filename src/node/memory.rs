@@ -8,7 +8,7 @@ use crate::storage::memory::MemoryDisk;
 use crate::storage::{Disk, FileDisk};
 use crate::writer::registry::Registry;
 
-/// A tree of files in memory, and the writers on it.
+/// A tree of files in memory, and its writers.
 #[napi]
 pub struct Memory {
     disk: Arc<MemoryDisk>,
@@ -17,7 +17,7 @@ pub struct Memory {
 
 #[napi]
 impl Memory {
-    /// An empty one.
+    /// An empty tree.
     #[napi(constructor, catch_unwind)]
     #[allow(clippy::new_without_default, reason = "only JavaScript makes one")]
     pub fn new() -> Memory {
@@ -26,12 +26,12 @@ impl Memory {
     }
 }
 
-/// Where files are: in memory, or on the real disk.
+/// The disk of a tree in memory, or the real disk.
 pub(super) fn disk_of(memory: Option<&Memory>) -> Arc<dyn Disk> {
     memory.map_or_else(|| Arc::new(FileDisk) as Arc<dyn Disk>, |memory| memory.disk.clone())
 }
 
-/// The writers on it.
+/// The writers of the disk.
 pub(super) fn registry_of(memory: Option<&Memory>) -> &Arc<Registry> {
     match memory {
         Some(memory) => &memory.registry,

@@ -1,4 +1,8 @@
-//! The binding: converts, delegates, converts back. It knows no rule about events.
+//! The binding for Node.js: converts arguments, calls the core and converts results.
+//!
+//! This folder has no rule about events and never reads or writes a file itself. Results cross as
+//! JSON texts (`outcome`). Asynchronous work goes through the port of a realm: a request has a
+//! number, and settlements come back in bulk (`port`, `settlement_queue`, `wake`).
 
 mod wake;
 mod text;
@@ -6,7 +10,7 @@ mod memory;
 mod options;
 mod listing;
 mod outcome;
-mod inbox;
+mod settlement_queue;
 mod follows;
 mod port;
 mod paging;
@@ -26,19 +30,19 @@ use crate::event::{self, Event};
 use crate::json::canonical::{self, Form};
 use crate::writer::registry::Registry;
 
-/// Appends and waits.
+/// Appends events and waits for the outcome.
 #[napi(catch_unwind)]
 pub fn append_sync(path: String, events: String, options: Option<String>) -> String {
     port::append_now(&path, events, options.as_deref(), None)
 }
 
-/// What the process did.
+/// The counters of the process.
 #[napi(catch_unwind)]
 pub fn stats() -> String {
     outcome::ok(&Registry::global().stats())
 }
 
-/// Waits for what is queued in the process; false when some remains.
+/// Waits for all pending appends of the process. False if some are pending after the timeout.
 #[napi(catch_unwind)]
 pub fn flush_sync(timeout_ms: f64) -> bool {
     let timeout = Duration::try_from_secs_f64(timeout_ms / 1000.0).unwrap_or(Duration::MAX);
@@ -51,7 +55,7 @@ pub fn validate_path(path: String, any_extension: bool) -> String {
     settle(options::check_path(&path, any_extension).map(|()| path))
 }
 
-/// The lines that would be written.
+/// The lines that an append would write.
 #[napi(catch_unwind)]
 pub fn check_events(events: String, options: Option<String>) -> String {
     let lines = || {
@@ -75,7 +79,7 @@ pub fn compute_ids(events: String) -> String {
     settle(lines(events.as_bytes()).enumerate().map(id).collect::<Result<Vec<String>>>())
 }
 
-/// The canonical forms of events without their ids: what the ids are hashes of.
+/// The canonical forms of events without their ids: the input of the hashes.
 #[napi(catch_unwind)]
 pub fn canonical_forms(events: String) -> String {
     let form = |(index, text): (usize, Vec<u8>)| {
@@ -85,7 +89,7 @@ pub fn canonical_forms(events: String) -> String {
     settle(lines(events.as_bytes()).enumerate().map(form).collect::<Result<Vec<String>>>())
 }
 
-/// Which canonical form the event's own id is the hash of.
+/// The canonical form whose hash is the event's own id.
 #[napi(catch_unwind)]
 pub fn verify_id(event: String) -> String {
     let word = |form| match form {
@@ -105,14 +109,14 @@ pub fn canonical_text(json: String, legacy: bool) -> String {
     settle(text)
 }
 
-/// Points in time as numbers that order them: of each JSON value its place among the different points, from 0; null of one that is
-/// no point in time.
+/// Points in time as numbers that order them: for each JSON value its rank among the different
+/// points, from 0. A value that is no point in time becomes null.
 #[napi(catch_unwind)]
 pub fn instants(values: String) -> String {
     settle(options::instants(&values))
 }
 
-/// The cursor of a record that was read.
+/// The cursor of a record.
 #[napi(catch_unwind)]
 pub fn cursor_of(line: String, place: String) -> String {
     settle(options::Met::parse(&place).map(|met| met.cursor(line.as_bytes()).to_string()))

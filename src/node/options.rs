@@ -1,4 +1,4 @@
-//! Option objects as JavaScript hands them over: JSON texts whose types the face has checked.
+//! Options as JavaScript passes them: JSON texts whose types JavaScript has checked.
 
 use std::time::Duration;
 
@@ -65,7 +65,7 @@ pub(super) struct ReadOptionsJson {
     batches: Option<Batches>,
 }
 
-/// That whole lines are wanted.
+/// Options of a read for whole lines.
 #[derive(Deserialize, Default, Clone, Copy)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(super) struct Batches {
@@ -74,17 +74,17 @@ pub(super) struct Batches {
     pub(super) synced: bool,
 }
 
-/// What of it the binding needs while reading.
+/// Options that the binding itself needs during a read.
 #[derive(Clone, Copy)]
 pub(super) struct Selected {
     pub(super) positions: bool,
-    /// Places of records, and of the file, for cursors.
+    /// Return the places of records, and the file, for cursors.
     pub(super) places: bool,
-    /// Only the last so many records.
+    /// Return the last n records only.
     pub(super) tail: Option<u32>,
-    /// Bad lines are told with their line numbers, for which those before have to be counted.
+    /// Return bad lines with line numbers, which cost a count of the lines before.
     pub(super) lines: bool,
-    /// Where a follow goes on in a file that was rewritten.
+    /// Where a follow goes on in a rewritten file.
     pub(super) on_rewrite: OnRewrite,
     pub(super) batches: Option<Batches>,
 }
@@ -116,15 +116,15 @@ struct Where {
     until: Option<Time>,
 }
 
-/// A timestamp as a record would have it.
+/// A timestamp as a record has it.
 #[derive(Deserialize)]
 struct Time(serde_json::Value);
 
-/// A record that was read, but its bytes.
+/// The place of a record in its file.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct Met {
-    /// Decimal: they do not fit the numbers of JavaScript.
+    /// Decimal text, because the value exceeds the safe integers of JavaScript.
     device: String,
     inode: String,
     born: Option<String>,
@@ -145,7 +145,7 @@ pub(super) struct RepairOptionsJson {
     lock_timeout_ms: Option<f64>,
 }
 
-/// A string that may have lone surrogates, as its JSON form between quotes.
+/// A string that may have lone surrogates: its JSON form without the quotes.
 #[derive(Deserialize)]
 struct Wtf8Text(#[serde(deserialize_with = "wtf8")] Vec<u8>);
 
@@ -195,7 +195,8 @@ impl LockOptionsJson {
 }
 
 impl ReadOptionsJson {
-    /// Everything that a read needs. The path is resolved: the current directory may change before the file is opened.
+    /// The order of a read. The path is resolved now, because the current directory may change
+    /// before the file is opened.
     pub(super) fn order(
         path: &str,
         options: Option<&str>,
@@ -338,7 +339,7 @@ pub(super) fn check_path(raw: &str, any_extension: bool) -> Result<()> {
     if any_extension { ChroniclePath::check_any_extension(raw) } else { ChroniclePath::check(raw) }
 }
 
-/// The order of points in time: of each value of a JSON array its place among the different ones.
+/// The order of points in time: the rank of each value of a JSON array among the different ones.
 pub(super) fn instants(values: &str) -> Result<Vec<Option<usize>>> {
     let values: Vec<serde_json::Value> = serde_json::from_str(values)
         .map_err(|error| Error::validation(format!("bad times: {error}")))?;
@@ -369,14 +370,14 @@ fn id(text: Wtf8Text, name: &str) -> Result<Id> {
     Id::new(text.0).ok_or_else(|| Error::validation(format!("{name} must be a non-empty string")))
 }
 
-/// Tells an absent field from one that is null.
+/// Distinguishes an absent field from null.
 fn present<'de, D: serde::Deserializer<'de>>(
     deserializer: D,
 ) -> std::result::Result<Option<Option<Wtf8Text>>, D::Error> {
     Deserialize::deserialize(deserializer).map(Some)
 }
 
-/// serde_json hands the bytes of a string with lone surrogates over as WTF-8 when bytes are asked for.
+/// serde_json returns a string with lone surrogates as WTF-8 if bytes are requested.
 fn wtf8<'de, D: serde::Deserializer<'de>>(
     deserializer: D,
 ) -> std::result::Result<Vec<u8>, D::Error> {

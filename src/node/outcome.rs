@@ -1,4 +1,4 @@
-//! Results as JSON texts: the only form in which they cross into JavaScript.
+//! Results as JSON texts, the only form in which they cross to JavaScript.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::repair::Report;
 use crate::repair::plan::RemovedLine;
 use crate::storage::Stat;
 
-/// The outcome of what was cancelled.
+/// The outcome of a cancelled request.
 pub(super) const CANCELLED: &str = "{\"cancelled\":true}";
 
 #[derive(Serialize)]
@@ -73,7 +73,7 @@ pub(super) fn error(error: &Error) -> String {
     wrap("error", &json(&failure))
 }
 
-/// `{"ok":..}` of anything that serialises.
+/// `{"ok":..}` with any serialisable value.
 pub(super) fn ok(value: &impl Serialize) -> String {
     wrap("ok", &json(value))
 }
@@ -92,10 +92,10 @@ pub(super) fn append_into(number: u32, outcome: &Outcome, out: &mut Vec<u8>) {
     write_append(outcome, out);
 }
 
-/// Bytes of one outcome, at most. V8 has no string of more than 2^29 - 24 characters.
+/// Bytes of one outcome at most. V8 has no string of more than 2^29 - 24 characters.
 pub(super) const MAX_BYTES: usize = 256 << 20;
 
-/// The error in the place of an outcome that is too large.
+/// The error that replaces an outcome that is too large.
 pub(super) fn too_large() -> Error {
     let message = format!("the result has more than {} MiB", MAX_BYTES >> 20);
     Error::io(message, "settle", os::too_large())
@@ -117,15 +117,15 @@ fn write_append(outcome: &Outcome, out: &mut Vec<u8>) {
     }
 }
 
-/// The file that records were read from, as far as cursors need it.
+/// The file of the records, as cursors need it.
 #[derive(Serialize)]
 pub(super) struct FileJson {
-    /// Decimal: they do not fit the numbers of JavaScript.
+    /// Decimal text, because the value exceeds the safe integers of JavaScript.
     device: String,
     inode: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     born: Option<String>,
-    /// Whether places have the numbers of the file.
+    /// Whether line and record numbers count from the start of the file.
     counted: bool,
 }
 
@@ -155,13 +155,13 @@ impl BadLineJson {
     }
 }
 
-/// A page but its records, which cross as they are.
+/// A page without its records, which cross as a separate text.
 #[derive(Serialize)]
 struct PageJson {
     done: bool,
     count: u64,
     bad: Vec<BadLineJson>,
-    /// Seq, offset, length and line of each.
+    /// Seq, offset, length and line of each record.
     #[serde(skip_serializing_if = "Option::is_none")]
     places: Option<Vec<u64>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -170,10 +170,10 @@ struct PageJson {
     start: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     idle: Option<bool>,
-    /// What the file is to the one before, if it is not the same.
+    /// The relation of the file to the one before, unless it is the same.
     #[serde(skip_serializing_if = "Option::is_none")]
     state: Option<&'static str>,
-    /// What keeps the path from being looked at.
+    /// The error that keeps the path from being read.
     #[serde(skip_serializing_if = "Option::is_none")]
     trouble: Option<String>,
 }
@@ -196,11 +196,11 @@ impl PageJson {
 }
 
 /// The outcome of a read.
-pub(super) fn slice(page: &Page, places: bool, file: Option<FileJson>) -> String {
+pub(super) fn page(page: &Page, places: bool, file: Option<FileJson>) -> String {
     ok(&PageJson::new(page, places, file))
 }
 
-/// The outcome of a look at a log that is followed.
+/// The outcome of a look of a follow.
 pub(super) fn look(look: &Look) -> String {
     let file = look.stat.as_ref().map(|stat| FileJson::new(stat, look.is_counted));
     ok(&PageJson {
@@ -212,7 +212,7 @@ pub(super) fn look(look: &Look) -> String {
     })
 }
 
-/// The outcome of a look for lines, which cross as they are.
+/// The outcome of a look for whole lines, which cross as a separate buffer.
 pub(super) fn batch_look(look: &BatchLook) -> String {
     #[derive(Serialize)]
     struct LineBatchJson {
@@ -255,14 +255,14 @@ pub(super) fn batch_look(look: &BatchLook) -> String {
     })
 }
 
-/// The records of a page.
+/// The records of a page as a text.
 pub(super) fn text(page: Page) -> String {
-    // Records are valid UTF-8: the scanner lets nothing else through.
+    // Records are valid UTF-8: the scanner accepts nothing else.
     String::from_utf8(page.json)
         .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
-/// What a batch was.
+/// The facts of a batch.
 pub(super) fn facts(facts: &BatchFacts) -> String {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
@@ -288,7 +288,7 @@ pub(super) fn facts(facts: &BatchFacts) -> String {
     })
 }
 
-/// How far a check has got.
+/// The progress of a check.
 pub(super) fn progress(progress: &Progress) -> String {
     let Progress { ok, bytes, total, lines, records, findings, done } = progress;
     let head = format!(
@@ -314,7 +314,7 @@ pub(super) fn progress(progress: &Progress) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
-/// What a repair did, or would do.
+/// The result of a repair, or its plan.
 pub(super) fn report(report: &Report) -> String {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
@@ -383,7 +383,8 @@ impl Entries for Vec<BrokenLink> {
     }
 }
 
-/// What an analysis found. Names may have lone surrogates, which no Rust string holds, so this is put together by hand.
+/// The result of an analysis. Names may have lone surrogates, which Rust strings cannot hold, so
+/// the text is built by hand.
 pub(super) fn analysis(found: &Analysis) -> String {
     let mut out = format!(
         "{{\"ok\":{{\"totalEvents\":{},\"corruptedLines\":{},\"duplicateEvents\":{},\"totalSize\":{},\"chainedEvents\":{},\"warnings\":{},\"errors\":{}",
@@ -467,7 +468,8 @@ fn done(receipts: &[Receipt], warnings: &[Warning], out: &mut Vec<u8>) {
         }
         let Receipt { seq, offset, length, duplicate, identical, durable, .. } = *receipt;
         if let Some(id) = &receipt.event_id {
-            // An id may have lone surrogates, which no Rust string holds: its JSON form escapes them.
+            // An id may have lone surrogates, which Rust strings cannot hold. Its JSON form escapes
+            // them.
             out.extend_from_slice(b"{\"eventId\":");
             id.to_json(out);
         }
@@ -504,7 +506,7 @@ fn cause(cause: &Cause) -> FailureCause<'_> {
 }
 
 fn write(out: &mut Vec<u8>, value: &impl Serialize) {
-    // These types have string keys and no failing parts, and a vector takes all that is written.
+    // These types have string keys and no failing parts, and writing to a vector never fails.
     let _ = serde_json::to_writer(out, value);
 }
 

@@ -1,4 +1,4 @@
-//! Long work on one log, slice by slice: one request, one slice.
+//! Long work on one log, page by page: one page for each request.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -11,33 +11,36 @@ use crate::mutex::locked;
 use crate::threads::pool;
 use crate::threads::semaphore;
 
-/// What is done to a log in slices.
+/// Work on a log that is done in pages.
 pub(super) trait PagedWork: Send + 'static {
-    /// What is needed to begin. Paths in it are resolved: the current directory may change before the file is opened.
+    /// The arguments of the work. Paths are resolved, because the current directory may change
+    /// before the file is opened.
     type Order: Clone + Send + 'static;
     /// Opens the log.
     fn begin(order: &Self::Order) -> Result<Self>
     where
         Self: Sized;
-    /// The next slice.
+    /// Does the next page.
     fn next(&mut self, order: &Self::Order) -> Result<PageText>;
-    /// Whether its caller may take any time between two slices. Others would wait for that if such work were counted among the
-    /// readers that may be open at a time.
+    /// Whether the caller may take any time between two pages.
+    ///
+    /// Such work is not counted among the reads that may be open at a time, because other reads
+    /// would wait for it.
     fn is_paced_by_caller(_order: &Self::Order) -> bool {
         false
     }
 }
 
-/// The outcome of a slice and the text that crosses as it is; `done` when nothing comes after.
+/// The outcome of a page, and the text that crosses separately. `done`: it is the last page.
 pub(super) struct PageText {
     pub(super) outcome: String,
     pub(super) text: Option<String>,
     pub(super) done: bool,
 }
 
-/// One such work. Nothing is opened before the first slice is asked for.
+/// Work under way. Nothing is opened before the first page is requested.
 pub(super) struct Paging<W: PagedWork> {
-    desk: Rc<RefCell<PortState>>,
+    port_state: Rc<RefCell<PortState>>,
     order: Result<W::Order>,
     state: Arc<Mutex<PagingState<W>>>,
 }
@@ -49,25 +52,25 @@ struct PagingState<W> {
 }
 
 impl<W: PagedWork> Paging<W> {
-    pub(super) fn new(desk: Rc<RefCell<PortState>>, order: Result<W::Order>) -> Self {
+    pub(super) fn new(port_state: Rc<RefCell<PortState>>, order: Result<W::Order>) -> Self {
         let state = PagingState { work: None, permit: None, closed: false };
-        Paging { desk, order, state: Arc::new(Mutex::new(state)) }
+        Paging { port_state, order, state: Arc::new(Mutex::new(state)) }
     }
 
-    /// Does the next slice. One at a time: the caller waits for it.
+    /// Does the next page. Callers request one page at a time.
     pub(super) fn next(&self, id: u32) {
-        let slot = self.desk.borrow_mut().cancellable(id);
+        let deferred = self.port_state.borrow_mut().cancellable(id);
         let order = match &self.order {
             Ok(order) => order.clone(),
-            Err(error) => return slot.settle(outcome::error(error), None),
+            Err(error) => return deferred.settle(outcome::error(error), None),
         };
         let is_paced_by_caller = W::is_paced_by_caller(&order);
         let state = self.state.clone();
         if locked(&state).work.is_some() {
-            return start(&slot, move || next(&state, &order));
+            return start(&deferred, move || next(&state, &order));
         }
         let begin = move |permit| {
-            start(&slot, move || {
+            start(&deferred, move || {
                 begin(&state, &order, permit)?;
                 next(&state, &order)
             });
@@ -79,22 +82,22 @@ impl<W: PagedWork> Paging<W> {
         }
     }
 
-    /// Closes the descriptor, after the slice that is under way, and settles the request if there is one.
+    /// Closes the descriptor after the page under way, then settles the request, if any.
     pub(super) fn close(&self, id: Option<u32>) {
-        // This thread must not wait for that.
+        // The JavaScript thread must not wait for the page under way.
         let state = self.state.clone();
         let close = move || {
             *locked(&state) = PagingState { work: None, permit: None, closed: true };
         };
         match id {
             Some(id) => {
-                let slot = self.desk.borrow_mut().cancellable(id);
-                start(&slot, move || {
+                let deferred = self.port_state.borrow_mut().cancellable(id);
+                start(&deferred, move || {
                     close();
                     Ok((outcome::ok(&()), None))
                 });
             }
-            // Without a thread the descriptor is closed when all this is collected.
+            // Without a thread, the garbage collector closes the descriptor.
             None => drop(pool::run(Box::new(close))),
         }
     }

@@ -1,4 +1,4 @@
-//! The way of all asynchronous work: requests go in with a number, settlements come out in bulk.
+//! The port of a JavaScript realm: requests go in with a number, settlements come out in bulk.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -13,10 +13,10 @@ use napi::JsString;
 use napi::bindgen_prelude::{Either3, Env, Function, Null, Uint8ArraySlice};
 use napi_derive::napi;
 
-use super::inbox::{HandedOver, Settlement, SettlementQueue};
 use super::memory::{Memory, registry_of};
 use super::options::AppendOptionsJson;
 use super::outcome::{self, CANCELLED};
+use super::settlement_queue::{HandedOver, Settlement, SettlementQueue};
 use super::text::{Text, texts};
 use super::wake::{Hold, waker};
 use crate::append::in_flight::{Parity, Pending};
@@ -28,9 +28,9 @@ use crate::threads::pool;
 use crate::writer::registry::{Registry, Ticket};
 use crate::{AppendOptions, ChroniclePath};
 
-/// One request's right to settle, used at most once; dropped unused, it settles with an error.
+/// The right to settle one request, used at most once. Dropped unused, it settles with an error.
 pub(super) struct Deferred {
-    inbox: Arc<SettlementQueue>,
+    queue: Arc<SettlementQueue>,
     id: u32,
     settled: AtomicBool,
 }
@@ -39,43 +39,45 @@ enum Cancel {
     Append(Ticket),
     Lock(LockTicket),
     Other(Arc<Deferred>),
-    /// Work in turns, which settles itself once it has stopped; before its first one it is over at once.
+    /// Work in steps, which settles itself once it has stopped. Before its first step it settles at
+    /// once.
     Stop(Arc<StopFlag>, Weak<Deferred>),
 }
 
-/// How far work in turns is.
+/// Whether work in steps has flag, and whether it is to stop.
 #[derive(Default)]
 pub(super) struct StopFlag {
-    /// It has begun, or never will.
-    is: AtomicBool,
-    /// It is to stop.
+    /// The work has flag, or never will.
+    has_begun: AtomicBool,
+    /// The work is to stop.
     pub(super) stop: Arc<AtomicBool>,
 }
 
 impl StopFlag {
-    /// Says that it begins now. False if it was given up before.
+    /// Marks the work as flag. Returns false if it was cancelled before.
     pub(super) fn begin(&self) -> bool {
-        !self.is.swap(true, Ordering::AcqRel)
+        !self.has_begun.swap(true, Ordering::AcqRel)
     }
 }
 
-/// What only the JavaScript thread uses: what is pending, and whether that keeps the process alive.
+/// The part of a port that only the JavaScript thread uses: pending requests, and the reference
+/// that keeps the process alive.
 pub(super) struct PortState {
-    inbox: Arc<SettlementQueue>,
+    queue: Arc<SettlementQueue>,
     hold: Hold,
     appends: Arc<Appends>,
     observer: Option<Observer>,
-    pending: HashMap<u32, Option<Cancel>, BuildHasherDefault<Number>>,
-    /// Numbers of the appends that were handed over last.
-    handed: Vec<u32>,
+    pending: HashMap<u32, Option<Cancel>, BuildHasherDefault<NumberHasher>>,
+    /// Numbers of the appends in the last part.
+    last_part: Vec<u32>,
     last: Option<LastAppend>,
 }
 
-/// Hashes a request's number, which nobody chooses.
+/// Hashes the number of a request. Callers do not choose the numbers.
 #[derive(Default)]
-struct Number(u64);
+struct NumberHasher(u64);
 
-impl Hasher for Number {
+impl Hasher for NumberHasher {
     fn finish(&self) -> u64 {
         self.0
     }
@@ -89,9 +91,12 @@ impl Hasher for Number {
     }
 }
 
-/// The path and the options of the append before: mostly the next one has the same, and reading them costs as much as all else of handing it over.
+/// Path and options of the append before.
+///
+/// The next append mostly has the same ones. To read them again costs as much as the rest of the
+/// submission.
 struct LastAppend {
-    named: AppendKey,
+    key: AppendKey,
     checked: (ChroniclePath, Arc<AppendOptions>),
 }
 
@@ -102,28 +107,30 @@ struct AppendKey {
     options: Option<String>,
 }
 
-/// How long the end of a worker thread waits for the appends that it had accepted: nothing else keeps the process alive for them.
-const AT_END: Duration = Duration::from_secs(5);
+/// How long the end of a worker thread waits for accepted appends. Nothing else keeps the process
+/// alive for them.
+const MAX_END_WAIT: Duration = Duration::from_secs(5);
 
-/// Appends of one environment, and who hears of their outcomes.
+/// The pending appends of one environment, and the sink of their outcomes.
 struct Appends {
-    inbox: Arc<SettlementQueue>,
+    queue: Arc<SettlementQueue>,
     pending: Arc<Pending>,
 }
 
 impl OutcomeSink for Appends {
     fn settle(&self, number: u32, outcome: Outcome) {
         let _accepted = CountedAppend(&self.pending);
-        self.inbox.push_append(number, &outcome);
+        self.queue.push_append(number, &outcome);
     }
 }
 
-/// One of them, counted out also when it panics.
+/// An accepted append, counted out even after a panic.
 struct CountedAppend<'a>(&'a Pending);
 
 impl Drop for CountedAppend<'_> {
     fn drop(&mut self) {
-        // The generation changes at the end of the environment, which submits nothing any more.
+        // Only the end of the environment changes the generation, and no append is submitted after
+        // it.
         self.0.discharge(Parity::default(), 0);
     }
 }
@@ -131,28 +138,29 @@ impl Drop for CountedAppend<'_> {
 /// One for each realm that loaded the package.
 #[napi]
 pub struct Port {
-    pub(super) desk: Rc<RefCell<PortState>>,
+    pub(super) port_state: Rc<RefCell<PortState>>,
 }
 
 type Drained<'env> = Vec<Either3<u32, JsString<'env>, Null>>;
 
 #[napi]
 impl Port {
-    /// `onSettled` is called on this thread when settlements wait.
+    /// `onSettled` is called on this thread when there are settlements.
     #[napi(constructor, catch_unwind)]
     pub fn new(env: Env, on_settled: Function<'_, (), ()>) -> napi::Result<Port> {
         let pending = Arc::new(Pending::default());
         let accepted = pending.clone();
         let at_end = Box::new(move || {
-            accepted.wait(AT_END);
+            accepted.wait(MAX_END_WAIT);
         });
         let (waker, hold) = waker(&env, napi::JsValue::raw(&on_settled), at_end)?;
-        let inbox = Arc::new(SettlementQueue::new(waker));
-        let appends = Arc::new(Appends { inbox: inbox.clone(), pending });
+        let queue = Arc::new(SettlementQueue::new(waker));
+        let appends = Arc::new(Appends { queue: queue.clone(), pending });
         let pending = HashMap::default();
-        let handed = Vec::new();
-        let desk = PortState { inbox, hold, appends, observer: None, pending, handed, last: None };
-        Ok(Port { desk: Rc::new(RefCell::new(desk)) })
+        let last_part = Vec::new();
+        let port_state =
+            PortState { queue, hold, appends, observer: None, pending, last_part, last: None };
+        Ok(Port { port_state: Rc::new(RefCell::new(port_state)) })
     }
 
     /// Appends events, JSON texts joined by newlines.
@@ -167,13 +175,13 @@ impl Port {
     ) -> napi::Result<()> {
         let registry = registry_of(memory);
         let texts = texts(events.to_vec(ROOM)?);
-        let asked = AppendArgs { path, options, any_extension: false };
-        self.desk.borrow_mut().append(id, asked, |path, options, completion| {
+        let args = AppendArgs { path, options, any_extension: false };
+        self.port_state.borrow_mut().append(id, args, |path, options, completion| {
             Ok(registry.submit(path, texts, false, options, completion))
         })
     }
 
-    /// Appends the lines of some bytes, blank ones left out: events, or with `wholeLines` records.
+    /// Appends the lines of a buffer, blank ones left out: events, or records with `wholeLines`.
     #[napi(catch_unwind)]
     pub fn append_bytes(
         &self,
@@ -185,109 +193,111 @@ impl Port {
     ) -> napi::Result<()> {
         let registry = registry_of(memory);
         let texts = Texts::of_lines(&lines, ROOM);
-        let asked = AppendArgs { path, options, any_extension: false };
-        self.desk.borrow_mut().append(id, asked, |path, options, completion| {
+        let args = AppendArgs { path, options, any_extension: false };
+        self.port_state.borrow_mut().append(id, args, |path, options, completion| {
             Ok(registry.submit(path, texts, false, options, completion))
         })
     }
 
-    /// [`super::append_sync`], of which this port is told while it listens.
+    /// [`super::append_sync`], with facts of the batch for this port while it listens.
     #[napi(catch_unwind)]
     pub fn append_sync(&self, path: String, events: String, options: Option<String>) -> String {
-        let observer = self.desk.borrow().observer.clone();
+        let observer = self.port_state.borrow().observer.clone();
         append_now(&path, events, options.as_deref(), observer)
     }
 
-    /// Whether facts of batches with appends of this port are wanted. They are settlements with the number 0.
+    /// Sets whether the port receives facts of batches with its appends. They are settlements with
+    /// the number 0.
     #[napi(catch_unwind)]
     pub fn listen(&self, wanted: bool) {
-        let mut desk = self.desk.borrow_mut();
-        let inbox = desk.inbox.clone();
-        let publish = move |facts: &BatchFacts| inbox.push_facts(outcome::facts(facts));
-        desk.observer = wanted.then(|| Observer::new(publish));
-        desk.last = None;
+        let mut port_state = self.port_state.borrow_mut();
+        let queue = port_state.queue.clone();
+        let publish = move |facts: &BatchFacts| queue.push_facts(outcome::facts(facts));
+        port_state.observer = wanted.then(|| Observer::new(publish));
+        port_state.last = None;
     }
 
-    /// Panics on a worker thread: shows that a panic becomes a rejected promise.
+    /// Panics on a worker thread, for the test that a panic becomes a rejected promise.
     #[napi(catch_unwind)]
     #[allow(clippy::panic, reason = "its purpose")]
     pub fn panic(&self, id: u32) {
-        self.desk.borrow_mut().work(id, || panic!("on purpose"));
+        self.port_state.borrow_mut().work(id, || panic!("on purpose"));
     }
 
     /// Settles a request as cancelled unless its batch is being written.
     #[napi(catch_unwind)]
     pub fn cancel(&self, id: u32) {
-        match self.desk.borrow().pending.get(&id) {
+        match self.port_state.borrow().pending.get(&id) {
             Some(Some(Cancel::Append(ticket))) => ticket.cancel(),
             Some(Some(Cancel::Lock(search))) => search.cancel(),
-            Some(Some(Cancel::Other(slot))) => slot.settle(CANCELLED.into(), None),
-            Some(Some(Cancel::Stop(begun, slot))) => {
-                begun.stop.store(true, Ordering::Relaxed);
-                if !begun.is.swap(true, Ordering::AcqRel)
-                    && let Some(slot) = slot.upgrade()
+            Some(Some(Cancel::Other(deferred))) => deferred.settle(CANCELLED.into(), None),
+            Some(Some(Cancel::Stop(flag, deferred))) => {
+                flag.stop.store(true, Ordering::Relaxed);
+                if !flag.has_begun.swap(true, Ordering::AcqRel)
+                    && let Some(deferred) = deferred.upgrade()
                 {
-                    slot.settle(CANCELLED.into(), None);
+                    deferred.settle(CANCELLED.into(), None);
                 }
             }
             Some(None) | None => {}
         }
     }
 
-    /// Takes a bounded part of what is settled: first the appends, number and outcome of each as one JSON array; then number,
-    /// outcome and text of each other request; facts of a batch have the number 0 and come first of these. `onSettled` is
-    /// called once more when something is left.
+    /// Takes a bounded part of the settlements, in a flat array.
+    ///
+    /// First come the appends: numbers and outcomes in one JSON array. Then come number, outcome
+    /// and text of each other settlement. Facts of batches have the number 0 and come before other
+    /// requests. If settlements are left, `onSettled` is called again.
     #[napi(catch_unwind, ts_return_type = "Array<number | string | null>")]
     pub fn drain<'env>(&self, env: &'env Env) -> Drained<'env> {
-        let mut desk = self.desk.borrow_mut();
-        let HandedOver { facts, appends, numbers, others } = desk.inbox.hand_over(env);
+        let mut port_state = self.port_state.borrow_mut();
+        let HandedOver { facts, appends, numbers, others } = port_state.queue.hand_over(env);
         let mut flat = Vec::with_capacity(1 + (facts.len() + others.len()) * 3);
         flat.push(appends.map_or(Either3::C(Null), Either3::B));
         for fact in facts {
             flat.extend([Either3::A(0), Either3::B(fact), Either3::C(Null)]);
         }
         for number in &numbers {
-            desk.pending.remove(number);
+            port_state.pending.remove(number);
         }
         for (id, outcome, text) in others {
-            desk.pending.remove(&id);
+            port_state.pending.remove(&id);
             let text = text.map_or(Either3::C(Null), Either3::B);
             flat.extend([Either3::A(id), Either3::B(outcome), text]);
         }
-        desk.handed = numbers;
-        let held = !desk.pending.is_empty();
-        desk.hold.set(held);
+        port_state.last_part = numbers;
+        let held = !port_state.pending.is_empty();
+        port_state.hold.set(held);
         flat
     }
 
-    /// The numbers of the appends that were handed over last: for a caller that cannot read their text.
+    /// The numbers of the appends in the last part, for a caller that cannot parse their text.
     #[napi(catch_unwind)]
     pub fn handed(&self) -> Vec<u32> {
-        self.desk.borrow().handed.clone()
+        self.port_state.borrow().last_part.clone()
     }
 
-    /// Makes one value of the next hand-overs fail, the one behind the first `values`: shows that no
-    /// settlement is lost.
+    /// Lets the value behind the first `values` fail, for the test that no settlement is lost.
     #[napi(catch_unwind)]
     pub fn fail_after(&self, values: u32) {
-        self.desk.borrow().inbox.fail_after(values);
+        self.port_state.borrow().queue.fail_after(values);
     }
 }
 
 impl PortState {
-    /// Checks an append and hands it over to `submit`.
+    /// Checks an append and passes it to `submit`.
     pub(super) fn append(
         &mut self,
         id: u32,
-        asked: AppendArgs,
+        args: AppendArgs,
         submit: impl FnOnce(&ChroniclePath, Arc<AppendOptions>, Completion) -> Result<Ticket>,
     ) -> napi::Result<()> {
-        let asked_before = self.is_last(&asked)?;
-        let named = if asked_before { None } else { Some(asked.named()?) };
+        let is_last = self.is_last(&args)?;
+        let key = if is_last { None } else { Some(args.key()?) };
         self.hold.set(true);
         self.appends.pending.admit(0, usize::MAX);
         let completion = Completion::Of(self.appends.clone(), id);
-        let submitted = match self.checked(named) {
+        let submitted = match self.checked(key) {
             Ok((path, options)) => submit(path, options.clone(), completion),
             Err(error) => Err(error.with_written(Written::No)),
         };
@@ -302,13 +312,13 @@ impl PortState {
         Ok(())
     }
 
-    fn is_last(&self, asked: &AppendArgs) -> napi::Result<bool> {
+    fn is_last(&self, args: &AppendArgs) -> napi::Result<bool> {
         let Some(last) = &self.last else { return Ok(false) };
-        // A relative path names another file when the current directory changes.
-        let is_path = Path::new(&last.named.path).is_absolute()
-            && last.named.any_extension == asked.any_extension
-            && asked.path.is(&last.named.path)?;
-        let are_options = match (&asked.options, &last.named.options) {
+        // A relative path names another file once the current directory changes.
+        let is_path = Path::new(&last.key.path).is_absolute()
+            && last.key.any_extension == args.any_extension
+            && args.path.is(&last.key.path)?;
+        let are_options = match (&args.options, &last.key.options) {
             (Some(options), Some(known)) => options.is(known)?,
             (None, None) => true,
             _ => false,
@@ -317,35 +327,32 @@ impl PortState {
     }
 
     /// Path and options, or those of the append before.
-    fn checked(
-        &mut self,
-        named: Option<AppendKey>,
-    ) -> Result<&(ChroniclePath, Arc<AppendOptions>)> {
+    fn checked(&mut self, key: Option<AppendKey>) -> Result<&(ChroniclePath, Arc<AppendOptions>)> {
         let known = self.last.take();
-        let last = match (named, known) {
+        let last = match (key, known) {
             (None, Some(last)) => last,
-            (named, _) => {
-                let named = named.unwrap_or_default();
+            (key, _) => {
+                let key = key.unwrap_or_default();
                 let (path, mut options) =
-                    check(&named.path, named.options.as_deref(), named.any_extension)?;
+                    check(&key.path, key.options.as_deref(), key.any_extension)?;
                 options.observer = self.observer.clone();
-                LastAppend { named, checked: (path, Arc::new(options)) }
+                LastAppend { key, checked: (path, Arc::new(options)) }
             }
         };
         Ok(&self.last.insert(last).checked)
     }
 
-    /// Waits for locks that `seek` looks for.
+    /// Registers a request for locks, which can be cancelled.
     pub(super) fn seek(&mut self, id: u32, seek: impl FnOnce(Deferred) -> LockTicket) {
-        let slot = self.slot(id);
-        let search = seek(slot);
+        let deferred = self.deferred(id);
+        let search = seek(deferred);
         self.pending.insert(id, Some(Cancel::Lock(search)));
     }
 
-    pub(super) fn slot(&mut self, id: u32) -> Deferred {
+    pub(super) fn deferred(&mut self, id: u32) -> Deferred {
         self.pending.insert(id, None);
         self.hold.set(true);
-        Deferred { inbox: self.inbox.clone(), id, settled: AtomicBool::new(false) }
+        Deferred { queue: self.queue.clone(), id, settled: AtomicBool::new(false) }
     }
 
     fn work(
@@ -356,25 +363,25 @@ impl PortState {
         start(&self.cancellable(id), work);
     }
 
-    /// A request that is given up between two turns of its work.
+    /// A request whose work can be cancelled between two steps.
     pub(super) fn stoppable(&mut self, id: u32) -> (Arc<Deferred>, Arc<StopFlag>) {
-        let slot = Arc::new(self.slot(id));
-        let begun = Arc::new(StopFlag::default());
-        self.pending.insert(id, Some(Cancel::Stop(begun.clone(), Arc::downgrade(&slot))));
-        (slot, begun)
+        let deferred = Arc::new(self.deferred(id));
+        let flag = Arc::new(StopFlag::default());
+        self.pending.insert(id, Some(Cancel::Stop(flag.clone(), Arc::downgrade(&deferred))));
+        (deferred, flag)
     }
 
     pub(super) fn cancellable(&mut self, id: u32) -> Arc<Deferred> {
-        let slot = Arc::new(self.slot(id));
-        self.pending.insert(id, Some(Cancel::Other(slot.clone())));
-        slot
+        let deferred = Arc::new(self.deferred(id));
+        self.pending.insert(id, Some(Cancel::Other(deferred.clone())));
+        deferred
     }
 }
 
 impl Deferred {
     pub(super) fn settle(&self, outcome: String, text: Option<String>) {
         if !self.settled.swap(true, Ordering::AcqRel) {
-            self.inbox.push(Settlement { id: self.id, outcome, text });
+            self.queue.push(Settlement { id: self.id, outcome, text });
         }
     }
 }
@@ -387,20 +394,23 @@ impl Drop for Deferred {
     }
 }
 
-/// Runs `work` on a worker and settles with what it gives.
+/// Runs `work` on a worker and settles with its result.
 pub(super) fn start(
-    slot: &Arc<Deferred>,
+    deferred: &Arc<Deferred>,
     work: impl FnOnce() -> Result<(String, Option<String>)> + Send + 'static,
 ) {
-    let served = slot.clone();
+    let served = deferred.clone();
     if let Err(error) = pool::run(Box::new(move || serve(&served, work))) {
-        slot.settle(outcome::error(&error), None);
+        deferred.settle(outcome::error(&error), None);
     }
 }
 
-/// Settles with what `work` gives, or with an error when it panics.
-pub(super) fn serve(slot: &Arc<Deferred>, work: impl FnOnce() -> Result<(String, Option<String>)>) {
-    let guard = SettleOnDrop(slot);
+/// Settles with the result of `work`, or with an error if it panics.
+pub(super) fn serve(
+    deferred: &Arc<Deferred>,
+    work: impl FnOnce() -> Result<(String, Option<String>)>,
+) {
+    let guard = SettleOnDrop(deferred);
     match work() {
         Ok((outcome, text)) => guard.0.settle(outcome, text),
         Err(error) => guard.0.settle(outcome::error(&error), None),
@@ -420,7 +430,7 @@ fn abandoned() -> Error {
     Error::io("request was abandoned", "panic", cause)
 }
 
-/// An append as JavaScript hands it over.
+/// The arguments of an append, unread.
 pub(super) struct AppendArgs {
     pub(super) path: Text,
     pub(super) options: Option<Text>,
@@ -428,7 +438,7 @@ pub(super) struct AppendArgs {
 }
 
 impl AppendArgs {
-    fn named(&self) -> napi::Result<AppendKey> {
+    fn key(&self) -> napi::Result<AppendKey> {
         Ok(AppendKey {
             path: self.path.to_text()?,
             any_extension: self.any_extension,
@@ -437,7 +447,7 @@ impl AppendArgs {
     }
 }
 
-/// Path and options of an append.
+/// Parses the path and the options of an append.
 pub(super) fn check(
     path: &str,
     options: Option<&str>,
@@ -451,7 +461,7 @@ pub(super) fn check(
     parse().map_err(|error: Error| error.with_written(Written::No))
 }
 
-/// Appends and waits, reporting the batch to `observer`.
+/// Appends and waits. The batch is reported to `observer`.
 pub(super) fn append_now(
     path: &str,
     events: String,

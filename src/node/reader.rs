@@ -15,11 +15,11 @@ use crate::read::tail::CountMode;
 use crate::storage::Disk;
 use crate::{ChroniclePath, Selection};
 
-/// One sequential read of a log as it was when the read began.
+/// One read of a log as it was when the read began.
 #[napi]
 pub struct Reader(Paging<CoreReader>);
 
-/// What is read.
+/// The arguments of the read.
 #[derive(Clone)]
 pub(super) struct ReadOrder {
     disk: Arc<dyn Disk>,
@@ -30,7 +30,7 @@ pub(super) struct ReadOrder {
 
 #[napi]
 impl Reader {
-    /// Opens nothing yet.
+    /// Opens no file.
     #[napi(constructor, catch_unwind)]
     pub fn new(
         port: &Port,
@@ -43,7 +43,7 @@ impl Reader {
             let disk = disk_of(memory);
             Ok(ReadOrder { disk, path, selection: Arc::new(selection), options })
         };
-        Reader(Paging::new(port.desk.clone(), order()))
+        Reader(Paging::new(port.port_state.clone(), order()))
     }
 
     /// Reads the next page.
@@ -85,7 +85,7 @@ impl PagedWork for CoreReader {
             .stat()
             .filter(|_| places)
             .map(|stat| outcome::FileJson::new(stat, self.is_counted()));
-        let outcome = outcome::slice(&page, positions || places, file);
+        let outcome = outcome::page(&page, positions || places, file);
         Ok(PageText { outcome, text: Some(outcome::text(page)), done })
     }
 }

@@ -1,4 +1,4 @@
-//! Files that JavaScript holds the locks of.
+//! Logs that JavaScript keeps locked.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -16,10 +16,11 @@ use crate::event::ROOM;
 use crate::mutex::locked;
 use crate::session::{LockOutcome, Session as CoreSession};
 
-/// Files locked together. When it is collected, or its environment ends, they are released.
+/// Logs locked together. They are released when the object is collected, or when its environment
+/// ends.
 #[napi]
 pub struct Session {
-    desk: Rc<RefCell<PortState>>,
+    port_state: Rc<RefCell<PortState>>,
     wanted: Result<(Vec<ChroniclePath>, LockOptionsJson)>,
     held: Arc<Mutex<Option<Arc<CoreSession>>>>,
 }
@@ -29,7 +30,8 @@ impl Session {
     /// Locks nothing yet. `paths` is the JSON text of an array.
     #[napi(constructor, catch_unwind)]
     pub fn new(port: &Port, paths: String, options: Option<String>) -> Session {
-        // Resolved during the call: the current directory may change before the files are opened.
+        // Resolved during the call, because the current directory may change before the files are
+        // opened.
         let wanted = || {
             let names: Vec<String> = serde_json::from_str(&paths)
                 .map_err(|error| Error::validation(format!("bad paths: {error}")))?;
@@ -37,37 +39,37 @@ impl Session {
                 names.iter().map(|name| options::path(name, true)).collect::<Result<_>>()?;
             Ok((paths, LockOptionsJson::parse(options.as_deref())?))
         };
-        Session { desk: port.desk.clone(), wanted: wanted(), held: Arc::default() }
+        Session { port_state: port.port_state.clone(), wanted: wanted(), held: Arc::default() }
     }
 
-    /// Locks all.
+    /// Locks all logs.
     #[napi(catch_unwind)]
     pub fn acquire(&self, id: u32) {
-        let mut desk = self.desk.borrow_mut();
+        let mut port_state = self.port_state.borrow_mut();
         let wanted =
             self.wanted.clone().and_then(|(paths, lock)| Ok((paths, lock, lock.timeout()?)));
         let (paths, lock, timeout) = match wanted {
             Ok(wanted) => wanted,
-            Err(error) => return desk.slot(id).settle(outcome::error(&error), None),
+            Err(error) => return port_state.deferred(id).settle(outcome::error(&error), None),
         };
         let held = Arc::downgrade(&self.held);
-        desk.seek(id, |slot| {
+        port_state.seek(id, |deferred| {
             let on_locked = move |outcome| match outcome {
-                LockOutcome::Failed(error) => slot.settle(outcome::error(&error), None),
-                LockOutcome::Cancelled => slot.settle("{\"cancelled\":true}".into(), None),
+                LockOutcome::Failed(error) => deferred.settle(outcome::error(&error), None),
+                LockOutcome::Cancelled => deferred.settle("{\"cancelled\":true}".into(), None),
                 LockOutcome::Held(session) => {
-                    // Collected meanwhile: dropping the session releases it.
+                    // If the object was collected meanwhile, dropping the session releases it.
                     if let Some(held) = held.upgrade() {
                         *locked(&held) = Some(Arc::new(session));
                     }
-                    slot.settle(outcome::ok(&()), None);
+                    deferred.settle(outcome::ok(&()), None);
                 }
             };
             CoreSession::lock_async(paths, lock.mode, timeout, Box::new(on_locked))
         });
     }
 
-    /// Appends events, JSON texts joined by newlines, to one of the files.
+    /// Appends events, JSON texts joined by newlines, to one of the logs.
     #[napi(catch_unwind)]
     pub fn append(
         &self,
@@ -78,24 +80,24 @@ impl Session {
     ) -> napi::Result<()> {
         let session = self.session();
         let texts = texts(events.to_vec(ROOM)?);
-        let asked = AppendArgs { path, options, any_extension: true };
-        self.desk.borrow_mut().append(id, asked, |path, options, completion| {
+        let args = AppendArgs { path, options, any_extension: true };
+        self.port_state.borrow_mut().append(id, args, |path, options, completion| {
             session?.submit(path, texts, false, options, completion)
         })
     }
 
-    /// Releases all, once the appends that were accepted are settled.
+    /// Releases all logs once the accepted appends are settled.
     #[napi(catch_unwind)]
     pub fn release(&self, id: u32) {
-        let slot = self.desk.borrow_mut().slot(id);
-        let then = Box::new(move || slot.settle(outcome::ok(&()), None));
+        let deferred = self.port_state.borrow_mut().deferred(id);
+        let then = Box::new(move || deferred.settle(outcome::ok(&()), None));
         match self.session() {
             Ok(session) => session.release(then),
             Err(_) => then(),
         }
     }
 
-    /// The numbers of the locked descriptors, for programs that are to inherit them.
+    /// The numbers of the locked descriptors, for programs that inherit them.
     #[napi(catch_unwind)]
     pub fn descriptors(&self) -> Vec<i32> {
         self.session().map_or(Vec::new(), |session| session.descriptors())

@@ -1,4 +1,5 @@
-//! String arguments that are read when it is known where to: napi's own come in memory made for each.
+//! String arguments that are read into memory of the addon. napi's own strings allocate for each
+//! argument.
 
 #![expect(unsafe_code, reason = "the plain Node-API calls that read a string into memory of ours")]
 
@@ -9,7 +10,7 @@ use crate::event::ROOM;
 use napi::bindgen_prelude::{Error, FromNapiValue, Result, Status, TypeName, ValidateNapiValue};
 use napi::{ValueType, sys};
 
-/// A string of JavaScript. Only within the call that it is an argument of.
+/// A string of JavaScript. It is valid only during the call that received it.
 pub struct Text {
     env: sys::napi_env,
     value: sys::napi_value,
@@ -30,7 +31,7 @@ impl ValidateNapiValue for Text {}
 impl FromNapiValue for Text {
     unsafe fn from_napi_value(env: sys::napi_env, value: sys::napi_value) -> Result<Self> {
         let mut kind = 0;
-        // SAFETY: both are those of the call under way.
+        // SAFETY: both belong to the present call.
         check(unsafe { sys::napi_typeof(env, value, &raw mut kind) })?;
         if kind == sys::ValueType::napi_string {
             Ok(Text { env, value })
@@ -41,28 +42,30 @@ impl FromNapiValue for Text {
 }
 
 impl Text {
-    /// Reads it as UTF-8 into memory that has room for `more` bytes behind it; lone surrogates become U+FFFD.
+    /// Reads the string as UTF-8, with room for `more` bytes behind it. Lone surrogates become
+    /// U+FFFD.
     pub(super) fn to_vec(&self, more: usize) -> Result<Vec<u8>> {
         let mut length = 0;
         self.read(ptr::null_mut(), 0, &mut length)?;
-        // One more, because Node-API ends it with a zero.
+        // One byte more, because Node-API appends a zero.
         let mut bytes: Vec<u8> = Vec::with_capacity(length + more.max(1));
         let room = bytes.capacity();
         self.read(bytes.as_mut_ptr().cast(), room, &mut length)?;
-        // SAFETY: that many bytes were written.
+        // SAFETY: this many bytes were written.
         unsafe { bytes.set_len(length) };
         Ok(bytes)
     }
 
-    /// Whether it is this text.
+    /// Whether the string is this text.
     pub(super) fn is(&self, known: &str) -> Result<bool> {
-        const MOST: usize = 512;
-        // Node-API writes whole characters and a zero: with room for one of each behind what is known, a longer one is seen to be longer.
+        const MAX_BYTES: usize = 512;
+        // Node-API writes whole characters and a zero. With room for one of each behind the known
+        // text, a longer string shows itself as longer.
         const BEHIND: usize = 4 + 1;
-        if known.len() + BEHIND > MOST {
+        if known.len() + BEHIND > MAX_BYTES {
             return Ok(self.to_vec(0)? == known.as_bytes());
         }
-        let mut bytes = [0_u8; MOST];
+        let mut bytes = [0_u8; MAX_BYTES];
         let mut length = 0;
         self.read(bytes.as_mut_ptr().cast(), known.len() + BEHIND, &mut length)?;
         Ok(bytes.get(..length) == Some(known.as_bytes()))
@@ -74,7 +77,8 @@ impl Text {
     }
 
     fn read(&self, room: *mut std::ffi::c_char, size: usize, length: &mut usize) -> Result<()> {
-        // SAFETY: `room` is null or has `size` bytes; environment and value are those of the call under way.
+        // SAFETY: `room` is null or has `size` bytes. Environment and value belong to the present
+        // call.
         check(unsafe { sys::napi_get_value_string_utf8(self.env, self.value, room, size, length) })
     }
 }
@@ -87,7 +91,7 @@ fn check(status: sys::napi_status) -> Result<()> {
     }
 }
 
-/// The texts of `events`, joined by newlines.
+/// The texts of `events`, which are joined by newlines.
 pub(super) fn lines(events: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     events.split(|byte| *byte == b'\n').map(|text| {
         let mut room = Vec::with_capacity(text.len() + ROOM);
@@ -96,7 +100,7 @@ pub(super) fn lines(events: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     })
 }
 
-/// The texts of an append, with room for what an id adds.
+/// The texts of an append, with room for the members that an id adds.
 pub(super) fn texts(events: Vec<u8>) -> Texts {
     if memchr::memchr(b'\n', &events).is_none() {
         return events.into();

@@ -20,7 +20,7 @@ pub struct Verifier(Paging<CoreVerifier>);
 
 #[napi]
 impl Verifier {
-    /// Opens nothing yet.
+    /// Opens no file.
     #[napi(constructor, catch_unwind)]
     pub fn new(
         port: &Port,
@@ -31,7 +31,7 @@ impl Verifier {
         let path =
             ReadOptionsJson::parse(options.as_deref()).and_then(|options| options.path(&path));
         let order = path.map(|path| (disk_of(memory), path));
-        Verifier(Paging::new(port.desk.clone(), order))
+        Verifier(Paging::new(port.port_state.clone(), order))
     }
 
     /// Checks the next page.

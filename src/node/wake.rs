@@ -1,5 +1,7 @@
-//! Waking a JavaScript thread from any other: one threadsafe function, which keeps the process alive and its callback from being
-//! collected only while something is pending. An idle port so holds no realm (a Jest test file's, say) in memory.
+//! Waking a JavaScript thread from another thread, by one threadsafe function.
+//!
+//! The function keeps the process alive and its callback reachable only while something is pending.
+//! So an idle port keeps no realm in memory, as that of a Jest test file.
 
 #![expect(
     unsafe_code,
@@ -19,7 +21,8 @@ use crate::mutex::locked;
 /// Wakes its JavaScript thread.
 pub(super) struct Waker(Arc<Mutex<Option<Function>>>);
 
-/// The threadsafe function. Taken out when its environment ends: after that it must not be touched.
+/// The threadsafe function. It is taken out when its environment ends, and must not be used after
+/// that.
 #[derive(Clone, Copy)]
 struct Function(sys::napi_threadsafe_function);
 
@@ -34,7 +37,7 @@ struct Context {
     at_end: Box<dyn FnOnce()>,
 }
 
-/// What only the JavaScript thread may use.
+/// The part that only the JavaScript thread may use.
 pub(super) struct Hold {
     env: sys::napi_env,
     callback: sys::napi_ref,
@@ -42,7 +45,7 @@ pub(super) struct Hold {
     function: Arc<Mutex<Option<Function>>>,
 }
 
-/// Makes both for a callback of this environment. `at_end` is called when that ends.
+/// Creates both for a callback of this environment. `at_end` is called when the environment ends.
 pub(super) fn waker(
     env: &Env,
     callback: sys::napi_value,
@@ -57,7 +60,8 @@ pub(super) fn waker(
     let context = Box::new(Context { callback: reference, function: function.clone(), at_end });
     let context: *mut c_void = Box::into_raw(context).cast();
     let mut made = ptr::null_mut();
-    // SAFETY: the context lives until `finalize`, which Node-API calls once and last. Without a JavaScript function `call` finds the callback itself.
+    // SAFETY: the context lives until `finalize`, which Node-API calls once and last. Without a
+    // JavaScript function, `call` finds the callback itself.
     let status = unsafe {
         sys::napi_create_threadsafe_function(
             raw,
@@ -74,11 +78,11 @@ pub(super) fn waker(
         )
     };
     if let Err(error) = check(status) {
-        // SAFETY: not taken over by Node-API, which failed.
+        // SAFETY: Node-API failed and so did not take the context over.
         drop(unsafe { Box::from_raw(context.cast::<Context>()) });
         return Err(error);
     }
-    // SAFETY: just made, on the thread of its environment.
+    // SAFETY: just created, on the thread of its environment.
     check(unsafe { sys::napi_unref_threadsafe_function(raw, made) })?;
     *locked(&function) = Some(Function(made));
     let hold = Hold { env: raw, callback: reference, held: false, function: function.clone() };
@@ -86,13 +90,13 @@ pub(super) fn waker(
 }
 
 impl Waker {
-    /// Has the callback called soon. Nothing happens when the environment has ended.
+    /// Calls the callback soon. Does nothing once the environment has ended.
     pub(super) fn wake(&self) {
         let mut function = locked(&self.0);
         let Some(Function(raw)) = *function else {
             return;
         };
-        // SAFETY: `finalize` takes it out, under this mutex, before it is freed.
+        // SAFETY: `finalize` takes the function out under this mutex before it is freed.
         let status = unsafe {
             sys::napi_call_threadsafe_function(
                 raw,
@@ -107,7 +111,8 @@ impl Waker {
 }
 
 impl Hold {
-    /// Keeps the process alive and the callback reachable, or lets both go. Only on the JavaScript thread.
+    /// Keeps the process alive and the callback reachable, or releases both. Only on the JavaScript
+    /// thread.
     pub(super) fn set(&mut self, held: bool) {
         if held == self.held {
             return;
@@ -116,7 +121,7 @@ impl Hold {
             return;
         };
         self.held = held;
-        // SAFETY: on the thread of the environment, which has not ended: the function is still there.
+        // SAFETY: on the thread of the environment, which has not ended, so the function exists.
         unsafe {
             if held {
                 sys::napi_reference_ref(self.env, self.callback, ptr::null_mut());
@@ -132,7 +137,8 @@ impl Hold {
 impl Drop for Hold {
     fn drop(&mut self) {
         if let Some(Function(raw)) = locked(&self.function).take() {
-            // SAFETY: ours to release, once; the finalizer of the port runs on the JavaScript thread.
+            // SAFETY: owned here and released once. The finalizer of the port runs on the
+            // JavaScript thread.
             unsafe {
                 sys::napi_release_threadsafe_function(
                     raw,
@@ -152,8 +158,8 @@ extern "C" fn call(
     if env.is_null() {
         return;
     }
-    // SAFETY: the context lives until `finalize`; Node-API opened a handle scope for this call. An exception that the callback
-    // throws stays pending and becomes an uncaught one.
+    // SAFETY: the context lives until `finalize`. Node-API opened a handle scope for this call. An
+    // exception of the callback stays pending and becomes an uncaught one.
     unsafe {
         let context = &*context.cast::<Context>();
         let mut callback = ptr::null_mut();
@@ -170,17 +176,17 @@ extern "C" fn call(
 }
 
 extern "C" fn finalize(env: sys::napi_env, data: *mut c_void, _hint: *mut c_void) {
-    // SAFETY: `data` came from `Box::into_raw` and this is its last use; on the JavaScript thread.
+    // SAFETY: `data` came from `Box::into_raw` and this is its last use, on the JavaScript thread.
     let context = unsafe { Box::from_raw(data.cast::<Context>()) };
     let Context { callback, function, at_end } = *context;
     *locked(&function) = None;
     if !env.is_null() {
-        // SAFETY: made in this environment and not used after the function was taken out.
+        // SAFETY: created in this environment, and not used after the function was taken out.
         unsafe {
             sys::napi_delete_reference(env, callback);
         }
     }
-    // No panic may cross into Node.
+    // No panic may cross into Node.js.
     let _ = catch_unwind(AssertUnwindSafe(at_end));
 }
 

@@ -1,7 +1,7 @@
-//! Settlements on their way to JavaScript: collected by any thread, handed over in bounded parts.
+//! Settlements on their way to JavaScript: pushed by any thread, taken in bounded parts.
 //!
-//! A settlement leaves this list only as a value that JavaScript has. What cannot be made into one is
-//! handed over as an error, or stays here for the next time.
+//! A settlement leaves the queue only as a JavaScript value. If no value can be made of it, it is
+//! returned as an error, or stays for the next time.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -15,50 +15,52 @@ use crate::append::request::Outcome;
 use crate::error::{Error, Written};
 use crate::mutex::locked;
 
-/// A part of the appends is full once it has this many bytes.
+/// A text of appends is full once it has this many bytes.
 const PART_BYTES: usize = 16 << 20;
-/// A hand-over ends with the settlement that reaches this many bytes.
+/// A part ends with the settlement that reaches this many bytes.
 const HAND_OVER_BYTES: usize = 64 << 20;
 
-/// Where settlements are collected until the JavaScript thread takes them.
+/// The queue of settlements for one JavaScript thread.
 pub(super) struct SettlementQueue {
     settled: Mutex<Settled>,
     waker: Waker,
 }
 
-/// In the order in which they are handed over: the facts of a batch before its appends settle, and what waited for appends, as
-/// the release of a lock does, after them.
+/// In the order of delivery: facts of a batch, then its appends, then requests that waited for
+/// appends, as the release of a lock.
 #[derive(Default)]
 struct Settled {
     facts: VecDeque<String>,
     appends: VecDeque<AppendsText>,
     others: VecDeque<Settlement>,
-    /// Values that are still made before one fails, for the tests.
+    /// Number of values that are made before one fails. For tests only.
     fails_after: Option<u32>,
 }
 
-/// Appends in one text, because a text for each is made by one thread and freed by another, crosses by itself and is parsed by
-/// itself.
+/// Outcomes of many appends in one text.
+///
+/// One text for each append would be allocated on one thread and freed on another, and converted
+/// and parsed one by one.
 #[derive(Default)]
 struct AppendsText {
-    /// Number and outcome of each, the inside of a JSON array.
+    /// Number and outcome of each append: the content of a JSON array.
     elements: Vec<u8>,
     numbers: Vec<u32>,
 }
 
-/// The outcome of any other request.
+/// The outcome of another request.
 pub(super) struct Settlement {
     pub(super) id: u32,
     pub(super) outcome: String,
     pub(super) text: Option<String>,
 }
 
-/// What is handed over at a time.
+/// One bounded part of the settlements.
 #[derive(Default)]
 pub(super) struct HandedOver<'env> {
-    /// Of batches.
+    /// Facts of batches.
     pub(super) facts: Vec<JsString<'env>>,
-    /// A JSON array of numbers and outcomes in turn.
+    /// A JSON array of alternating numbers and outcomes.
     pub(super) appends: Option<JsString<'env>>,
     /// The numbers in `appends`.
     pub(super) numbers: Vec<u32>,
@@ -90,12 +92,12 @@ impl SettlementQueue {
         self.add(|settled| settled.others.push_back(settlement));
     }
 
-    /// Makes one value of the next hand-overs fail: the one behind the first `values`.
+    /// Lets the value behind the first `values` fail, for tests.
     pub(super) fn fail_after(&self, values: u32) {
         locked(&self.settled).fails_after = Some(values);
     }
 
-    /// Takes a bounded part of what is settled. JavaScript is woken once more for the rest.
+    /// Takes a bounded part of the settlements. JavaScript is woken again for the rest.
     pub(super) fn hand_over<'env>(&self, env: &'env Env) -> HandedOver<'env> {
         let mut settled = locked(&self.settled);
         let handed = settled.hand_over(env);
@@ -163,7 +165,7 @@ impl Settled {
             handed.appends = Some(value);
             handed.numbers = part.numbers;
         }
-        // What comes after an append in time is not to settle before it.
+        // A request that comes after an append must not settle before the append.
         while self.appends.is_empty()
             && bytes < HAND_OVER_BYTES
             && let Some(settlement) = self.others.pop_front()
@@ -200,7 +202,7 @@ impl Settled {
         part: &mut AppendsText,
     ) -> Option<JsString<'env>> {
         part.elements.push(b']');
-        // They were made of texts, and of ids with whatever is no text escaped.
+        // The outcomes consist of texts, and of ids whose invalid bytes are escaped.
         let value = self.value(env, &String::from_utf8_lossy(&part.elements));
         part.elements.pop();
         value
@@ -225,7 +227,7 @@ impl AppendsText {
         self.numbers.push(number);
     }
 
-    /// The same appends, each failed. Whether its event was written is not known on the other side.
+    /// The same appends, each failed. JavaScript cannot know whether their events were written.
     fn failed(&self) -> AppendsText {
         let mut part = AppendsText::default();
         let failed = Outcome::Failed(cannot_hand_over().with_written(Written::Unknown));
