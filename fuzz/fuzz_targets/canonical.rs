@@ -1,5 +1,5 @@
-//! Any text: the canonical form of a canonical form is itself. Where another implementation of
-//! RFC 8785 has a canonical form, both are the same.
+//! Any text: its canonical form is canonical. If another implementation of RFC 8785 has a canonical
+//! form, both forms are the same.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -18,7 +18,7 @@ fuzz_target!(|bytes: &[u8]| {
     let legacy = canonicalize(bytes, Form::Legacy, None).expect("one form, both forms");
     assert_eq!(canonicalize(&legacy, Form::Jcs, None).as_deref(), Ok(&canonical[..]));
     assert_eq!(canonicalize(&canonical, Form::Legacy, None).as_deref(), Ok(&legacy[..]));
-    // What serde_json cannot hold, lone surrogates and numbers beyond a double, has no say.
+    // serde_json cannot hold lone surrogates and numbers beyond a double.
     if let Ok(value) = serde_json::from_slice::<Value>(bytes) {
         let other = serde_json_canonicalizer::to_vec(&value).expect("a value has a canonical form");
         assert_eq!(
@@ -33,7 +33,7 @@ fuzz_target!(|bytes: &[u8]| {
     }
 });
 
-/// The id does not depend on how the event is written, nor on the id that it has.
+/// The id depends neither on the spelling of the event nor on the id that the event has.
 fn check_id(bytes: &[u8], canonical: &[u8]) {
     let id = compute_id(bytes).expect("an object has an id");
     assert_eq!(compute_id(canonical).ok(), Some(id));

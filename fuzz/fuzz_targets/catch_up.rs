@@ -1,5 +1,5 @@
-//! A log that other programs extend piece by piece: a writer that looked at every step knows what
-//! a writer that comes last finds.
+//! A log that other programs extend step by step: a writer that reads each step finds the same as a
+//! writer that comes last.
 #![no_main]
 
 use std::ops::Range;
@@ -16,18 +16,18 @@ use sage_chronicle::internals::storage::MemoryDisk;
 use sage_chronicle::{AppendOptions, ChroniclePath, Receipt, Registry, Rules};
 
 const LOG: &str = "/log.sage";
-/// Ids that are used.
+/// Number of different ids.
 const IDS: u8 = 16;
 
 #[derive(Debug, Arbitrary)]
 enum Step {
-    /// Another program appends anything.
+    /// Another program appends any bytes.
     Bytes(Vec<u8>),
-    /// Another program appends a record of its own.
+    /// Another program appends a record.
     Record { id: u8, key: Option<u8>, newline: bool },
     /// The writer appends.
     Append(u8),
-    /// The file is another one from now on, of the same bytes but for the first.
+    /// Another file replaces the log, with the same bytes except for the first.
     Replace(u8),
 }
 

@@ -112,7 +112,7 @@ fuzz_target!(|input: Input| {
     }
 });
 
-/// Number, offset and length of each record read; nothing where the selection is refused.
+/// Number, offset and length of each record; `None` if the selection is refused.
 fn read(file: &[u8], selection: &Selection) -> Option<Vec<(u64, u64, u64)>> {
     let path = ChroniclePath::parse("/log.sage").expect("a path");
     let disk = MemoryDisk::default();
@@ -123,7 +123,7 @@ fn read(file: &[u8], selection: &Selection) -> Option<Vec<(u64, u64, u64)>> {
         let slice = match reader.next_page(&path) {
             Ok(slice) => slice,
             Err(error) => {
-                // The only thing to find out on the way is that nothing has the id.
+                // The only possible fault is that no record has the id.
                 assert_eq!(error.code(), Code::Validation, "{error}");
                 let places = [Some(&selection.from), selection.to.as_ref()];
                 assert!(places.iter().flatten().any(|place| matches!(place, Place::EventId(_))));

@@ -10,7 +10,7 @@ use sage_chronicle::internals::classify::{Tail, Verdict, classify, classify_tail
 use sage_chronicle::{ChroniclePath, RepairOptions, repair};
 use tempfile::TempDir;
 
-/// In memory where there is such a folder: repair syncs.
+/// In memory where there is such a folder, because repair syncs.
 fn folder() -> &'static TempDir {
     static FOLDER: OnceLock<TempDir> = OnceLock::new();
     FOLDER.get_or_init(|| {

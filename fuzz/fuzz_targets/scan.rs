@@ -8,7 +8,7 @@ use sage_chronicle::internals::classify::{
 };
 use serde_json::Value;
 
-/// serde_json stops at 128 levels by default; the library goes on to 1,000.
+/// serde_json stops at 128 levels by default, the library at 1,000.
 const DEPTH_OF_SERDE: usize = 127;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -25,7 +25,7 @@ fuzz_target!(|bytes: &[u8]| {
     assert!(!tail.contains(&b'\n'));
     assert_eq!([&rebuilt, tail].concat(), bytes);
     check(tail);
-    // A line has no newline, but what is asked must not depend on that.
+    // A line has no newline, but the verdict must not depend on that.
     check(bytes);
 });
 
@@ -53,7 +53,7 @@ fn check(line: &[u8]) {
     }
 }
 
-/// An object whose strings serde_json can hold: a lone surrogate is none of them.
+/// Whether the line is an object that serde_json can hold: no string has a lone surrogate.
 fn is_object(line: &[u8]) -> bool {
     matches!(serde_json::from_slice(line), Ok(Value::Object(_))) && depth(line) <= DEPTH_OF_SERDE
 }
@@ -64,10 +64,10 @@ fn check_record(line: &[u8], keys: &RecordIds<'_>) {
     if depth(line) > DEPTH_OF_SERDE {
         return;
     }
-    // Strings and numbers are skipped: numbers beyond a double and lone surrogates are JSON all
-    // the same.
+    // Strings and numbers are skipped, because numbers beyond a double and lone surrogates are JSON
+    // too.
     serde_json::from_str::<serde::de::IgnoredAny>(text).expect("a record is JSON");
-    // No object is the beginning of another one.
+    // No object is the start of another one.
     if let Some(end) = line.iter().rposition(|byte| *byte == b'}') {
         assert!(!matches!(classify_tail(&line[..end]), Tail::Record(_)));
     }
@@ -81,7 +81,7 @@ fn check_record(line: &[u8], keys: &RecordIds<'_>) {
     }
 }
 
-/// Brackets open at once, at most: those in strings count too, which only makes the check milder.
+/// Upper bound of the open brackets. Brackets in strings count too, which only weakens the check.
 fn depth(line: &[u8]) -> usize {
     let (mut open, mut most) = (0_usize, 0);
     for byte in line {

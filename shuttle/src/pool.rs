@@ -1,5 +1,4 @@
-//! In the place of the pool: each job has a thread of its own, which shuttle schedules. No alarm
-//! rings.
+//! Replaces the pool: each job has a thread of its own, which shuttle schedules. No alarm rings.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
@@ -23,7 +22,7 @@ pub(crate) fn run_at(_at: Instant, job: Job) -> Result<()> {
     }))
 }
 
-/// One that never rings.
+/// An alarm that never rings.
 pub(crate) struct Alarm;
 
 pub(crate) fn call_at(_at: Instant, job: Job) -> Result<Alarm> {
@@ -36,7 +35,7 @@ pub(crate) fn run_in_background(job: Job) -> Result<()> {
     run(job)
 }
 
-/// Does the parts of a work. Nothing that is tried here shares one.
+/// Runs all parts on this thread. No scenario shares work.
 pub(crate) fn parallel_map<T: Send + 'static>(
     parts: usize,
     part: impl Fn(usize) -> T + Send + Sync + 'static,

@@ -1,4 +1,4 @@
-//! What the core uses of `std::sync`, scheduled by shuttle.
+//! The part of `std::sync` that the core uses, scheduled by shuttle.
 
 pub(crate) use std::sync::{Arc, OnceLock, PoisonError, Weak};
 

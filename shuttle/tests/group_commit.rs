@@ -72,7 +72,7 @@ fn scenario(fault: Option<(Kind, usize, Verdict)>) {
     let callers: Vec<_> = [(1, &ours), (2, &ours), (3, &ours), (4, &ours), (5, &other)]
         .map(|(n, process)| {
             let process = process.clone();
-            // One of them asks for no sync.
+            // One of them requests no sync.
             let options = if n == 3 { os() } else { options() };
             thread::spawn(move || (n, append(&process, n, options)))
         })
@@ -92,7 +92,7 @@ fn scenario(fault: Option<(Kind, usize, Verdict)>) {
         assert!(told.iter().all(|(_, acknowledged)| *acknowledged));
     }
     machine.heal();
-    // A caller that failed tries again; a failed sync is reported to each process once.
+    // A caller that failed tries again. Each process reports a failed sync once.
     for n in 1..6 {
         for process in [&ours, &other] {
             let done = (0..4).any(|_| append(process, n, options()));
