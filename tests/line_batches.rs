@@ -1,4 +1,4 @@
-//! Whole lines of a log that is followed: as stored, numbered, in batches.
+//! A follow by whole lines: lines as stored, numbered, in batches.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::fs::{self, OpenOptions};
@@ -35,7 +35,7 @@ impl Log {
         self.folder.path().join(name)
     }
 
-    /// Puts another file in the place of the log.
+    /// Replaces the log by another file.
     fn replace(&self, bytes: &[u8]) {
         fs::write(self.beside("new"), bytes).unwrap();
         fs::rename(self.beside("new"), self.path.as_path()).unwrap();

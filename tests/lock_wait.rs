@@ -1,4 +1,4 @@
-//! Waiting for the lock: no thread is held, deadlines are kept, and a caller can take its append back.
+//! Waiting for the lock: no thread is held, deadlines are kept, and a caller can cancel its append.
 
 #![allow(
     clippy::expect_used,
@@ -107,7 +107,7 @@ fn a_long_scan_before_the_first_append_is_not_taken_for_a_lock_that_is_held() {
     let scan = machine.hold(When::next(Kind::Read));
     let pending = process.submit_to(PATH, &[&event(1)], within(50));
     scan.arrived();
-    // The clock goes on: somebody else's deadline, which is later, is over.
+    // The clock advances: a later deadline of another caller passes.
     machine.put("/machine/other.sage", b"");
     let lock = machine.stranger_locks("/machine/other.sage");
     let other = process.submit_to("/machine/other.sage", &[&event(2)], within(400));

@@ -1,4 +1,4 @@
-//! A line too long to be a record does no harm to the records around it, however they are read.
+//! A line too long to be a record does not affect the records around it, however they are read.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::fs;
@@ -12,7 +12,7 @@ fn long_line() -> String {
     "x".repeat((65 << 20) + 1)
 }
 
-/// The offsets of the records that a reader gives.
+/// The offsets of the records that a reader returns.
 fn offsets(mut reader: Reader, path: &ChroniclePath) -> Vec<u64> {
     let mut found = Vec::new();
     loop {

@@ -1,7 +1,8 @@
-//! Sequences of operations by two processes and by strangers, against a model that holds the file as plain bytes and looks
-//! everything up from its beginning. All sequences of up to three operations, and random longer ones.
+//! Sequences of operations by two processes and by other programs, against a model. The model holds
+//! the file as plain bytes and searches it from the start. All sequences of up to three operations
+//! run, and random longer ones.
 //!
-//! `CHRONICLE_MODEL_CASES` says how many random sequences are run; the default is a few seconds' worth.
+//! `CHRONICLE_MODEL_CASES` is the number of random sequences; the default runs for a few seconds.
 
 #![allow(
     clippy::expect_used,
@@ -26,14 +27,14 @@ use sage_chronicle::{
 };
 use serde_json::Value;
 
-/// What is done.
+/// An operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Op {
     /// One process appends.
     Append(usize, Given),
-    /// One appends several events.
+    /// One process appends several events.
     Batch(usize, [Given; 3]),
-    /// Both append at once.
+    /// Both processes append at once.
     Both(Given, Given),
     /// Another program writes at the end without the lock.
     Stranger(&'static str),
@@ -41,19 +42,20 @@ enum Op {
     Rename,
     /// The log is deleted.
     Unlink,
-    /// The good lines are put in the place of the log, as a repair does.
+    /// A copy of the good lines replaces the log, as in a repair.
     Replace,
     /// A process ends and another one begins.
     Reopen(usize),
-    /// What the disk has is there afterwards, and both processes are new.
+    /// The machine restarts with the contents of its disk, and both processes are new.
     PowerCut,
-    /// The next sync of the process fails in its append, which it then tries again.
+    /// The next sync of the process fails in its append, which is then tried again.
     SyncFails(usize, Given),
-    /// The device fills up within the write.
+    /// The device fills up during the write.
     NoSpace(usize, Given),
-    /// The first process, which has two names of the log, appends by the second one.
+    /// The first process has two names of the log, and appends by the second one.
     OtherName(Given),
-    /// While the append waits for its sync another program puts a copy of the log, or an empty file, in its place.
+    /// While the append waits for its sync, another program replaces the log by a copy or an empty
+    /// file.
     ReplacedInSync(Given, bool),
 }
 
@@ -73,9 +75,9 @@ enum How {
     Key(&'static str),
     /// It has no id and is chained.
     Chain,
-    /// It has no id, and the hash is its id.
+    /// It has no id, and its hash becomes the id.
     Hashed,
-    /// It has no id and gets none: nothing knows it again.
+    /// It has no id and gets none: nothing identifies it.
     Nameless,
     /// The last record has this id.
     After(&'static str),
@@ -93,10 +95,10 @@ const RECORD: &str = "{\"eventId\":\"e0\",\"by\":\"a stranger\"}\n";
 const OPEN: &str = "{\"eventId\":\"e2\",\"idempotencyKey\":\"k1\"}";
 const TORN: &str = "{\"eventId\":\"e1\",\"te";
 
-/// These first operations of the alphabet stand in every place of a sequence.
+/// The first operations of the alphabet are tried at every place of a sequence.
 const COMMON: usize = 19;
 
-/// Of each kind of operation those that have most to do with the others.
+/// Of each kind, the operations that affect the others most.
 const ALPHABET: [Op; 23] = [
     Op::Append(0, given("e0", "", Plain)),
     Op::Append(1, given("e0", "other", Plain)),
@@ -151,7 +153,7 @@ impl Given {
         self.how != Os
     }
 
-    /// The line that it becomes behind a record whose id is `last`.
+    /// The line that the event becomes behind a record with the id `last`.
     fn line(&self, last: Option<&str>) -> String {
         let mut line = self.event();
         let mut add = |name: &str, value: &str| {
@@ -175,7 +177,7 @@ impl Given {
         line
     }
 
-    /// The names under which the log may have it already.
+    /// The ids and keys by which the log may have the event already.
     fn names(&self) -> Vec<String> {
         match self.how {
             Key(key) => vec![self.id.into(), key.into()],
@@ -220,21 +222,22 @@ impl Record {
     }
 }
 
-/// What the model says of an append.
+/// The expectation of the model for an append.
 #[derive(Debug, PartialEq, Eq)]
 enum Said {
     Receipts(Vec<Receipt>),
     Conflict,
 }
 
-/// The log as it ought to be.
+/// The expected log.
 #[derive(Debug, Clone, Default)]
 struct Model {
     exists: bool,
     bytes: Vec<u8>,
     /// Lines that the disk must have.
     durable: Vec<String>,
-    /// Syncs failed: what was not yet durable may be gone, and each process is told once.
+    /// Syncs failed: lines that were not durable may be gone, and each process reports the failure
+    /// once.
     doubtful: bool,
 }
 
@@ -304,7 +307,7 @@ impl Model {
                 self.bytes.push(b'\n');
                 self.records().pop().unwrap()
             });
-            // A record that was not ended is ended before it is acknowledged.
+            // An unterminated record is terminated before it is acknowledged.
             if !self.bytes.ends_with(b"\n")
                 && record.offset + record.line.len() as u64 == self.bytes.len() as u64
             {
@@ -332,18 +335,18 @@ impl Model {
         receipt
     }
 
-    /// The log is another file from now on.
-    fn begin_anew(&mut self, bytes: Vec<u8>, exists: bool) {
+    /// Another file is the log from now on.
+    fn begin_file(&mut self, bytes: Vec<u8>, exists: bool) {
         *self = Model { bytes, exists, ..Model { doubtful: self.doubtful, ..Model::default() } };
     }
 
-    /// Takes over what is in the file, which must have all that is durable.
+    /// Takes the contents of the file, which must have every durable line.
     fn adopt(&mut self, bytes: Vec<u8>) {
         self.bytes = bytes;
         let records = self.records();
         for line in &self.durable {
             let there = records.iter().filter(|record| record.line == *line).count();
-            // An event without a name is there once for each time that it was acknowledged.
+            // An event without id and key is there once for each time that it was acknowledged.
             let wanted = match records.iter().find(|record| record.line == *line) {
                 Some(record) if record.text("eventId").is_none() => {
                     self.durable.iter().filter(|durable| *durable == line).count()
@@ -366,7 +369,7 @@ fn blank_receipt() -> Receipt {
     BLANK.get_or_init(make).clone()
 }
 
-/// A machine, the processes on it, and what ought to be there.
+/// A machine, its processes, and the model of its log.
 struct World {
     machine: Arc<Machine>,
     processes: [Process; 2],
@@ -404,13 +407,13 @@ impl World {
                     let name = format!("/machine/log-{}.sage", self.renamed.len());
                     self.machine.rename(PATH, &name);
                     self.renamed.push((name, self.model.bytes.clone()));
-                    self.model.begin_anew(Vec::new(), false);
+                    self.model.begin_file(Vec::new(), false);
                 }
             }
             Op::Unlink => {
                 if self.model.exists {
                     self.machine.unlink(PATH);
-                    self.model.begin_anew(Vec::new(), false);
+                    self.model.begin_file(Vec::new(), false);
                 }
             }
             Op::Replace => {
@@ -418,7 +421,7 @@ impl World {
                     let lines = self.model.records().into_iter().map(|record| record.line + "\n");
                     let bytes = lines.collect::<String>().into_bytes();
                     self.machine.put(PATH, &bytes);
-                    self.model.begin_anew(bytes, true);
+                    self.model.begin_file(bytes, true);
                 }
             }
             Op::Reopen(0) => self.processes[0] = self.machine.start_session(),
@@ -458,7 +461,7 @@ impl World {
             _ => {
                 let said = self.model.append(events);
                 if self.model.doubtful && self.bytes() != self.model.bytes {
-                    // A page that was lost came to light.
+                    // A lost page came back.
                     self.model = before;
                     self.settle_doubt(events, &outcome.unwrap());
                 } else {
@@ -468,7 +471,7 @@ impl World {
         }
     }
 
-    /// After a sync that failed: the same append again, until every descriptor was told of the failure.
+    /// After a failed sync: repeats the append until every descriptor has reported the failure.
     fn try_again(&mut self, who: usize, events: &[Given]) {
         let mut again = (0..3).map(|_| self.try_append(who, events));
         let settled = again
@@ -545,7 +548,8 @@ impl World {
         }
     }
 
-    /// Whatever becomes of the append, its event is in the new file once; without a name, as often as that is certain.
+    /// Whatever the outcome of the append, its event is in the new file once. An event without a
+    /// name is there as often as is certain.
     fn append_replaced(&mut self, given: Given, is_copied: bool) {
         if self.model.doubtful {
             return self.append(1, &[given]);
@@ -564,14 +568,14 @@ impl World {
         sync.release(Verdict::Go);
         self.machine.heal();
         let outcome = common::settle(pending);
-        self.model.begin_anew(self.bytes(), true);
+        self.model.begin_file(self.bytes(), true);
         let records = self.model.records();
         let there = |record: &&Record| given.names().iter().any(|name| record.is_named(name));
         match outcome {
             Ok(receipts)
                 if given.how != Nameless && records.iter().any(|record| there(&record)) =>
             {
-                // A stranger may have written it, too.
+                // Another program may have written it, too.
                 let most = before.iter().filter(there).count().max(1);
                 assert!(records.iter().filter(there).count() <= most);
                 self.settle_doubt(&[given], &receipts);
@@ -599,7 +603,7 @@ impl World {
         self.machine = after;
     }
 
-    /// The file, and what readers see of it.
+    /// Checks the file, and the views of its readers.
     fn check(&self) {
         let model = &self.model;
         assert_eq!(self.bytes().escape_ascii().to_string(), model.bytes.escape_ascii().to_string());
@@ -646,7 +650,7 @@ impl World {
         }
     }
 
-    /// Somebody who was not there appends everything again, and the power fails.
+    /// A new process appends everything again, and the power fails.
     fn finish(mut self) {
         self.run(Op::Reopen(1));
         for id in ["e0", "e1", "e2", "e3", "e4", "e5"] {
@@ -661,7 +665,8 @@ fn compare(events: &[Given], outcome: Result<Vec<Receipt>>, said: &Said) {
     match (outcome, said) {
         (Ok(mut receipts), Said::Receipts(said)) => {
             for (given, receipt) in events.iter().zip(&mut receipts) {
-                // Without a sync it may be durable all the same, by the sync of another one.
+                // Without a sync of its own, the record may be durable by the sync of another
+                // append.
                 receipt.durable |= !given.is_durable();
             }
             assert_eq!(receipts, *said, "{events:?}");
@@ -684,7 +689,7 @@ fn is_long() -> bool {
     std::env::var("CHRONICLE_LONG").is_ok_and(|value| value == "1")
 }
 
-/// Runs it, and names the sequence when it fails.
+/// Runs a sequence, and names it in a failure.
 fn try_run(sequence: &[Op]) -> std::result::Result<(), String> {
     let outcome = std::panic::catch_unwind(|| run(sequence));
     outcome.map_err(|panic| {
@@ -704,7 +709,7 @@ fn every_sequence_of_up_to_three_operations_does_what_the_model_says() {
             let with = |op| [&sequence[..], &[op]].concat();
             ALPHABET.into_iter().map(with).collect::<Vec<_>>()
         };
-        // What comes late in the alphabet is tried with each one other, which takes seconds less.
+        // A late operation of the alphabet is tried with each other one, which saves seconds.
         let is_common = |sequence: &&Vec<Op>| {
             length < 3 || sequence.iter().all(|op| ALPHABET[..common].contains(op))
         };
@@ -737,7 +742,7 @@ fn any_given() -> impl Strategy<Value = Given> {
     })
 }
 
-/// More than a page.
+/// A text longer than a page.
 fn long() -> &'static str {
     use std::sync::OnceLock;
     static LONG: OnceLock<String> = OnceLock::new();
@@ -765,7 +770,7 @@ fn any_op() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// What neither conflicts nor does without a sync.
+/// An event that neither conflicts nor is appended without a sync.
 fn once(given: Given) -> Given {
     if given.how == Nameless { given } else { plain(given) }
 }

@@ -1,4 +1,4 @@
-//! Numbers that a double cannot stand for: refused where an id is computed, kept everywhere else.
+//! Numbers that no double represents: refused where an id is computed, kept everywhere else.
 
 #![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test")]
 
@@ -26,7 +26,7 @@ const CHANGING: [&str; 11] = [
     "18446744073709551615.0",
 ];
 
-/// Numbers that have a value of doubles, whatever they look like.
+/// Numbers that are values of doubles, whatever their spelling.
 const KEPT: [&str; 16] = [
     "0",
     "-0",
@@ -81,7 +81,7 @@ fn a_number_that_changes_as_a_double_gets_no_computed_id() {
         assert!(line.ends_with(&format!("\"v\":{number}}}")), "{line}");
         check(&event(number), &chain).unwrap();
     }
-    // So it is in a text too long for the memory that small ones share.
+    // The same holds for a text that is too long for the shared memory of small ones.
     let long = event(&format!("[\"{}\",1e400]", "x".repeat(2 << 20)));
     assert!(check(&long, &Rules::default()).unwrap_err().contains("a number in v[1] that"));
 }

@@ -1,4 +1,5 @@
-//! Which bytes are taken for durable, and by what: a sync of one's own, or a look at the disk.
+//! Which bytes count as durable, and why: after a sync of this process, or after they were read
+//! from the disk.
 
 #![allow(
     clippy::expect_used,
@@ -17,8 +18,8 @@ use common::{
 };
 use sage_chronicle::{AppendOptions, Rules};
 
-/// A log in whose page cache stands a record that the disk does not hold, because a sync failed that somebody else was
-/// told of. Durable pages follow if `behind`.
+/// A log with a record in the page cache that the disk lacks, because a sync failed and another
+/// process received the error. With `behind`, durable pages follow.
 fn with_lost(lost: &str, behind: bool) -> Arc<Machine> {
     let machine = Machine::new();
     let early = machine.start();
@@ -121,7 +122,7 @@ fn another_process_cannot_hide_its_failed_sync_from_a_duplicate() {
     other.append(&event(1)).unwrap();
     machine.inject(When::next(Kind::Sync).of(other.id), Verdict::Fail(EIO));
     other.append(&event(2)).unwrap_err();
-    // The system tells this descriptor too, once; then the record is gone.
+    // The system reports the failure to this descriptor too, once. Then the record is gone.
     process.append(&event(2)).unwrap_err();
     assert!(!process.append(&event(2)).unwrap().duplicate);
     assert_eq!(count_of(&machine.after_power_cut().content(PATH), &event(2)), 1);
@@ -141,7 +142,7 @@ fn a_duplicate_of_what_was_not_synced_is_synced_first() {
 }
 
 #[test]
-fn the_directory_is_synced_before_the_first_receipt_whoever_made_the_file() {
+fn the_directory_is_synced_before_the_first_receipt_by_any_creator() {
     let _alone = alone();
     let machine = Machine::new();
     let maker = machine.start();
@@ -160,7 +161,7 @@ fn an_event_without_id_is_not_written_twice_because_another_of_its_batch_was_los
     let early = machine.start();
     machine.inject(When::next(Kind::Sync), Verdict::Fail(EIO));
     early.append(&lost).unwrap_err();
-    // More pages, durable, behind it.
+    // Durable pages behind the record.
     let rest = line_of(&named("rest", &"y".repeat(9000)));
     machine.stranger_appends(rest.as_bytes());
     machine.change(PATH, |image| image.write_back());

@@ -1,4 +1,4 @@
-//! What the other tests show on a machine in memory, shown once on real files.
+//! The behaviour that other tests show on a machine in memory, shown once on real files.
 
 #![allow(
     clippy::expect_used,
@@ -75,7 +75,7 @@ fn append_raw(path: &Path, bytes: &[u8]) {
     file.write_all(bytes).unwrap();
 }
 
-/// Where real failures are put in: the file is real, and so is everything that is not told to fail.
+/// A real file in which single operations fail.
 struct Failing {
     syncs: std::sync::atomic::AtomicUsize,
 }
@@ -121,7 +121,7 @@ impl Storage for FailingStorage {
     }
 }
 
-/// Puts another file in place of the first one whose lock is probed.
+/// Replaces the first file whose lock is probed by another one.
 struct SwappingDisk(std::sync::Once);
 
 impl Disk for SwappingDisk {
@@ -179,7 +179,7 @@ fn a_torn_tail_is_ended_and_an_unterminated_record_counts() {
 #[test]
 fn after_a_failed_sync_the_retry_is_found_on_the_disk_and_not_written_again() {
     let _alone = alone();
-    // The first sync belongs to the first append; only the second is told to fail, and the data stay.
+    // The first sync belongs to the first append. Only the second one fails, and the data stay.
     let failing = Arc::new(Failing { syncs: 2.into() });
     let log = Log::on(Arc::new(FailingDisk(failing)));
     log.append(&event(0)).unwrap();
@@ -210,7 +210,7 @@ fn a_lock_held_through_another_descriptor_is_awaited_and_times_out() {
 }
 
 #[test]
-fn a_file_replaced_or_deleted_between_two_appends_is_found_anew() {
+fn a_file_replaced_or_deleted_between_two_appends_is_found_again() {
     let _alone = alone();
     let log = Log::new();
     log.append(&event(0)).unwrap();
@@ -231,7 +231,7 @@ fn pages_are_dropped_and_read_again_without_losing_a_byte() {
     let texts: Vec<String> = (0..50).map(|n| named(&format!("n{n}"), &"y".repeat(997))).collect();
     let events: Vec<&str> = texts.iter().map(String::as_str).collect();
     log.append_all(&events, options()).unwrap();
-    // A registry that knows nothing reads each duplicate from the disk.
+    // A registry without a view of the log reads each duplicate from the disk.
     let other = Registry::new(Arc::new(FileDisk));
     let again: Vec<_> = texts.iter().map(|text| text.clone().into_bytes()).collect();
     let (receipts, _) = other.append(&log.path, again, false, options()).unwrap();
@@ -280,7 +280,7 @@ fn a_session_appends_to_what_it_locked_and_keeps_others_out_until_it_is_released
     released.recv_timeout(HANG).expect("it hangs");
     assert_eq!(append(&event(3)).unwrap_err().code(), Code::Closed);
     assert_eq!(log.append(&event(2)).unwrap().seq, 2);
-    // Dropped, a lock is released too.
+    // A dropped lock is released too.
     drop(lock(HANG).unwrap());
     lock(HANG).unwrap();
 }
@@ -289,14 +289,14 @@ fn a_session_appends_to_what_it_locked_and_keeps_others_out_until_it_is_released
 #[test]
 fn pages_that_somebody_uses_are_not_taken_for_dropped() {
     use std::io::Read;
-    // Not in the temporary folder, which may be a tmpfs, where nothing is dropped.
+    // Not in the temporary folder: that may be a tmpfs, which drops nothing.
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let path = folder.path().join("log.sage");
     fs::write(&path, [b'x'; 4096]).unwrap();
     let storage = FileDisk.open(&path).unwrap();
     storage.sync().unwrap();
     assert!(storage.drop_cached(0..4096).unwrap());
-    // A pipe that the page was sent into holds on to it.
+    // A pipe that received the page keeps it.
     let (mut output, input) = std::io::pipe().unwrap();
     let file = fs::File::open(&path).unwrap();
     assert_eq!(rustix::fs::sendfile(&input, &file, None, 4096).unwrap(), 4096);

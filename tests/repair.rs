@@ -1,4 +1,5 @@
-//! Rewriting a log: what is moved out, what stays byte for byte, what is left beside it, and what is refused.
+//! Repairing a log: lines that are moved out, lines that stay byte for byte, files that are left,
+//! and logs that are refused.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::fs::{self, File, OpenOptions};
@@ -13,7 +14,7 @@ use sage_chronicle::verify::Verifier;
 use sage_chronicle::{AppendOptions, ChroniclePath, Code, RepairOptions, append, repair};
 use tempfile::TempDir;
 
-/// One of each: a good line with odd white space, a blank one, bad ones, and a tail that was cut off.
+/// One line of each kind: a good one with odd white space, a blank one, bad ones, and a torn tail.
 const DAMAGED: &[u8] =
     b" {\"a\" : 1}\t\r\n\n \t\nno object\n{\"b\":\0}\n{\"c\":\"\xe2\x80\xa8\"}\r\n[1]\n{\"torn\":";
 const GOOD: &[u8] = b" {\"a\" : 1}\t\r\n\n \t\n{\"c\":\"\xe2\x80\xa8\"}\r\n";
@@ -59,7 +60,7 @@ impl Log {
         names
     }
 
-    /// No name but that of the log.
+    /// Asserts that the log is the only name in the folder.
     fn assert_alone(&self) {
         assert_eq!(self.names(), ["log.sage"]);
     }
@@ -137,10 +138,10 @@ fn a_second_repair_finds_nothing_to_do() {
 }
 
 #[test]
-fn a_dry_run_tells_the_plan_and_changes_nothing() {
+fn a_dry_run_returns_the_plan_and_changes_nothing() {
     let log = Log::of(DAMAGED);
     let before = fs::metadata(log.file()).unwrap();
-    // Somebody else has the lock: it is not asked for.
+    // Another process holds the lock, which a dry run does not need.
     let holder = File::open(log.file()).unwrap();
     fs4::FileExt::try_lock(&holder).unwrap();
     let planned = log.with(|options| options.dry_run = true);
@@ -237,7 +238,7 @@ fn consecutive_duplicates_alone_are_moved_out_and_bad_lines_stay() {
 }
 
 #[test]
-fn lines_too_long_to_be_records_are_moved_whole_and_a_log_larger_than_a_slice_is_copied_whole() {
+fn lines_too_long_to_be_records_are_moved_whole_and_a_log_larger_than_a_chunk_is_copied_whole() {
     let long = vec![b'x'; (67 << 20) + 17];
     let good: Vec<u8> =
         (0..30_000).flat_map(|n| format!("{}\n", event(&n.to_string())).into_bytes()).collect();
@@ -275,7 +276,7 @@ fn lines_too_long_to_be_records_are_moved_whole_and_a_log_larger_than_a_slice_is
 fn mode_and_owner_are_kept_and_the_other_files_have_them_too() {
     let log = Log::of(DAMAGED);
     fs::set_permissions(log.file(), fs::Permissions::from_mode(0o640)).unwrap();
-    // Only root may give a file away.
+    // Only root may change the owner of a file.
     let is_root = std::os::unix::fs::chown(log.file(), Some(1234), Some(4321)).is_ok();
     let before = fs::metadata(log.file()).unwrap();
     assert!(!is_root || before.uid() == 1234);
@@ -325,7 +326,7 @@ fn a_file_with_several_hard_links_is_refused() {
 #[test]
 fn what_a_killed_repair_left_does_not_stand_in_the_way() {
     let log = Log::of(DAMAGED);
-    // Killed between giving the old file its second name and the rename.
+    // A repair was killed between the backup and the rename.
     fs::hard_link(log.file(), log.folder.path().join("log.sage.backup.17")).unwrap();
     fs::write(log.folder.path().join(".log.sage.chronicle-repair"), "half of").unwrap();
     let report = log.repaired();
@@ -382,7 +383,7 @@ fn what_is_no_regular_file_is_refused() {
 }
 
 #[test]
-fn a_lock_that_is_not_free_in_time_is_told_and_nothing_was_touched() {
+fn a_lock_that_is_not_free_in_time_is_reported_and_nothing_was_touched() {
     let log = Log::of(DAMAGED);
     let holder = File::open(log.file()).unwrap();
     fs4::FileExt::try_lock(&holder).unwrap();
@@ -403,7 +404,8 @@ fn a_lock_that_is_not_free_in_time_is_told_and_nothing_was_touched() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_log_that_is_replaced_while_its_lock_is_waited_for_is_left_alone_and_the_new_one_repaired() {
-    /// Whether this process has the file open for appending, as a repair has that waits for the lock.
+    /// Whether this process has opened the file for appending, as a repair that waits for the lock
+    /// does.
     fn is_open_for_appending(path: &Path) -> bool {
         let is_it = |entry: fs::DirEntry| {
             let flags = fs::read_to_string(Path::new("/proc/self/fdinfo").join(entry.file_name()));
@@ -445,7 +447,7 @@ fn a_tail_that_its_writer_ends_while_the_lock_is_waited_for_is_no_reason_for_a_r
     let path = log.path.clone();
     let options = RepairOptions { lock_timeout: Duration::from_secs(60), ..Default::default() };
     let repairing = std::thread::spawn(move || repair(&path, options).unwrap());
-    // It has looked by then, most likely; if not, it finds nothing to do at once.
+    // The plan is most likely made by then. If not, the repair finds nothing to do.
     std::thread::sleep(Duration::from_millis(200));
     writer.write_all(b"2}\n").unwrap();
     fs4::FileExt::unlock(&writer).unwrap();

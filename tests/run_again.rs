@@ -1,4 +1,5 @@
-//! Batches that are decided more than once: their file was deleted before the sync, a stranger wrote in between, a write failed.
+//! Batches that are decided more than once: the file was deleted before the sync, another program
+//! wrote in between, or a write failed.
 
 #![allow(
     clippy::expect_used,
@@ -24,7 +25,7 @@ fn without_id() -> AppendOptions {
     AppendOptions { rules: Rules { compute_id: false, ..Rules::default() }, ..options() }
 }
 
-/// An append whose sync waits while another program puts a copy of the file, or an empty one, in its place.
+/// An append. While its sync waits, another program replaces the file by a copy or an empty one.
 fn replaced_meanwhile(
     event: &str,
     options: AppendOptions,
@@ -100,7 +101,7 @@ fn a_conflict_with_a_record_of_a_batch_that_is_not_written_is_decided_again() {
     let machine = Machine::new();
     let process = machine.start();
     let tail = process.append(&event(0)).unwrap().event_id;
-    // The two meet in one batch: it is held back until both are queued.
+    // Both are in one batch, which is held back until both are queued.
     let lock = machine.stranger_locks(PATH);
     let written = process.submit(&event(1));
     let expecting = AppendOptions { expected_tail: Some(tail), ..options() };
@@ -108,7 +109,7 @@ fn a_conflict_with_a_record_of_a_batch_that_is_not_written_is_decided_again() {
     let tries = machine.count(Kind::TryLock);
     machine
         .wait_until(|log| log.iter().filter(|seen| seen.kind == Kind::TryLock).count() > tries + 2);
-    // Both are tried together, then each by itself: the first event fails each time.
+    // Both are tried together, then each by itself. The first event fails each time.
     let no_space = common::ENOSPC;
     machine.inject(When::next(Kind::Append), Verdict::Fail(no_space));
     machine.inject(When::next(Kind::Append), Verdict::Fail(no_space));

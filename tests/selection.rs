@@ -11,7 +11,7 @@ use sage_chronicle::{ChroniclePath, Code, Filter, Place, Reader, Selection, Time
 
 const HOURS: u64 = 20;
 
-/// A line of a log, perhaps none of ours.
+/// A line of a log, perhaps not of this library.
 #[derive(Debug, Clone)]
 enum Kind {
     Record { kind: u8, hour: u64 },
@@ -44,7 +44,7 @@ fn text_of(kinds: &[Kind], is_ended: bool) -> String {
     text
 }
 
-/// What a read gives: the records' own texts and places, and the numbers of bad lines.
+/// The result of a read: texts and positions of the records, and the numbers of bad lines.
 #[derive(Debug, PartialEq, Default)]
 struct Given {
     records: Vec<(String, RecordPlace)>,
@@ -79,7 +79,7 @@ fn places() -> impl Strategy<Value = (u8, u64)> {
     (0..6_u8, 0..32_u64)
 }
 
-/// A place, and the index of the first record behind it among these; nothing when its id is unknown.
+/// A place, and the index of the first record behind it; `None` when its id is unknown.
 fn place(
     (way, number): (u8, u64),
     all: &[(String, RecordPlace)],
@@ -164,7 +164,7 @@ proptest! {
             }
             return Ok(());
         };
-        // The end is looked for behind the beginning.
+        // The end is searched behind the beginning.
         let last = match to {
             None => all.len(),
             Some((way, number)) => {
@@ -190,7 +190,7 @@ proptest! {
             .take(usize::try_from(limit.unwrap_or(u64::MAX)).unwrap())
             .collect();
         if matches!(selection.from, Place::EventId(_)) && last <= first {
-            // The record to begin at is not met before the end.
+            // No record before the end has the id to begin at.
             prop_assert!(given.map_or_else(|code| code == Code::Validation, |(given, _)| given.records.is_empty()));
             return Ok(());
         }
@@ -325,7 +325,7 @@ fn a_cursor_with_numbers_that_no_file_has_is_none() {
 }
 
 #[test]
-fn bad_lines_are_told_some_at_a_time_however_many_they_are() {
+fn bad_lines_are_returned_some_at_a_time_however_many_they_are() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("log.sage");
     let path = ChroniclePath::parse(file.to_str().unwrap()).unwrap();

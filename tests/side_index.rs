@@ -1,4 +1,4 @@
-//! The side index is a cache: it saves reading the log, and whatever becomes of it, no answer changes.
+//! The side index is a cache: it saves reading the log, and no state of it changes an answer.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod indexed;
@@ -43,7 +43,7 @@ fn a_log_that_is_not_used_keeps_no_descriptor_of_its_index_either() {
     };
     let wait_for_close = || {
         wait_for(|| {
-            // Nothing tells when; a busy wait would be one of seconds.
+            // No event signals the end. A busy wait would last seconds.
             std::thread::sleep(Duration::from_millis(20));
             !is_open()
         });
@@ -55,7 +55,7 @@ fn a_log_that_is_not_used_keeps_no_descriptor_of_its_index_either() {
     assert!(again.duplicate);
     assert!(read < log_length(&log) / 4, "{read} bytes were read");
     wait_for_close();
-    // Another file at its name is not taken for the one that was loaded.
+    // Another file under its name is not taken for the index that was loaded.
     let mut other = std::fs::read(&index).unwrap();
     other[40] ^= 1;
     std::fs::remove_file(&index).unwrap();
@@ -111,7 +111,7 @@ fn an_index_of_another_file_is_not_believed() {
     let folder = tempfile::tempdir().unwrap();
     let (log, _, _) = indexed_log(folder.path());
     let other = folder.path().join("other");
-    // A file of the same length whose last bytes are the same, but not its first record.
+    // A file of the same length and with the same last bytes, but with another first record.
     let mut bytes = std::fs::read(log.as_path()).unwrap();
     let line_end = bytes.iter().position(|byte| *byte == b'\n').unwrap();
     bytes[..line_end].fill(b' ');
@@ -139,21 +139,21 @@ fn a_short_log_gets_no_index() {
     let log = ChroniclePath::parse(folder.path().join("short.sage").to_str().unwrap()).unwrap();
     let process = Process::new();
     process.append(&log, 0..1_000);
-    // Everything that follows the batch has ended once a second one is settled.
+    // All work that follows the batch has ended once a second batch is settled.
     process.append(&log, 1_000..1_001);
     let names: Vec<_> =
         std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names, ["short.sage"]);
 }
 
-/// Whether a new process takes the index of the log for what it knows, and does not read the log.
+/// Whether a new process uses the index of the log, and does not read the log.
 fn is_believed(log: &ChroniclePath) -> bool {
     let (again, read) = Process::new().again(log, 5);
     assert_eq!((again.duplicate, again.seq), (true, 6));
     read < log_length(log) / 4
 }
 
-/// A record that fills the first line of a log, whatever was there, and the event that it is of.
+/// A record that fills the first line of a log, and the event of the record.
 fn put_first(bytes: &mut [u8], id: &str) -> Vec<u8> {
     let event = format!(
         r#"{{"type":"NOTE","eventId":"{id}","timestamp":"2026-01-01T00:00:00Z","actor":{{"agent":"a","id":"b"}}}}"#
@@ -201,7 +201,7 @@ fn a_header_or_directory_with_any_other_byte_is_not_believed() {
     let good = fs::read(&index).unwrap();
     let number = |at: usize| u64::from_le_bytes(good[at..at + 8].try_into().unwrap());
     let meta = good.len() - usize::try_from(number(56)).unwrap();
-    // Nobody makes a new one meanwhile.
+    // The lock keeps others from building one meanwhile.
     let fresh = fs::File::create(folder.path().join(".long.sage.chronicle-index-new")).unwrap();
     FileExt::try_lock(&fresh).unwrap();
     let step = if is_long() { 5 } else { 17 };
@@ -246,7 +246,8 @@ fn a_link_in_the_place_of_an_index_is_not_believed() {
 #[test]
 fn an_index_of_another_version_is_not_believed() {
     for version in [1, 2, 3] {
-        // Each has a log of its own: a process that believes no index makes one behind the test's back.
+        // Each case has a log of its own, because a process that rejects an index builds a new one
+        // in the background.
         let folder = tempfile::tempdir().unwrap();
         let (log, _, index) = indexed_log(folder.path());
         let mut bytes = fs::read(&index).unwrap();
@@ -261,8 +262,8 @@ fn an_index_of_another_version_is_not_believed() {
     }
 }
 
-/// Appends to a log that is to get an index, and returns when it has one or was given none: they are made one after the other, so
-/// that the index of a second log comes later.
+/// Appends to a log that is due for an index. Returns once it has an index, or gets none. Indexes
+/// are built one after the other, so the index of a second log comes later.
 fn append_and_wait(log: &ChroniclePath) {
     Process::new().append(log, 0..EVENTS);
     indexed_log(tempfile::tempdir().unwrap().path());
@@ -306,7 +307,8 @@ fn what_stands_in_the_place_of_a_new_index_is_left_alone() {
     }
 }
 
-/// A log too long to be scanned under the lock, of which there is no index: `EVENTS` events and a long record, and perhaps a tail.
+/// A log without an index that is too long to be scanned under the lock. It has `EVENTS` events and
+/// a long record, and perhaps a tail.
 fn unindexed_log(folder: &Path, tail: &str) -> (ChroniclePath, PathBuf) {
     let (log, _, index) = indexed_log(folder);
     let mut file = fs::OpenOptions::new().append(true).open(log.as_path()).unwrap();
@@ -321,7 +323,7 @@ fn where_a_process_came_to_no_index_the_next_one_makes_it_first_and_scans_nothin
         let first = || {
             let folder = tempfile::tempdir().unwrap();
             let (log, index) = unindexed_log(folder.path(), tail);
-            // What a process leaves that ends at once.
+            // The marker that a process leaves if it exits at once.
             fs::File::create(folder.path().join(".long.sage.chronicle-index-new")).unwrap();
             let (again, read) = Process::new().again(&log, EVENTS / 2);
             let is_indexed = index.exists();
@@ -350,7 +352,7 @@ fn a_log_without_an_index_is_scanned_into_memory_once_and_word_is_left_of_it() {
     let folder = tempfile::tempdir().unwrap();
     let (log, index) = unindexed_log(folder.path(), "");
     let fresh = folder.path().join(".long.sage.chronicle-index-new");
-    // Nothing of it is synced, so that no index is made behind it.
+    // Nothing of it is synced, so that no index is built in the background.
     let unsynced = || AppendOptions { durability: Durability::Os, ..AppendOptions::default() };
     let (again, read) = Process::new().again_with(&log, 7, unsynced());
     assert_eq!((again.duplicate, again.seq), (true, 8));
@@ -404,9 +406,9 @@ fn a_living_process_learns_much_that_others_wrote_from_their_index_or_one_of_its
     file.write_all(line.as_bytes()).unwrap();
     let (again, read) = process.again(&log, 2 * EVENTS - 1);
     assert_eq!((again.duplicate, again.seq), (true, 2 * EVENTS + 2));
-    // The line that came last, and not those that the index covers.
+    // The new line, and not the lines that the index covers.
     assert!(read < 9 << 20, "{read} bytes were read");
-    // Cut back and grown by other lines: what was known does not hold, whatever there is of an index.
+    // Cut back and extended by other lines: the old view no longer holds, with or without an index.
     let cut = process.append(&log, 100..101)[0].offset;
     file.set_len(cut).unwrap();
     file.write_all(line.repeat(3).as_bytes()).unwrap();
@@ -438,7 +440,7 @@ fn a_damaged_block_is_met_once_and_the_log_is_scanned_without_its_lock() {
     assert!(read < 1 << 20, "{read} bytes were read under the lock");
     let is_old = fs::read(&index).is_ok_and(|now| now.get(..160) == bad.get(..160));
     assert!(!is_old, "the next process meets it again");
-    // Nor is it believed where it could not be removed.
+    // The index is not used even if it could not be removed.
     fs::write(&index, &bad).unwrap();
     assert!(!is_believed(&log));
 }

@@ -1,5 +1,5 @@
-//! One thread that does not come back from the system delays nobody else. Alone in its file: it counts on a process in which
-//! one thread is idle and no other was made yet.
+//! A thread that is stuck in a system call delays no other. The test is alone in its file, because
+//! it needs a process with one idle thread and no other.
 
 #![allow(
     clippy::expect_used,
@@ -31,7 +31,7 @@ fn a_thread_stuck_in_a_dead_device_does_not_delay_another_file() {
         assert!((0..60).any(|_| one_settled()), "round {round}: both wait, one thread is stuck");
         stuck.release(Verdict::Go);
         for pending in both {
-            // The one that was seen already has left nothing behind.
+            // The append that was settled first has left nothing behind.
             is_settled_by(&pending, Duration::from_secs(20));
         }
         machine.heal();

@@ -1,4 +1,4 @@
-//! Lines that are given only once they are on the disk.
+//! Lines that are returned only once they are durable.
 
 #![allow(
     clippy::expect_used,
@@ -15,7 +15,7 @@ use std::sync::Arc;
 use common::{EIO, Kind, Machine, PATH, Verdict, When, alone, event, line_of, log_path, named, os};
 use sage_chronicle::{BatchFollower, BatchLimits, Error, Place, Selection};
 
-/// One that follows the log of a machine.
+/// A reader that follows the log of a machine.
 struct Reader {
     machine: Arc<Machine>,
     follower: BatchFollower,
@@ -33,14 +33,14 @@ impl Reader {
         Reader { machine: machine.clone(), follower, given: Vec::new() }
     }
 
-    /// The control: it takes what it reads for what the disk holds.
+    /// The control: a reader that takes its bytes for durable.
     fn trusting(machine: &Arc<Machine>) -> Reader {
         let (selection, limits) = (Selection::default(), BatchLimits::default());
         let follower = BatchFollower::new(machine.disk(), selection, limits);
         Reader { machine: machine.clone(), follower, given: Vec::new() }
     }
 
-    /// Looks until nothing is left; everything given so far is checked against a power cut at once.
+    /// Looks until nothing is left. Everything returned so far is checked against a power cut.
     fn read(&mut self) -> Result<(), Error> {
         loop {
             let look = self.follower.look(&log_path())?;
@@ -55,7 +55,7 @@ impl Reader {
         }
     }
 
-    /// Lines that were given and that a power cut takes.
+    /// Returned lines that a power cut removes.
     fn lost(&self) -> Vec<String> {
         let disk = self.machine.after_power_cut().content_or_nothing(PATH);
         let lines = |bytes: &[u8]| -> Vec<Vec<u8>> {
@@ -76,7 +76,8 @@ impl Reader {
     }
 }
 
-/// A log with a record that is only in the page cache: a sync failed, which another descriptor was told.
+/// A log with a record that is only in the page cache, because a sync failed and another descriptor
+/// received the error.
 fn with_lost(lost: &str) -> Arc<Machine> {
     let machine = Machine::new();
     let writer = machine.start();
@@ -166,7 +167,7 @@ fn after_a_failed_sync_of_its_own_nothing_is_given_that_the_disk_lacks() {
         reader.read().unwrap();
         assert!(reader.has(&event(0)) && reader.has(&event(1)));
 
-        // The same holds for one that begins again.
+        // The same holds for a reader that begins again.
         let mut again = Reader::synced(&machine);
         again.read().unwrap();
         assert!(again.has(&event(0)) && again.has(&event(1)) && !again.has(&lost));
@@ -211,7 +212,7 @@ fn pages_of_a_failed_sync_that_stay_in_the_cache_are_not_given() {
     for _ in 0..2 {
         let error = reader.read().unwrap_err();
         assert_eq!(error.cause().unwrap().operation, "posix_fadvise");
-        // Nor by one that begins again.
+        // Nor by a reader that begins again.
         let error = Reader::synced(&machine).read().unwrap_err();
         assert_eq!(error.cause().unwrap().operation, "posix_fadvise");
     }
@@ -240,7 +241,8 @@ fn a_torn_line_that_is_taken_back_proves_nothing_of_what_comes_in_its_place() {
     assert!(reader.has(&event(0)) && !reader.has(&event(1)) && reader.has(&event(2)));
 }
 
-/// Appends, failed syncs of writers and of the reader, refused drops, and readers that begin again from a cursor.
+/// Appends, failed syncs of writers and of the reader, refused drops, and readers that begin again
+/// from a cursor.
 #[test]
 fn in_any_order_of_faults_nothing_is_given_that_a_power_cut_takes() {
     let _alone = alone();
@@ -271,7 +273,7 @@ fn in_any_order_of_faults_nothing_is_given_that_a_power_cut_takes() {
         }
         machine.heal();
         machine.start().append(&event(0)).unwrap();
-        // The failure that a writer met is reported to each descriptor once.
+        // The failed sync of a writer is reported to each descriptor once.
         let _ = reader.read();
         reader.read().unwrap();
         assert!(reader.has(&event(0)), "{seed}");

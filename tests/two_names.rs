@@ -1,5 +1,5 @@
-//! A lock session of two names of one file: its writers share one open file description, to which the kernel reports a failed
-//! write-back once.
+//! A lock session of two names of one file. Its writers share one open file description, to which
+//! the kernel reports a failed write-back once.
 
 #![allow(
     clippy::expect_used,
@@ -18,7 +18,7 @@ use common::{
 use sage_chronicle::Written;
 use std::sync::Arc;
 
-/// Both names are known to the session, each with a record that is proved.
+/// The session knows both names, each with a record that is durable.
 fn session() -> (Arc<Machine>, common::Process) {
     let machine = Machine::holding(b"");
     let session = machine.start_session();
@@ -52,7 +52,8 @@ fn after_a_failed_sync_neither_name_acknowledges_what_a_power_cut_takes() {
         machine.inject(When::next(Kind::Sync), Verdict::Fail(EIO));
         let lost = named("lost", &text);
         settle(session.submit_to(PATH, &[&lost], options())).unwrap_err();
-        // The other name has not seen the failure; the file is suspect for it all the same.
+        // The failure was not reported to the other name, whose writer must verify the file all the
+        // same.
         let (again, new) = (named("lost", &text), named("new", &text));
         settle(session.submit_to(OTHER_NAME, &[&again], options())).unwrap();
         settle(session.submit_to(PATH, &[&new], options())).unwrap();

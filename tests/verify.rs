@@ -1,4 +1,4 @@
-//! Checking a log: what is found, where, and what is left alone.
+//! Checking a log: findings, their places, and harmless lines.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::fs;
@@ -29,7 +29,7 @@ impl Log {
         self.path.as_path()
     }
 
-    /// All slices put together.
+    /// All pages together.
     fn verified(&self) -> Progress {
         drained(Verifier::open(&self.path).unwrap(), &self.path)
     }
@@ -108,14 +108,14 @@ fn a_torn_tail_alone_leaves_a_log_good() {
 }
 
 #[test]
-fn a_torn_tail_is_not_told_while_a_writer_holds_the_lock() {
+fn a_torn_tail_is_not_reported_while_a_writer_holds_the_lock() {
     let log = Log::of("{\"a\":1}\n{\"b\":");
     let writer = FileDisk.open(log.file()).unwrap();
     assert!(writer.lock().try_lock().unwrap());
     assert_eq!(kinds(&log.verified()), []);
     writer.lock().unlock().unwrap();
     assert_eq!(kinds(&log.verified()), [("torn", 2)]);
-    // The look at the tail has given the lock back.
+    // The check of the tail has released the lock.
     assert!(writer.lock().try_lock().unwrap());
 }
 
@@ -192,7 +192,7 @@ fn timestamps_are_compared_as_instants() {
     let log = Log::of(
         [
             r#""2026-01-02T03:00:00Z""#,
-            // An hour later in text, the same instant.
+            // An hour later as a text, but the same instant.
             r#""2026-01-02T04:00:00+01:00""#,
             r#""2026-01-02T03:00:00.001""#,
             "1767322800000",
@@ -222,7 +222,7 @@ fn a_line_too_long_to_be_a_record_is_malformed_and_its_neighbours_are_good() {
 }
 
 #[test]
-fn a_large_log_is_checked_in_slices() {
+fn a_large_log_is_checked_in_pages() {
     let lines: String =
         (0..60_000).map(|n| format!("{{\"eventId\":\"{n}\",\"pad\":\"{n:60}\"}}\n")).collect();
     let log = Log::of(format!("{lines}{{\"eventId\":\"17\",\"prevEventId\":\"59999\"}}\n"));
@@ -261,7 +261,7 @@ fn a_file_that_is_cut_is_checked_as_far_as_it_goes() {
     assert_eq!((progress.records, progress.bytes, progress.total), (0, 0, 16));
 }
 
-/// Records in many of the ways to write one; some with the id that they have, some with that of another one.
+/// Records in many spellings, some with their own id and some with that of another record.
 fn records_of_all_kinds() -> Vec<String> {
     let values = [
         r#""plain""#,
@@ -377,7 +377,7 @@ fn a_timestamp_that_is_no_point_in_time_is_found_and_leaves_the_log_good() {
 }
 
 #[test]
-fn where_every_line_is_bad_a_slice_has_no_more_findings_than_elsewhere() {
+fn where_every_line_is_bad_a_page_has_no_more_findings_than_elsewhere() {
     let count = 300_000;
     let log = Log::of("x\n".repeat(count));
     let mut verifier = Verifier::open(&log.path).unwrap();

@@ -82,7 +82,7 @@ impl Group {
         })
     }
 
-    /// Settles the request with receipts. `synced`: time of the sync, if the request waited for one.
+    /// Settles the request with receipts. `synced`: time of the sync, if the request waited for it.
     pub(crate) fn settle(mut self, counters: &Counters, synced: Option<Duration>, durable: bool) {
         let receipts: Vec<Receipt> = (self.decisions.iter().enumerate())
             .map(|(index, decision)| self.receipt(index, decision, durable))
