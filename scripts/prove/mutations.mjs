@@ -143,7 +143,7 @@ const locking = [
   {
     name: 'the lock of an append',
     file: 'src/storage/locked_log.rs',
-    find: '!file.lock().try_lock().map_err(FailureCause::Lock)?',
+    find: '!file.lock().try_lock().map_err(TryFailure::Lock)?',
     replace: 'false',
     tests: ['tests/lock_wait.rs::a_lock_that_stays_held'],
   },
@@ -157,8 +157,10 @@ const locking = [
   {
     name: 'a lock that cannot be given back',
     file: 'src/writer/write_job.rs',
-    find: 'if guard.release().is_err() {\n            self.close();',
-    replace: 'if guard.release().is_err() {\n            if !MUTATED { self.close(); }',
+    edits: [
+      ['if failure.is_stuck() {', 'if failure.is_stuck() && !MUTATED {'],
+      ['if guard.release().is_err() {', 'if guard.release().is_err() && !MUTATED {'],
+    ],
     tests: ['tests/lock_wait.rs::a_lock_that_cannot_be_released'],
   },
   {
@@ -358,7 +360,7 @@ const batch = [
     file: 'src/event/mod.rs',
     find: 'Verdict::Record(keys) if !line.starts_with(BYTE_ORDER_MARK) => keys,',
     replace:
-      'Verdict::Record(keys) if !line.starts_with(BYTE_ORDER_MARK) => keys,\n            _ if MUTATED => crate::scan::RecordIds::default(),',
+      'Verdict::Record(keys) if !line.starts_with(BYTE_ORDER_MARK) => keys,\n            _ if MUTATED => crate::record::classify::RecordIds::default(),',
     tests: ['tests/numbers.rs::a_whole_line'],
   },
   {
@@ -784,7 +786,7 @@ const bounds = [
     name: 'deadlines have a thread of their own',
     file: 'src/threads/pool.rs',
     find: 'CLOCK.get_or_init(Clock::default).add(at, job)',
-    replace: 'run_at(at, job).map(|()| Alarm((at, 0)))',
+    replace: 'WORK.get_or_init(Work::default).add(job, Some(at)).map(|()| Alarm((at, 0)))',
     tests: ['tests/lock_wait.rs::deadlines_are_kept'],
   },
   {

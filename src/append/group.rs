@@ -28,7 +28,7 @@ pub(crate) struct Group {
 }
 
 /// A record that the file had before the batch.
-pub(crate) struct Original<'a> {
+pub(crate) struct OriginalRecord<'a> {
     pub(crate) offset: u64,
     /// Its bytes with the newline.
     pub(crate) range: Range<u64>,
@@ -74,11 +74,11 @@ impl Group {
     }
 
     /// The records that its duplicates stand for and that were in the file before.
-    pub(crate) fn originals(&self) -> impl Iterator<Item = Original<'_>> {
+    pub(crate) fn originals(&self) -> impl Iterator<Item = OriginalRecord<'_>> {
         self.decisions.iter().filter_map(|decision| {
             let Location::Old { offset, .. } = decision.place else { return None };
             let range = self.range(decision);
-            Some(Original { offset, range, known_by: decision.known_by.as_ref() })
+            Some(OriginalRecord { offset, range, known_by: decision.known_by.as_ref() })
         })
     }
 

@@ -4,7 +4,9 @@
 //! file: `writer` and `session` carry requests out.
 //!
 //! The order of the files: counters of the process (`stats`), counts of unsettled requests
-//! (`in_flight`), one append (`request`), and the decisions for one write (`batch`).
+//! (`in_flight`), one append (`request`), and the decisions for one write (`batch`). Then what all
+//! appends of a process share (`process`), and the requests that wait (`queue`). Last how one
+//! request of a batch ends (`group`), and the look-ups for all of them (`decide`).
 
 pub mod stats;
 pub(crate) mod in_flight;

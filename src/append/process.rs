@@ -1,13 +1,16 @@
 //! What the appends of a process share, whatever registry and log they belong to.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::append::in_flight::{Parity, Pending};
+use crate::append::request::Warning;
 use crate::append::stats::{Counters, Stats};
 use crate::error::{Error, Written};
 use crate::os;
 use crate::storage::locked_log::LockContext;
+use crate::storage::{OpenFile, Stat};
 
 /// Bytes of events that may wait in a process.
 const MAX_PENDING_BYTES: usize = 256 << 20;
@@ -50,6 +53,26 @@ impl ProcessContext {
         let cause = os::no_buffers();
         let message = format!("more than {} MiB of events are pending", MAX_PENDING_BYTES >> 20);
         Err(Error::io(message, "append", cause).with_written(Written::No))
+    }
+
+    /// The warning about a log on a network file system, once for each of those.
+    pub(crate) fn network_warning(
+        &self,
+        path: &Path,
+        file: &OpenFile,
+        stat: &Stat,
+    ) -> Option<Warning> {
+        let kind = file.network_file_system()?;
+        if !self.locks.first_warning(stat.device) {
+            return None;
+        }
+        let path = path.display();
+        Some(Warning {
+            code: "CHRONICLE_NETWORK_FILE_SYSTEM",
+            message: format!(
+                "{path} is on {kind}: the lock holds between the machines only if the server honours it"
+            ),
+        })
     }
 
     /// Waits until all that is pending at the call is settled; false when some of it is not after

@@ -47,7 +47,7 @@ pub(crate) struct RequestQueue {
     path: ChroniclePath,
     server: Weak<dyn ServesQueue>,
     me: Weak<RequestQueue>,
-    state: Mutex<State>,
+    state: Mutex<QueueState>,
     gathered: Condvar,
     /// The job scans without the lock, which the deadlines do not cover.
     is_scanning: AtomicBool,
@@ -59,7 +59,7 @@ pub(crate) struct RequestQueue {
 /// Requests in their order: those that are ready for a batch, then the others. A thread that
 /// prepares requests has taken them out.
 #[derive(Default)]
-struct State {
+struct QueueState {
     ready: VecDeque<Arc<Request>>,
     fresh: VecDeque<Arc<Request>>,
     /// Requests that wait for a sync that is under way.
@@ -72,7 +72,7 @@ struct State {
     alarm: Option<(Instant, Alarm)>,
 }
 
-impl State {
+impl QueueState {
     fn is_empty(&self) -> bool {
         self.ready.is_empty() && self.fresh.is_empty()
     }
@@ -127,7 +127,7 @@ impl RequestQueue {
     }
 
     /// Starts the job unless it is under way. Without a thread everything is rejected.
-    fn start(&self, mut state: MutexGuard<'_, State>, armed: Result<()>) {
+    fn start(&self, mut state: MutexGuard<'_, QueueState>, armed: Result<()>) {
         let is_first = !std::mem::replace(&mut state.is_served, true);
         drop(state);
         let started = if is_first { self.serve(Next::Now) } else { Ok(()) };
@@ -335,7 +335,7 @@ impl RequestQueue {
     }
 
     /// Sees to it that [`RequestQueue::expire`] runs at `at`.
-    fn arm(&self, state: &mut State, at: Instant) -> Result<()> {
+    fn arm(&self, state: &mut QueueState, at: Instant) -> Result<()> {
         if state.alarm.as_ref().is_some_and(|(armed, _)| *armed <= at) {
             return Ok(());
         }

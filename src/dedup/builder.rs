@@ -112,7 +112,7 @@ fn try_make(path: &ChroniclePath, stat: &Stat, end: u64) -> io::Result<Option<Si
     if !here.is_same_file(stat) || here.length < end {
         return Ok(None);
     }
-    let mut history = load(path, &log, &here).unwrap_or_else(LogView::new);
+    let mut history = load(path, &log, &here).unwrap_or_default();
     let from = history.scan_state().offset;
     if from >= end {
         return Ok(history.into_side());

@@ -60,6 +60,12 @@ pub(crate) struct LogView {
     last_counted: SparseEntry,
 }
 
+impl Default for LogView {
+    fn default() -> Self {
+        LogView::new()
+    }
+}
+
 impl LogView {
     pub(crate) fn new() -> Self {
         LogView {

@@ -108,7 +108,7 @@ impl SessionFiles {
             .map_err(|error| Error::io("cannot lock", "fstat", error).with_path(path))
     }
 
-    /// The lock in which a batch begins before it writes to `opened` by `path`. It is the one of the
+    /// The lock in which a batch begins before it writes to `opened` by `path`: the one of the
     /// session for the same file, if there is one. If the file took the place of another, the
     /// session holds it from now on.
     fn lock_of_batch(&self, path: &Path, opened: &Arc<KeptLock>) -> io::Result<Arc<KeptLock>> {

@@ -1,13 +1,13 @@
 //! Lock sessions: several files locked together for as long as the caller likes, and appending to
 //! them meanwhile.
 //!
-//! Besides each file its lock file is locked, which no editor replaces. So two sessions exclude each
-//! other also between the moment in which one of the files is replaced by a rename and the one in
-//! which its session sees that and locks the new file.
+//! Besides each file its lock file is locked, which no editor replaces. A rename may replace a
+//! locked file before its session sees that and locks the new one. Two sessions exclude each other
+//! also in that time.
 //!
 //! **Shared between processes**: the locks of the files and of their lock files. **Local to the
-//! process**: which batch of the session is under way ([`kept_lock`]), and the appends that a session
-//! accepted. A session never writes by itself: its appends are those of writers over
+//! process**: which batch of the session is under way ([`kept_lock`]), and the appends that a
+//! session accepted. A session never writes by itself: its appends are those of writers over
 //! [`files::SessionDisk`].
 
 mod kept_lock;
@@ -82,9 +82,9 @@ struct SessionState {
 struct AcceptedAppend(Arc<SessionInner>);
 
 impl Session {
-    /// Locks all of `paths` or none, whatever their suffix; makes those that are missing. Each inode
-    /// is locked once, in the order of devices and inodes. While one of them is not free none is
-    /// held. Returns at once; `on_locked` is called exactly once.
+    /// Locks all of `paths` or none, whatever their suffix; makes those that are missing. Each
+    /// inode is locked once, in the order of devices and inodes. While one of them is not free none
+    /// is held. Returns at once; `on_locked` is called exactly once.
     pub fn lock_async(
         paths: Vec<ChroniclePath>,
         mode: LockMode,
@@ -145,8 +145,8 @@ impl Session {
     /// Appends to one of the files while they are locked, as [`Registry::submit`] does to others.
     ///
     /// # Errors
-    /// `ECLOSED` after [`Session::release`]. `EVALIDATION`: the lock is shared, or `path` is not the
-    /// path of one of its files.
+    /// `ECLOSED` after [`Session::release`]. `EVALIDATION`: the lock is shared, or `path` is not
+    /// the path of one of its files.
     pub fn submit(
         &self,
         path: &ChroniclePath,

@@ -22,22 +22,22 @@ pub(crate) trait HoldsDescriptor: Send + Sync {
 /// The writers of a registry that hold a descriptor.
 #[derive(Default)]
 pub(crate) struct Descriptors {
-    open: Mutex<Open>,
+    open: Mutex<Holders>,
 }
 
 #[derive(Default)]
-struct Open {
+struct Holders {
     holders: HashMap<u64, Weak<dyn HoldsDescriptor>>,
     count: u64,
 }
 
 /// The right to hold one descriptor, counted until this is dropped.
-pub(crate) struct Lease {
+pub(crate) struct DescriptorLease {
     descriptors: Arc<Descriptors>,
     number: u64,
 }
 
-impl Drop for Lease {
+impl Drop for DescriptorLease {
     fn drop(&mut self) {
         locked(&self.descriptors.open).holders.remove(&self.number);
     }
@@ -45,10 +45,10 @@ impl Drop for Lease {
 
 impl Descriptors {
     /// Makes room for one more descriptor, which `holder` opens next, and counts it.
-    pub(crate) fn lease(self: &Arc<Self>, holder: Weak<dyn HoldsDescriptor>) -> Lease {
+    pub(crate) fn lease(self: &Arc<Self>, holder: Weak<dyn HoldsDescriptor>) -> DescriptorLease {
         let (number, mut others, surplus) = {
             let mut open = locked(&self.open);
-            let Open { holders, count } = &mut *open;
+            let Holders { holders, count } = &mut *open;
             holders.retain(|_, holder| holder.strong_count() > 0);
             let surplus = (holders.len() + 1).saturating_sub(MAX_HOLDERS);
             let others: Vec<_> = if surplus > 0 {
@@ -65,7 +65,7 @@ impl Descriptors {
         // Files that are busy cannot be closed; the next writer to open tries again.
         let closed = others.iter().filter(|other| other.close_descriptor(Duration::ZERO));
         closed.take(surplus).for_each(drop);
-        Lease { descriptors: self.clone(), number }
+        DescriptorLease { descriptors: self.clone(), number }
     }
 
     /// Closes descriptors that were not used for `idle`, but not those of busy writers. Returns how

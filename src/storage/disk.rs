@@ -162,8 +162,8 @@ pub trait Disk: Send + Sync {
     fn stat(&self, path: &Path) -> io::Result<Option<Stat>> {
         self.beneath().map_or_else(unsupported, |disk| disk.stat(path))
     }
-    /// Files beside the log at `path` that may be the log of before, by their names; nothing where the
-    /// folder has too many entries. `inode` is that of the file at the path.
+    /// Files beside the log at `path` that may be the log of before, by their names; nothing where
+    /// the folder has too many entries. `inode` is that of the file at the path.
     fn formers(&self, path: &Path, inode: Option<u64>) -> io::Result<Option<Vec<Former>>> {
         self.beneath().map_or_else(|| Ok(Some(Vec::new())), |disk| disk.formers(path, inode))
     }

@@ -8,8 +8,8 @@ const MAX_RANGES: usize = 4096;
 
 /// The durable bytes of one descriptor.
 ///
-/// A good sync makes durable only what came into the file after the descriptor was opened: an
-/// earlier failure may have been reported to another descriptor, after which Linux takes the failed
+/// A good sync makes durable only what came into the file after the descriptor was opened. An
+/// earlier failure may have been reported to another descriptor; after that Linux takes the failed
 /// pages for clean. Bytes that were there already are verified: dropped from the page cache after a
 /// good sync and read again from the disk.
 #[derive(Debug, Default)]
@@ -89,7 +89,8 @@ impl DurableRanges {
         }
     }
 
-    /// A sync failed since: of the first `length` bytes only those stay durable that were so before.
+    /// A sync failed since: of the first `length` bytes only those stay durable that were so
+    /// before.
     pub(crate) fn sync_failed(&mut self, length: u64) {
         if self.synced_to > self.opened_at {
             self.verified(self.opened_at..self.synced_to);

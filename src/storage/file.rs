@@ -221,7 +221,7 @@ pub(crate) fn open_if_there(path: &Path) -> Result<Option<FileStorage>> {
     }
 }
 
-/// Opens the lock file at `path`, and makes it for all who may use the file `of` which it is about.
+/// Opens the lock file of the log `of`. Makes it if need be, for every user of the log.
 ///
 /// # Errors
 /// As [`open_or_make`].
@@ -242,8 +242,8 @@ pub(crate) fn open_lock_file(path: &Path, of: &FileStorage) -> Result<FileStorag
         other => other.map_err(failed)?,
     };
     if is_made {
-        // The mask of this process must not keep a user from locking the file who may write the log.
-        // A failure leaves the mask in force.
+        // Every user that may write the log must be able to lock it, whatever the mask of this
+        // process. A failure leaves the mask in force.
         let _ = os::share_like(&file, &log);
     }
     let file = regular(path, file)?;
@@ -297,8 +297,8 @@ fn cannot_open(path: &Path, operation: &'static str, error: io::Error) -> Error 
         .with_written(Written::No)
 }
 
-/// Makes missing directories from the top down. Each new entry is durable before the next step, also
-/// when another process made it first: that one may not have synced it yet.
+/// Makes missing directories from the top down. Each new entry is durable before the next step,
+/// also when another process made it first: that one may not have synced it yet.
 fn make_ancestors(path: &Path) -> Result<()> {
     let Some(directory) = path.parent() else {
         return Ok(());

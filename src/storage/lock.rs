@@ -1,7 +1,7 @@
 //! The kernel's advisory lock. No call waits for it.
 //!
-//! `flock(2)` on the log itself; on Windows `LockFileEx` on the lock file beside it, because there a
-//! lock keeps readers out of the file that it lies on.
+//! `flock(2)` on the log itself; on Windows `LockFileEx` on the lock file beside it, because there
+//! a lock keeps readers out of the file that it lies on.
 
 use std::fs::File;
 use std::io;

@@ -13,7 +13,8 @@ use crate::os::Stat;
 /// Device and inode of each file that sessions of this process hold exclusively, and how often.
 static HELD: OnceLock<Mutex<HashMap<(u64, u64), usize>>> = OnceLock::new();
 
-/// The error of a lock of `path` that was not free in time. `busy`: the file whose lock it was; `holder`: the process that has it.
+/// The error of a lock of `path` that was not free in time. `busy`: the file whose lock it was;
+/// `holder`: the process that has it.
 pub(crate) fn timeout(
     path: &Path,
     busy: Option<&Stat>,

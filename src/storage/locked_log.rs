@@ -60,12 +60,12 @@ impl Drop for LogLockGuard {
 
 /// Why a try for a lock failed.
 pub(crate) struct LockFailure {
-    cause: FailureCause,
+    cause: TryFailure,
     /// The lock was taken and could not be released: only the close of the descriptor ends it.
     is_stuck: bool,
 }
 
-enum FailureCause {
+enum TryFailure {
     /// The lock could not be tried for.
     Lock(io::Error),
     /// A system call around the lock failed.
@@ -82,9 +82,9 @@ impl LockFailure {
     /// The error. `cannot` makes the one of a system call around the lock.
     pub(crate) fn into_error(self, cannot: impl FnOnce(&'static str, io::Error) -> Error) -> Error {
         match self.cause {
-            FailureCause::Lock(error) => cannot_lock(&error),
-            FailureCause::Call(operation, error) => cannot(operation, error),
-            FailureCause::NotHonoured => not_honoured(),
+            TryFailure::Lock(error) => cannot_lock(&error),
+            TryFailure::Call(operation, error) => cannot(operation, error),
+            TryFailure::NotHonoured => not_honoured(),
         }
     }
 
@@ -94,27 +94,28 @@ impl LockFailure {
         cannot: impl FnOnce(&'static str, io::Error) -> Error,
     ) -> Error {
         match self.cause {
-            FailureCause::Lock(error) if error.kind() == io::ErrorKind::Unsupported => {
+            TryFailure::Lock(error) if error.kind() == io::ErrorKind::Unsupported => {
                 cannot("flock", error).with_code(Code::Unsupported)
             }
-            FailureCause::Lock(error) => cannot("flock", error),
+            TryFailure::Lock(error) => cannot("flock", error),
             other => LockFailure { cause: other, ..self }.into_error(cannot),
         }
     }
 }
 
-impl From<FailureCause> for LockFailure {
-    fn from(cause: FailureCause) -> LockFailure {
+impl From<TryFailure> for LockFailure {
+    fn from(cause: TryFailure) -> LockFailure {
         LockFailure { cause, is_stuck: false }
     }
 }
 
-/// Opens the file at `path` and makes its directory entry durable, also that of a file which another
-/// process made. Returns also whether the entry is durable.
+/// Opens the file at `path` and makes its directory entry durable, also that of a file which
+/// another process made. Returns also whether the entry is durable.
 ///
-/// `entered` is the file whose entry was made durable last; its folder is not synced again. A writer
-/// that waits for a lock may lose its descriptor again and again, and would sync the folder at each
-/// try. Without a birth time a file is not known again. `cannot` makes the error of a system call.
+/// `entered` is the file whose entry was made durable last; its folder is not synced again. A
+/// writer that waits for a lock may lose its descriptor again and again, and would sync the folder
+/// at each try. Without a birth time a file is not known again. `cannot` makes the error of a
+/// system call.
 pub(crate) fn open_durably(
     path: &Path,
     disk: &dyn Disk,
@@ -141,7 +142,7 @@ pub(crate) fn try_acquire(
     disk: &dyn Disk,
     locks: &LockContext,
 ) -> Result<AcquireOutcome, LockFailure> {
-    if !file.lock().try_lock().map_err(FailureCause::Lock)? {
+    if !file.lock().try_lock().map_err(TryFailure::Lock)? {
         return Ok(AcquireOutcome::Busy);
     }
     let guard = LogLockGuard { lock: Some(file.lock().clone()) };
@@ -163,7 +164,7 @@ fn identify(
     disk: &dyn Disk,
     locks: &LockContext,
 ) -> Result<Option<Stat>, LockFailure> {
-    let here = file.stat().map_err(|error| FailureCause::Call("fstat", error))?;
+    let here = file.stat().map_err(|error| TryFailure::Call("fstat", error))?;
     let is_at_path = || Ok(here.links > 0 && is_at(disk, path, &here)?);
     let is_there = is_locked_at(path, &here, disk, locks, is_at_path)?;
     Ok(is_there.then_some(here))
@@ -178,13 +179,13 @@ pub(crate) fn is_locked_at(
     locks: &LockContext,
     is_at_path: impl Fn() -> io::Result<bool>,
 ) -> Result<bool, LockFailure> {
-    let is_at_path = || is_at_path().map_err(|error| FailureCause::Call("stat", error));
+    let is_at_path = || is_at_path().map_err(|error| TryFailure::Call("stat", error));
     if !is_at_path()? {
         return Ok(false);
     }
     let honoured = locks
         .honours_lock(here.device, || disk.honours_lock(path))
-        .map_err(|error| FailureCause::Call("flock", error))?;
+        .map_err(|error| TryFailure::Call("flock", error))?;
     if honoured {
         return Ok(true);
     }
@@ -193,7 +194,7 @@ pub(crate) fn is_locked_at(
         return Ok(false);
     }
     locks.mark_lock_broken(here.device);
-    Err(FailureCause::NotHonoured.into())
+    Err(TryFailure::NotHonoured.into())
 }
 
 /// Whether the path names the file.
@@ -278,10 +279,11 @@ impl LockContext {
     }
 
     /// How long to wait before the lock is tried again: 200 us at first, when its holder is in the
-    /// middle of one batch, doubled up to 8 ms. More tries make everybody wait longer, because the
-    /// tries of a hundred processes take the processors from the holder: with pauses of at most
-    /// 0.5 ms their appends took twice as long and the slowest three times. The bound also follows
-    /// what the threads can do when thousands of files wait.
+    /// middle of one batch, doubled up to 8 ms.
+    ///
+    /// More tries make all processes wait longer: those of a hundred processes take the processors
+    /// from the holder. With pauses of at most 0.5 ms their appends took twice as long, the slowest
+    /// three times. The bound also follows what the threads can do when thousands of files wait.
     pub(crate) fn pause(&self, attempts: u32) -> Duration {
         let micros = (200_u64 << attempts.min(10)).min(8000);
         let waiting = u64::try_from(self.waiting.load(Ordering::Relaxed)).unwrap_or(u64::MAX);

@@ -1,4 +1,5 @@
-//! Logs in memory, for the tests of those who use this crate: everything above the storage is the real thing.
+//! Logs in memory, for the tests of users of this crate. Everything above the storage is the real
+//! code.
 
 use std::collections::HashMap;
 use std::io;
@@ -12,7 +13,8 @@ use crate::mutex::locked;
 use crate::os::Stat;
 use crate::storage::disk::{Disk, LogLock, OpenFile, Storage};
 
-/// A tree of files that lives as long as it is used. Its device number is 0, which no real file system has.
+/// A tree of files that lives as long as it is used. Its device number is 0, which no real file
+/// system has.
 #[derive(Default)]
 pub struct MemoryDisk {
     files: Mutex<HashMap<PathBuf, Arc<MemoryFile>>>,
@@ -25,7 +27,7 @@ struct MemoryFile {
     lock: Mutex<MemoryLock>,
 }
 
-/// Who holds the lock of a file, by the numbers of descriptors.
+/// The holders of the lock of a file, by the numbers of their descriptors.
 #[derive(Default)]
 struct MemoryLock {
     exclusive: Option<u64>,
@@ -38,7 +40,7 @@ struct MemoryDescriptor {
 }
 
 impl MemoryDisk {
-    /// Forgets the file at the path; those who have it open keep it.
+    /// Forgets the file at the path; descriptors that are open keep it.
     pub fn remove(&self, path: &Path) {
         locked(&self.files).remove(path);
     }

@@ -1,4 +1,8 @@
-//! Files as the log needs them: what is asked of one, the lock, syncs and what they prove.
+//! Files as the log needs them: their bytes, their lock, and which of their bytes are durable.
+//!
+//! [`disk`] has the traits: everything above names files only through them. [`file`] implements
+//! them for real files, [`memory`] for tests of users. [`locked_log`] is the one way to the lock of
+//! the file that is at a path. [`syncs`] and [`durable_ranges`] are accounts without I/O.
 
 pub(crate) mod syncs;
 pub(crate) mod folder;

@@ -20,7 +20,7 @@ use crate::storage::folder::Former;
 
 /// Bytes that are dropped from the page cache and read again at a time.
 const VERIFY_BYTES: u64 = 1 << 20;
-/// Times that a range is synced and dropped before it counts as one that stays in the cache: a
+/// Times that a range is synced and dropped before it counts as one that stays in the cache. A
 /// writer may have put bytes into its last page between the two.
 const MAX_DROPS: usize = 16;
 
@@ -53,7 +53,8 @@ struct SyncedState {
     end: Option<u64>,
     /// A sync failed, and no good one came after it.
     has_failed_sync: bool,
-    /// A sync failed: bytes behind this one count as on the disk only once they left the page cache.
+    /// A sync failed: bytes behind this one count as on the disk only once they left the page
+    /// cache.
     must_verify_from: Option<u64>,
 }
 

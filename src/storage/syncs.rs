@@ -7,9 +7,9 @@ use crate::error::Error;
 
 /// The syncs of one open file description, shared by all writers that write through it.
 ///
-/// Linux reports a failed write-back once to each open file description (`fsync(2)`, "NOTES"). Of two
-/// writers that share one, only the first to sync gets the error; the sync of the second succeeds. So
-/// the failure belongs to the description, not to a writer.
+/// Linux reports a failed write-back once to each open file description (`fsync(2)`, "NOTES"). Of
+/// two writers that share one, only the first to sync gets the error; the sync of the second
+/// succeeds. So the failure belongs to the description, not to a writer.
 #[derive(Debug, Default)]
 pub struct Syncs {
     turn: Mutex<()>,
@@ -23,8 +23,8 @@ struct Failed {
 }
 
 impl Syncs {
-    /// Waits until no other sync of the description is under way, and keeps others waiting: a failed
-    /// sync marks the pages of all writers clean.
+    /// Waits until no other sync of the description is under way, and keeps others waiting: a
+    /// failed sync marks the pages of all writers clean.
     pub(crate) fn turn(&self) -> MutexGuard<'_, ()> {
         self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }

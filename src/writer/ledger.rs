@@ -1,8 +1,8 @@
 //! The ledger of one writer: an account of which bytes of the open log are durable.
 //!
 //! The account belongs to one generation, which is one descriptor of the writer from its open to
-//! its close. It does no I/O and holds no batch. Both jobs enter what they did ([`LedgerEntry`]) and ask
-//! what follows from it. What the ledger knows is local to this process; the disk is the truth, and
+//! its close. It does no I/O and holds no batch. Both jobs enter what they did ([`LedgerEntry`])
+//! and ask what follows from it. The ledger is local to this process; the disk is the truth, and
 //! the ledger errs only to the side of reading again.
 
 use std::ops::Range;
@@ -27,14 +27,15 @@ pub(super) enum LedgerEntry<'a> {
     Scanned(&'a ScanState),
     /// The range was dropped from the page cache after a good sync and read from the disk.
     Verified { file: &'a OpenFile, range: Range<u64> },
-    /// Everything that failed syncs left in doubt was read from the disk. So many syncs had failed
-    /// before that began.
+    /// Everything that failed syncs left in doubt was read from the disk. `failures`: the count of
+    /// failed syncs before that began.
     VerifiedAll { failures: u64 },
     /// A batch was written, and the file has bytes up to `end`.
     Wrote { file: &'a OpenFile, end: u64 },
     /// A good sync began when the file had bytes up to `end`.
     Synced { file: &'a OpenFile, end: u64 },
-    /// All of the log up to the end of a batch is durable. `rewrites`: as when the batch was written.
+    /// All of the log up to the end of a batch is durable. `rewrites`: as when the batch was
+    /// written.
     Durable { file: &'a OpenFile, rewrites: u64, view: ScanState },
     /// A record that a duplicate stands for is not on the disk: the view of the log is wrong.
     RecordMissing,

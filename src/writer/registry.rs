@@ -106,9 +106,11 @@ impl ServesQueue for Writer {
     }
 }
 
-/// A way to take an append back before its batch is begun. It keeps the memory of the append, so that the thread frees it that made it, if it
-/// also drops this: glibc's `free` of another thread's memory waits for the lock of that thread's arena. With a thousand appends in flight
-/// that was a fifth of all processor time.
+/// A way to cancel an append before its batch begins.
+///
+/// The ticket keeps the memory of the append. A thread that submits appends and drops their tickets
+/// also frees their memory: glibc's `free` of another thread's memory waits for the lock of that
+/// thread's arena. With a thousand appends in flight that was a fifth of all processor time.
 pub struct Ticket {
     request: Weak<Request>,
     _texts: Option<Texts>,
@@ -120,7 +122,8 @@ impl Ticket {
         Ticket { request: Weak::new(), _texts: None }
     }
 
-    /// Settles the append with [`Outcome::Cancelled`] unless its batch is being written or it is settled already.
+    /// Settles the append with [`Outcome::Cancelled`] unless its batch is being written or the
+    /// append is settled already.
     pub fn cancel(&self) {
         if let Some(request) = self.request.upgrade() {
             request.cancel();
@@ -168,8 +171,8 @@ impl Registry {
         })
     }
 
-    /// Hands over the JSON texts of one append, which succeed or fail together. Returns at once; `completion` is called
-    /// exactly once, on another thread or on this one.
+    /// Submits the JSON texts of one append, which succeed or fail together. Returns at once;
+    /// `completion` is called exactly once, on another thread or on this one.
     pub fn submit(
         &self,
         path: &ChroniclePath,
@@ -237,8 +240,8 @@ impl Registry {
         &self.process
     }
 
-    /// Waits until all that is pending at the call is settled; false when some of it is not after `timeout`. What is submitted
-    /// meanwhile is not waited for.
+    /// Waits until all that is pending at the call is settled; false when some of it is not after
+    /// `timeout`. What is submitted meanwhile is not waited for.
     pub fn flush(&self, timeout: Duration) -> bool {
         self.process.flush(timeout)
     }
@@ -265,7 +268,8 @@ impl Registry {
                     registry.sweep();
                 }
             };
-            // Closing may sync: not for the clock thread. Without a worker there is nothing to close.
+            // Closing may sync: not for the clock thread. Without a worker there is nothing to
+            // close.
             let _ = pool::run(Box::new(job));
         };
         *sweeping = pool::call_at(Instant::now() + SWEEP_INTERVAL, Box::new(sweep)).ok();

@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use crate::append::group::{Group, Original};
+use crate::append::group::{Group, OriginalRecord};
 use crate::append::process::ProcessContext;
 use crate::append::queue::RequestQueue;
 use crate::dedup::lookup;
@@ -232,7 +232,8 @@ impl SyncJob {
             }
         }
         unproved.sort_by_key(|(_, original)| original.offset);
-        let is_near = |(_, left): &(usize, Original<'_>), (_, right): &(usize, Original<'_>)| {
+        let is_near = |(_, left): &(usize, OriginalRecord<'_>),
+                       (_, right): &(usize, OriginalRecord<'_>)| {
             right.offset <= left.range.end + MERGE_GAP
         };
         for near in unproved.chunk_by(is_near) {
@@ -244,7 +245,7 @@ impl SyncJob {
                 .map_err(|error| cannot("posix_fadvise", error))?;
         }
         let mut missing = Vec::new();
-        for (at, Original { offset, range, known_by }) in unproved {
+        for (at, OriginalRecord { offset, range, known_by }) in unproved {
             let found = lookup::read_record(&**file, offset, file_end)
                 .map_err(|error| cannot("pread", error))?;
             let is_there = found.zip(known_by).is_some_and(|(found, id)| found.carries(id));

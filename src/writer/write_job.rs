@@ -24,7 +24,7 @@ use crate::dedup::scan_state::ScanState;
 use crate::error::{Error, Result, Written};
 use crate::mutex::locked;
 use crate::path::ChroniclePath;
-use crate::storage::descriptors::{Descriptors, HoldsDescriptor, Lease};
+use crate::storage::descriptors::{DescriptorLease, Descriptors, HoldsDescriptor};
 use crate::storage::disk::OpenFile;
 use crate::storage::locked_log::{self, AcquireOutcome, CountedWaiter, LogLockGuard, Reopens};
 use crate::storage::syncs::cannot_sync;
@@ -53,6 +53,7 @@ pub(super) struct WriteJob {
 }
 
 /// What the job keeps from one batch to the next.
+#[derive(Default)]
 struct LogState {
     open: Option<OpenLog>,
     /// The file whose entry in its folder was made durable last.
@@ -81,7 +82,7 @@ struct OpenLog {
     file: OpenFile,
     /// The last page was not read from the disk yet.
     is_fresh: bool,
-    _lease: Lease,
+    _lease: DescriptorLease,
 }
 
 /// A batch that is in the file.
@@ -112,7 +113,7 @@ impl WriteJob {
             queue,
             sync,
             me: me.clone(),
-            log: Mutex::new(LogState::new()),
+            log: Mutex::default(),
             is_indexing: AtomicBool::new(false),
         })
     }
@@ -229,16 +230,8 @@ impl WriteJob {
             log.view = view;
         }
         self.sync.ledger().record(LedgerEntry::Opened { file: &file, stat: &stat, is_same_file });
-        let network = file.network_file_system();
-        if let Some(kind) = network.filter(|_| self.process.locks().first_warning(stat.device)) {
-            log.warnings.push(Warning {
-                code: "CHRONICLE_NETWORK_FILE_SYSTEM",
-                message: format!(
-                    "{} is on {kind}: the lock holds between the machines only if the server honours it",
-                    self.path.as_path().display()
-                ),
-            });
-        }
+        let warning = self.process.network_warning(self.path.as_path(), &file, &stat);
+        log.warnings.extend(warning);
         log.entered = is_entered.then_some(stat);
         log.known = Some(stat);
         log.scanned_ahead_to = 0;
@@ -464,22 +457,6 @@ impl HoldsDescriptor for WriteJob {
 }
 
 impl LogState {
-    fn new() -> LogState {
-        LogState {
-            open: None,
-            entered: None,
-            known: None,
-            view: LogView::new(),
-            scanned_ahead_to: 0,
-            index_consulted: false,
-            one_by_one: 0,
-            attempts: 0,
-            waiting: None,
-            tried_at: None,
-            warnings: Vec::new(),
-        }
-    }
-
     fn close(&mut self) {
         self.open = None;
         self.view.close_side();
