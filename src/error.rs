@@ -6,21 +6,22 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Where something is in a log.
+/// A place in a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Position {
-    /// First byte, counted from 0.
+    /// The first byte, counted from 0.
     pub offset: u64,
-    /// Line number, counted from 1; 0 where it was not counted.
+    /// The line number, counted from 1; 0 if lines were not counted.
     pub line: u64,
 }
 
 /// Whether a rejected append left bytes in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Written {
-    /// Nothing of it is in the file.
+    /// No byte of it is in the file.
     No,
-    /// Some or all of it may be in the file; appending it again is safe if it has an id or a key.
+    /// Some or all of it may be in the file. A second append is safe if the event has an id or a
+    /// key.
     Unknown,
 }
 
@@ -34,7 +35,7 @@ impl Written {
     }
 }
 
-/// The stable codes, one for each kind of answer a caller can give.
+/// The stable codes, one for each reaction that a caller may need.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Code {
@@ -44,9 +45,9 @@ pub enum Code {
     LockTimeout,
     /// `EIO`: the system failed; the cause has the system's own code.
     Io,
-    /// `ECONFLICT`: the log is not as the caller said it must be.
+    /// `ECONFLICT`: the log is not as the caller requires.
     Conflict,
-    /// `ECORRUPT`: a bad line, where the caller asked to be told by an error.
+    /// `ECORRUPT`: a bad line, where the caller asked for an error.
     Corrupt,
     /// `ECLOSED`: the handle or lock was closed.
     Closed,
@@ -80,10 +81,10 @@ impl Code {
     }
 }
 
-/// What a fallible function of this crate returns.
+/// The result of a fallible function of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// A failure: a [`Code`], a message that says what and where, and the fields that apply to it.
+/// A failure: a [`Code`], a message about what failed and where, and the fields that apply.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{}", self.0)]
 pub struct Error(#[source] Box<Failure>);
@@ -101,17 +102,17 @@ struct Failure {
     position: Option<Position>,
 }
 
-/// The system's own error behind an `EIO`, and the operation that met it.
+/// The system's own error behind an `EIO`, and the operation that failed.
 #[derive(Debug, Clone)]
 pub struct Cause {
     /// The operation: `open`, `write`, `fdatasync`, ...
     pub operation: &'static str,
-    /// The system's error. Shared, because one failed sync answers every waiter.
+    /// The system's error. It is shared, because one failed sync answers every waiter.
     pub error: Arc<io::Error>,
 }
 
 impl Cause {
-    /// The system's name for it, such as `ENOSPC`.
+    /// The system's name of the error, such as `ENOSPC`.
     pub fn code(&self) -> Option<&'static str> {
         crate::os::error_name(&self.error)
     }
@@ -134,7 +135,7 @@ impl std::error::Error for Failure {
 }
 
 impl Error {
-    /// An error with a code and a message; further fields by the `with_` methods.
+    /// An error with a code and a message. The `with_` methods add further fields.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
         Error(Box::new(Failure {
             code,
@@ -161,7 +162,7 @@ impl Error {
         this
     }
 
-    /// Gives it another code.
+    /// Replaces the code.
     pub fn with_code(mut self, code: Code) -> Self {
         self.0.code = code;
         self
@@ -173,7 +174,7 @@ impl Error {
         self
     }
 
-    /// Names the operation that met the system's error, where there is one.
+    /// Renames the operation of the cause, if there is a cause.
     pub(crate) fn with_operation(mut self, operation: &'static str) -> Self {
         if let Some(cause) = &mut self.0.cause {
             cause.operation = operation;
@@ -181,13 +182,13 @@ impl Error {
         self
     }
 
-    /// Says whether bytes may be in the file.
+    /// States whether bytes may be in the file.
     pub fn with_written(mut self, written: Written) -> Self {
         self.0.written = Some(written);
         self
     }
 
-    /// Says how long the lock was waited for, and who holds it where the system tells.
+    /// States how long the append waited for the lock, and the holder where the system reports it.
     pub fn with_wait(mut self, waited: Duration, holder_pid: Option<u32>) -> Self {
         self.0.waited = Some(waited);
         self.0.holder_pid = holder_pid;
@@ -236,12 +237,12 @@ impl Error {
         self.0.waited
     }
 
-    /// The process that held the lock, where the system tells.
+    /// The process that held the lock, where the system reports it.
     pub fn holder_pid(&self) -> Option<u32> {
         self.0.holder_pid
     }
 
-    /// Which event of a batch is at fault, counted from 0.
+    /// The event of a batch that is at fault, counted from 0.
     pub fn index(&self) -> Option<usize> {
         self.0.index
     }

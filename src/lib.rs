@@ -54,7 +54,7 @@ pub mod repair;
 #[cfg_attr(test, allow(dead_code, reason = "the exports are registered outside of tests only"))]
 mod node;
 
-/// The parts that tests and fuzz targets try one by one. No promise is made about them.
+/// Parts that tests and fuzz targets reach directly. They carry no promise.
 #[cfg(feature = "internals")]
 #[doc(hidden)]
 pub mod internals {

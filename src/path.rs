@@ -9,10 +9,11 @@ use sha2::{Digest, Sha256};
 use crate::error::{Error, Result};
 use crate::os;
 
-/// The suffix every chronicle has unless the caller asks for any extension.
+/// The suffix of every chronicle, unless the caller allows any extension.
 pub const EXTENSION: &str = ".sage";
 
-/// A checked path: absolute, without a `..` segment, ending in `.sage` unless any extension was asked for.
+/// A checked path: absolute, without a `..` segment, and ending in `.sage` unless any extension is
+/// allowed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ChroniclePath(PathBuf);
 
@@ -26,7 +27,7 @@ impl ChroniclePath {
         Self::absolute(raw)
     }
 
-    /// Checks `raw` as [`ChroniclePath::parse`] does, without asking for the working folder.
+    /// Checks `raw` as [`ChroniclePath::parse`] does, but does not ask for the working folder.
     ///
     /// # Errors
     /// As [`ChroniclePath::parse`].
@@ -48,7 +49,8 @@ impl ChroniclePath {
         Self::absolute(raw)
     }
 
-    /// Checks `raw` as [`ChroniclePath::parse_any_extension`] does, without asking for the working folder.
+    /// Checks `raw` as [`ChroniclePath::parse_any_extension`] does, but does not ask for the
+    /// working folder.
     ///
     /// # Errors
     /// As [`ChroniclePath::parse_any_extension`].
@@ -87,30 +89,34 @@ impl ChroniclePath {
     }
 }
 
-/// Whether a path names a part of a file, as `name:stream` does on Windows: it has neither side files nor a place of its own.
+/// Whether a path names a part of a file, as `name:stream` does on Windows. Such a part has no side
+/// files and no folder of its own.
 fn names_stream(path: &Path) -> bool {
     cfg!(windows) && path.file_name().is_some_and(|name| name.as_encoded_bytes().contains(&b':'))
 }
 
-/// The file that is locked besides a log, or in its stead: `.<name>.chronicle-lock` beside it, where its symlinks end.
+/// The lock file of a log, locked besides the log or in its place: `.<name>.chronicle-lock` beside
+/// the file behind all symlinks.
 pub(crate) fn lock_file_of(real: &Path) -> PathBuf {
     side_file(real, "lock")
 }
 
 /// `.<name>.chronicle-<kind>` beside a file.
 pub(crate) fn side_file(of: &Path, kind: &str) -> PathBuf {
-    // A new index is written at the index's name with `-new` behind it.
+    // A new index is written under the index's name with `-new` appended.
     let room = if kind == "index" { "-new".len() } else { 0 };
     beside(of, ".", &format!(".chronicle-{kind}"), room)
 }
 
-/// Bytes of a name that every file system takes: eCryptfs has the least.
+/// Bytes of a name that every file system accepts; eCryptfs accepts the fewest.
 const MAX_SURE_NAME_BYTES: usize = 143;
-/// Bytes of a log's name that stay in front of its hash, at most.
+/// Bytes of a log's name that are kept in front of its hash, at most.
 const MAX_KEPT_BYTES: usize = 80;
 
-/// A name beside a file, made of the file's: `before`, the name, `after`, and `room` for more. Where that is longer than the file
-/// system takes, a hash stands in place of the end of the file's name. A name that fits never changes: processes must agree on it.
+/// A name beside a file, made of `before`, the file's name and `after`, with `room` for more.
+///
+/// If the result is too long for the file system, a hash replaces the end of the file's name. A
+/// name that fits never changes, because processes must agree on it.
 pub(crate) fn beside(of: &Path, before: &str, after: &str, room: usize) -> PathBuf {
     let name = of.file_name().unwrap_or_default();
     let around = before.len() + after.len() + room;
@@ -124,13 +130,14 @@ pub(crate) fn beside(of: &Path, before: &str, after: &str, room: usize) -> PathB
     of.with_file_name(made)
 }
 
-/// Whether a name of this length can be made beside a file. The file system is asked only where they differ.
+/// Whether a name of this length is possible beside a file. The file system is asked only where
+/// file systems differ.
 fn fits(beside: &Path, length: usize) -> bool {
     length <= MAX_SURE_NAME_BYTES
         || length <= beside.parent().map_or(os::MAX_NAME_LENGTH, os::longest_name)
 }
 
-/// The beginning of a name, `~`, and 32 hexadecimal digits of the SHA-256 of all of it.
+/// The beginning of a name, `~`, and 32 hexadecimal digits of the SHA-256 of the whole name.
 fn shortened(name: &OsStr) -> String {
     let digest = Sha256::digest(name.as_encoded_bytes());
     let name = name.to_string_lossy();

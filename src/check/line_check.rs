@@ -152,7 +152,8 @@ impl LineChecker {
 
     /// The record of the line that the template just matched. No string in such a line is escaped.
     fn matched_record(&mut self, text: &[u8], line: &[u8]) -> Record {
-        let named = |name| self.templates.named(text, name);
+        let last = self.templates.last_match(text);
+        let named = |name| last.as_ref()?.member(name);
         let id_hash = |name| Some(self.hasher.hash(text_of(named(name)?)?));
         let timestamp = named(MemberName::Timestamp);
         let time = timestamp.and_then(Timestamp::of_json);
@@ -167,7 +168,9 @@ impl LineChecker {
         let id = named(MemberName::EventId).and_then(text_of);
         if let Some(id) = id.filter(|id| id.len() == HASH_DIGITS) {
             self.canonical.clear();
-            self.templates.write_canonical(text, &mut self.canonical);
+            if let Some(last) = &last {
+                last.write_canonical(&mut self.canonical);
+            }
             record.is_mismatch = is_mismatch(&self.canonical, id, line);
         }
         record

@@ -1,7 +1,8 @@
-//! Loading and making side indexes.
+//! Loads and builds side indexes.
 //!
-//! An index is made by a descriptor of its own, from bytes read from the disk: after a good sync each summary is dropped from the page
-//! cache before it is scanned. So it holds proved bytes only, whoever wrote them.
+//! An index is built through a descriptor of its own, from bytes read from the disk. After a
+//! successful sync each chunk is dropped from the page cache before it is scanned. So the index
+//! covers durable bytes only, whichever process wrote them.
 
 use std::io;
 use std::path::Path;
@@ -14,28 +15,33 @@ use crate::dedup::table::Entry;
 use crate::path::ChroniclePath;
 use crate::storage::{self, Stat, Storage};
 
-/// No index is made for a shorter log.
+/// A shorter log gets no index.
 const MIN_LOG_BYTES: u64 = 1 << 20;
-/// All becomes one table again when the log has grown by one in so many parts of what the table covers. The ids behind it come to be in memory,
-/// 22 to 43 bytes each: 1,250,000 of them at 10,000,000. Each time 16 bytes for a record are written: with records of 230 bytes
-/// half as much as the log has grown. A sixteenth would be as much as that, for 30 MB less.
+/// Runs are merged into the table once they cover 1/GROWTH of it.
+///
+/// The ids of runs are kept in memory, 22 to 43 bytes each: 1,250,000 of them at 10,000,000
+/// records. A merge writes 16 bytes for each record; with records of 230 bytes that is half of what
+/// the log has grown by. With a sixteenth it would be all of it, for 30 MB less.
 const GROWTH: u64 = 8;
-/// A run is added when so many bytes came, which are scanned in 10 ms.
+/// The log grows by at least this before a run is added; a scan of it takes 10 ms.
 const MIN_GROWTH_BYTES: u64 = 2 << 20;
 /// Bytes read from the disk at a time.
 const CHUNK_BYTES: u64 = 16 << 20;
-/// Entries added at a time: bounds the memory of making an index, 16 bytes for each. What is left is added the next time.
+/// Entries added at a time. This bounds the memory of a build, 16 bytes each; the next build adds
+/// the rest.
 const MAX_ADDED_ENTRIES: usize = 2_000_000;
 
-/// More than so many bytes are not scanned into memory where an index can be made instead: 90 MB for records of 230 bytes.
+/// More than this is not scanned into memory if an index can be built instead. For records of 230
+/// bytes it takes 90 MB.
 const MAX_SCANNED_BYTES: u64 = 512 << 20;
 /// Few records are shorter.
 const SHORT_LINE_BYTES: u64 = 64;
 
-/// One index is made at a time in a process: each takes four descriptors and `MAX_ADDED_ENTRIES` entries.
+/// A process builds one index at a time: each build takes four descriptors and `MAX_ADDED_ENTRIES`
+/// entries.
 static BUILD_LOCK: Mutex<()> = Mutex::new(());
 
-/// What is known of the log at `path` by its side index.
+/// Loads the side index of the log at `path`.
 pub(crate) fn load(path: &ChroniclePath, log: &dyn Storage, stat: &Stat) -> Option<LogView> {
     if stat.length < MIN_LOG_BYTES {
         return None;
@@ -43,22 +49,26 @@ pub(crate) fn load(path: &ChroniclePath, log: &dyn Storage, stat: &Stat) -> Opti
     SideIndex::load(&path.index_path(), path.as_path(), log, stat).map(LogView::from_side)
 }
 
-/// Whether an index that covers `covered` bytes is to be extended for a log of which `proved` bytes are proved.
+/// Whether an index that covers `covered` bytes has to be extended, if `proved` bytes of the log
+/// are durable.
 pub(crate) fn is_due(covered: u64, proved: u64) -> bool {
     let least = if covered == 0 { MIN_LOG_BYTES } else { MIN_GROWTH_BYTES };
     proved.saturating_sub(covered) >= least
 }
 
-/// Makes or extends the index of the log at `path` up to `end` at the most, if `stat` is still the file there. `None`: it was not made.
+/// Builds or extends the index of the log at `path` up to `end` at most, if `stat` is still the
+/// file there. `None`: no index was made.
 pub(crate) fn build(path: &ChroniclePath, stat: &Stat, end: u64) -> Option<SideIndex> {
     let _alone = BUILD_LOCK.lock().unwrap_or_else(PoisonError::into_inner);
     make_alone(path, stat, end)
 }
 
-/// Learns a log that is long beyond what `history` has of it, up to `end`, from its index. What that does not cover is left to be scanned
-/// into memory, and the index to be extended behind the appends: so the first of them is answered in a third of the time. But it is extended
-/// here if that is too much for the memory, or if a process before this one came to no index, as those do that end at once. Where none can
-/// be made nothing changes.
+/// Loads the index if it covers more of the log than `view` does, up to `end`.
+///
+/// The rest is normally scanned into memory, and the index is extended after the appends: the first
+/// append then returns in a third of the time. The index is built here in two cases: the rest is
+/// too long for the memory, or an earlier process requested an index and exited before it was
+/// built. If none can be built, nothing changes.
 pub(crate) fn load_or_build(
     path: &ChroniclePath,
     log: &dyn Storage,
@@ -84,7 +94,7 @@ pub(crate) fn load_or_build(
     }
 }
 
-/// The one of both that reaches further.
+/// Replaces `view` if the other one covers more.
 fn use_if_longer(history: &mut LogView, other: Option<LogView>) {
     if let Some(other) =
         other.filter(|other| other.scan_state().offset > history.scan_state().offset)
@@ -100,11 +110,11 @@ fn make_alone(path: &ChroniclePath, stat: &Stat, end: u64) -> Option<SideIndex> 
 
 fn try_make(path: &ChroniclePath, stat: &Stat, end: u64) -> io::Result<Option<SideIndex>> {
     let log_path: &Path = path.as_path();
-    // For writing, too, because not every system syncs what is open for reading only.
+    // Opened for writing too, because some systems cannot sync a descriptor that only reads.
     let Ok(Some(log)) = storage::open_if_there(log_path) else {
         return Ok(None);
     };
-    // From here on nobody else changes the index.
+    // From here on no other process changes the index.
     let Some(maker) = IndexWriter::begin(&path.index_path(), log_path)? else {
         return Ok(None);
     };
@@ -127,7 +137,7 @@ fn try_make(path: &ChroniclePath, stat: &Stat, end: u64) -> io::Result<Option<Si
     let written = write(maker, &here, &history, from, &mut added);
     if let Err(error) = written {
         if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) {
-            // What was there cannot be read: the next one begins anew.
+            // The old index cannot be read. The next build starts from the beginning.
             std::fs::remove_file(path.index_path())?;
         }
         return Err(error);
@@ -135,9 +145,11 @@ fn try_make(path: &ChroniclePath, stat: &Stat, end: u64) -> io::Result<Option<Si
     Ok(SideIndex::load(&path.index_path(), log_path, &log, &here))
 }
 
-/// Reads the log from the disk up to `end`, or as far as can be proved, and gives the entries. `None`: it is another log.
+/// Reads the log from the disk up to `end`, or as far as it is durable, and returns the entries.
+/// `None`: it is another log.
 fn scan(log: &dyn Storage, history: &mut LogView, end: u64) -> io::Result<Option<Vec<Entry>>> {
-    // All at once: what a growing list leaves behind stays with the allocator, 30 MB of it. What is not used is no memory.
+    // Allocated at once: a growing list would leave 30 MB to the allocator. Unused room is no
+    // memory.
     let most = usize::try_from((end - history.scan_state().offset) / SHORT_LINE_BYTES)
         .unwrap_or(usize::MAX)
         .min(MAX_ADDED_ENTRIES);
@@ -156,17 +168,18 @@ fn scan(log: &dyn Storage, history: &mut LogView, end: u64) -> io::Result<Option
             history.drain_into(&mut added);
             length = CHUNK_BYTES;
         } else if summary.end < end {
-            // A line longer than the summary.
+            // The line is longer than the chunk.
             length *= 2;
         } else {
-            // One that is not ended yet.
+            // The line is not complete yet.
             break;
         }
     }
     Ok(Some(added))
 }
 
-/// Writes what `history` has from `from` on, whose entries are `added`, as a run or with all that was there as a table.
+/// Writes what `view` knows from `from` on. `added` are its entries. They become a run, or a table
+/// together with all runs before.
 fn write(
     maker: IndexWriter,
     stat: &Stat,
@@ -231,7 +244,7 @@ mod tests {
         let stat = storage.stat().unwrap();
         let side = build(&path, &stat, stat.length).unwrap();
         assert_eq!((side.scan_state().offset, side.scan_state().records), (whole, 20_001));
-        // Nothing new, nothing made.
+        // Without new records nothing is written.
         let before = std::fs::read(path.index_path()).unwrap();
         assert_eq!(build(&path, &stat, stat.length).unwrap().scan_state().offset, whole);
         assert_eq!(std::fs::read(path.index_path()).unwrap(), before);

@@ -1,4 +1,4 @@
-//! What a summary of whole lines adds to the knowledge of a log (pure).
+//! What a chunk of whole lines adds to the view of a log (pure).
 
 use std::borrow::Cow;
 
@@ -8,26 +8,29 @@ use crate::json::BYTE_ORDER_MARK;
 use crate::record::classify::{self, RecordIds, Verdict};
 use crate::record::template::TemplateCache;
 
-/// Bytes between two places where the records before are counted, at the least.
+/// Least distance in bytes between two places where the records before are counted.
 const COUNT_EVERY_BYTES: usize = 8 << 10;
 
-/// What is in whole lines. It says where they are from the beginning of the summary on.
+/// The records of whole lines. Offsets are relative to the beginning of the chunk.
 pub(crate) struct ChunkSummary {
-    /// Bytes of whole lines.
+    /// Length of the whole lines in bytes.
     pub(crate) length: usize,
     pub(crate) records: u64,
-    /// For each id and key its hash, and where the record begins; behind a byte order mark it has no number, but its names count.
+    /// For each id and key its hash and the offset of its record. A record behind a byte order mark
+    /// has no number, but its ids count.
     pub(crate) names: Vec<(u64, usize)>,
-    /// Beginnings of lines, and how many records are before them; that of the first line is one.
+    /// Offsets of lines, and the number of records before each. The first line is always among
+    /// them.
     pub(crate) counts: Vec<(usize, u64)>,
-    /// The id of the last record, if there is a record.
+    /// The id of the last record, if the chunk has a record.
     pub(crate) tail_id: Option<Option<Id>>,
     /// The id of the last record that has one.
     pub(crate) last_id: Option<Id>,
 }
 
 impl ChunkSummary {
-    /// Judges the whole lines that `bytes` begin with; hashes are made with `hashed`. `templates` serve for one summary after the other.
+    /// Classifies the whole lines at the beginning of `bytes` and hashes their ids. `templates`
+    /// serve for chunk after chunk.
     pub(crate) fn of(
         bytes: &[u8],
         hashed: table::HashKey,

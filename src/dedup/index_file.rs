@@ -1,8 +1,9 @@
-//! The side index: the dedup index of a prefix of the log, in a file beside it, so that a process need not scan a long log
-//! before its first append. A cache: whatever is doubtful about it, the log is scanned instead.
+//! The side index: the dedup index of a prefix of the log, in a file beside it. A process therefore
+//! does not scan a long log before its first append. It is a cache: in any doubt the log is scanned
+//! instead.
 //!
-//! A table covers most of the prefix; each run behind it covers what the log grew by since, so that growing costs what was added and
-//! not what is there. Now and then all becomes one table again.
+//! A table covers most of the prefix. Each run behind it covers what the log grew by later, so that
+//! an extension costs what was added. From time to time all runs are merged into the table.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
@@ -26,13 +27,14 @@ pub(crate) struct SideIndex {
     file: Option<File>,
     loaded: Loaded,
     table: SortedRun,
-    /// Each begins where the one before ends, in the log and in the file.
+    /// Each run begins where the one before ends, in the log and in the file.
     runs: Vec<SortedRun>,
     scan_state: ScanState,
     sparse: Vec<SparseEntry>,
 }
 
-/// What tells the file that was loaded from another one at its name, besides the header of its table.
+/// Identifies the loaded file, together with the header of its table. Another file may have the
+/// name by now.
 #[derive(Debug)]
 struct Loaded {
     path: PathBuf,
@@ -41,8 +43,8 @@ struct Loaded {
 }
 
 impl SideIndex {
-    /// The index at `path`, if it is of the same owner as the log, and fits the log. Runs that are not whole, or reach beyond the
-    /// log, are not there, nor is what comes behind them.
+    /// Loads the index at `path`, if its owner is that of the log and it fits the log. Incomplete
+    /// runs and runs that reach beyond the log are ignored, with all runs behind them.
     pub(crate) fn load(
         path: &Path,
         log_path: &Path,
@@ -52,7 +54,8 @@ impl SideIndex {
         let log_metadata = std::fs::metadata(log_path).ok()?;
         let file = os::beside().read(true).open(path).ok()?;
         let metadata = file.metadata().ok()?;
-        // Who may write the folder but not the log must not be able to hide records from the dedup.
+        // A user who may write the folder but not the log must not be able to hide records from the
+        // dedup.
         if !metadata.is_file() || !os::is_trusted(&metadata, &log_metadata) {
             return None;
         }
@@ -91,12 +94,12 @@ impl SideIndex {
         Some(SideIndex { file: Some(file), loaded, table, runs, scan_state, sparse })
     }
 
-    /// Gives the descriptor up, until [`SideIndex::reopen`].
+    /// Closes the descriptor until [`SideIndex::reopen`].
     pub(crate) fn close(&mut self) {
         self.file = None;
     }
 
-    /// Says whether what was loaded is still there.
+    /// Opens the file again. False if it is not the loaded one.
     pub(crate) fn reopen(&mut self) -> bool {
         if self.file.is_none() {
             self.file = self.open(os::beside().read(true));
@@ -104,7 +107,7 @@ impl SideIndex {
         self.file.is_some()
     }
 
-    /// The log as it was at the end of the prefix.
+    /// The state of the log at the end of the prefix.
     pub(crate) fn scan_state(&self) -> &ScanState {
         &self.scan_state
     }
@@ -117,20 +120,21 @@ impl SideIndex {
         self.table.keys
     }
 
-    /// How much of the log the table covers.
+    /// The end of the table in the log.
     pub(crate) fn table_end(&self) -> u64 {
         self.table.covers.end
     }
 
-    /// Whether a run covers something before `offset`.
+    /// Whether a run covers a record before `offset`.
     pub(crate) fn has_runs_before(&self, offset: u64) -> bool {
         self.runs.first().is_some_and(|run| run.covers.start < offset)
     }
 
-    /// The offsets of the records of the prefix that may carry `id`, in file order; runs from `end` on are not asked.
+    /// The offsets of the records in the prefix that may carry `id`, in file order. Runs from `end`
+    /// on are skipped.
     ///
     /// # Errors
-    /// When the file cannot be read or a block is damaged; then nothing it says may be used.
+    /// If the file cannot be read or a block is damaged. Then nothing in the file may be used.
     pub(crate) fn candidates(&mut self, id: &[u8], end: u64) -> io::Result<Vec<u64>> {
         let file = opened(self.file.as_ref())?;
         let hash = self.table.keys.hash(id);
@@ -142,7 +146,8 @@ impl SideIndex {
         Ok(found)
     }
 
-    /// Calls `take` with each entry of the runs before `end`, in the order of the runs and in each by hash and place.
+    /// Calls `take` with each entry of the runs before `end`: run by run, and in each run by hash
+    /// and offset.
     pub(crate) fn each_of_runs(
         &self,
         end: u64,
@@ -153,12 +158,12 @@ impl SideIndex {
         runs.try_for_each(|run| run.each(file, &mut take))
     }
 
-    /// More entries than the runs have.
+    /// An upper bound on the entries of the runs.
     pub(crate) fn most_in_runs(&self) -> usize {
         self.runs.iter().map(SortedRun::most_entries).sum()
     }
 
-    /// Takes over what was checked of the same parts.
+    /// Takes over the checked blocks of the same runs.
     pub(crate) fn checked_like(&mut self, before: &mut SideIndex) {
         self.table.checked_like(&mut before.table);
         for (run, before) in self.runs.iter_mut().zip(&mut before.runs) {
@@ -166,8 +171,8 @@ impl SideIndex {
         }
     }
 
-    /// Takes it away, because it could not be read: it is removed, unless another one is made just now,
-    /// and this process does not believe it again as it is.
+    /// Discards an index that could not be read. The file is removed, unless another process is
+    /// building one. This process does not trust the same file again.
     pub(crate) fn discard(&self, log_path: &Path) {
         let mut discarded = DISCARDED.lock().unwrap_or_else(PoisonError::into_inner);
         if discarded.len() >= MAX_DISCARDED {
@@ -175,7 +180,7 @@ impl SideIndex {
         }
         discarded.push(self.loaded.version());
         drop(discarded);
-        // A cache: what fails here costs the next process a scan.
+        // The index is a cache: a failure here costs the next process a scan.
         if let Ok(Some(_making)) = IndexWriter::begin(&self.loaded.path, log_path)
             && self.open(os::beside().read(true)).is_some()
         {
@@ -183,7 +188,7 @@ impl SideIndex {
         }
     }
 
-    /// The file that was loaded, if it is the one at the path.
+    /// Opens the file at the path, if it is the loaded one.
     fn open(&self, options: &OpenOptions) -> Option<File> {
         let Loaded { path, stat, metadata } = &self.loaded;
         let file = options.open(path).ok()?;
@@ -195,13 +200,13 @@ impl SideIndex {
         is_it.then_some(file)
     }
 
-    /// Where the next run begins in the file.
+    /// The offset in the file at which the next run begins.
     fn end(&self) -> u64 {
         self.runs.last().unwrap_or(&self.table).place.end
     }
 }
 
-/// Which file an index is, and when it was written last.
+/// The identity of an index file and its last modification.
 type Version = (Stat, Option<SystemTime>);
 
 /// Indexes that could not be read.
@@ -223,7 +228,7 @@ fn opened(file: Option<&File>) -> io::Result<&File> {
     file.ok_or_else(|| io::ErrorKind::NotFound.into())
 }
 
-/// The one who may change the index of a log: by a lock on the file in which a new table is written.
+/// The right to change the index of a log: a lock on the file in which a new table is written.
 pub(crate) struct IndexWriter {
     path: PathBuf,
     log: Metadata,
@@ -232,8 +237,10 @@ pub(crate) struct IndexWriter {
     is_placed: bool,
 }
 
-/// Leaves word that an index is missing: an empty file where the next one is written, which goes when one is made. True: somebody did so before, or
-/// began to make one, and was not seen to come to an end.
+/// Creates the marker that requests an index. Returns true if the marker, or a half-built index,
+/// was already there.
+///
+/// The marker is an empty file at the name of the new table. Building the index removes it.
 pub(crate) fn request_index(path: &Path) -> bool {
     let mut new = os::beside();
     new.write(true).create_new(true);
@@ -248,7 +255,8 @@ fn fresh_at(path: &Path) -> PathBuf {
 }
 
 impl IndexWriter {
-    /// `None`: another one is at it, something else stands in the place of the new file, or an index of ours would not be believed.
+    /// `None` if another process builds the index, if something else has the name of the new file,
+    /// or if other processes would not trust our index.
     pub(crate) fn begin(path: &Path, log_path: &Path) -> io::Result<Option<IndexWriter>> {
         let fresh = fresh_at(path);
         let log = std::fs::metadata(log_path)?;
@@ -258,7 +266,7 @@ impl IndexWriter {
         if !lock::try_exclusive(&file)? {
             return Ok(None);
         }
-        // Somebody may have taken it away between our open and our lock.
+        // Another process may have removed the file between our open and our lock.
         if !os::stat_of_name(&fresh)?.is_same_file(&os::stat(&file)?) {
             return Ok(None);
         }
@@ -267,7 +275,8 @@ impl IndexWriter {
         Ok(is_trusted.then_some(maker))
     }
 
-    /// Adds a run to the index that was loaded under our lock. False: the file is not there any more, or cannot be written.
+    /// Adds a run to the index that was loaded under our lock. False if the file is gone or cannot
+    /// be written.
     pub(crate) fn extend(
         &self,
         side: &SideIndex,
@@ -277,19 +286,21 @@ impl IndexWriter {
         let Some(file) = side.open(os::beside().read(true).write(true)) else {
             return Ok(false);
         };
-        // What is behind the last whole run was left by a process that was killed.
+        // A killed process left the bytes behind the last complete run.
         file.set_len(side.end())?;
         sort(new);
         let header = sorted_run::write(&file, side.end(), covered, |blocks| {
             new.iter().try_for_each(|entry| blocks.put(*entry))
         })?;
-        // No crash leaves a header before blocks that are not on the disk. It may lose the header, and with it the run.
+        // A crash may lose the header, and with it the run. It never leaves a header whose blocks
+        // are not on the disk.
         file.sync_data()?;
         os::write_all_at(&file, &header, side.end())?;
         Ok(true)
     }
 
-    /// Replaces the index by one table: what `before` has, and `new`, whose hashes are made with the same keys.
+    /// Replaces the index by one table: the entries of `before`, and `new`, whose hashes have the
+    /// same key.
     pub(crate) fn replace(
         mut self,
         before: Option<&SideIndex>,
@@ -329,7 +340,8 @@ impl IndexWriter {
 impl Drop for IndexWriter {
     fn drop(&mut self) {
         if !self.is_placed {
-            // Still under the lock, so it is ours. What stays is taken over by the next one.
+            // Removed under the lock, so the file is ours. If the removal fails, the next builder
+            // reuses the file.
             let _ = std::fs::remove_file(&self.fresh);
         }
     }
@@ -339,8 +351,10 @@ fn sort(entries: &mut [Entry]) {
     entries.sort_unstable_by_key(|entry| (entry.hash, entry.offset_plus_one));
 }
 
-/// Opens the file that is to become an index, or makes it. `None`: something else stands there. Whoever may write the folder could have put a
-/// link to any file of ours at its name, and what is opened here is emptied.
+/// Opens or creates the file that will become an index. `None` if something else has its name.
+///
+/// The file is emptied after the open. A user who may write the folder could have put a link to any
+/// of our files there.
 fn open_fresh(path: &Path) -> io::Result<Option<File>> {
     let options = || {
         let mut options = os::beside();

@@ -1,6 +1,7 @@
-//! What a writer knows of the log's past: the dedup index, how far it reaches, and the number of each record.
+//! A writer's view of the log: the dedup index, how far it reaches, and the number of each record.
 //!
-//! Nothing in here is true by itself after the lock was released: [`LogView::catch_up`] comes first each time.
+//! Nothing in the view holds after the lock was released. [`LogView::catch_up`] comes first each
+//! time.
 
 use std::io;
 
@@ -15,48 +16,50 @@ use crate::record::classify::{self, Tail};
 use crate::record::lines::{LineChunk, LineReader};
 use crate::storage::Storage;
 
-/// A record number is remembered about every so many bytes; those between are counted when asked for.
+/// Distance between the record numbers that are kept. Numbers between them are counted on demand.
 const MARK_EVERY: u64 = 32 * 1024;
-/// After so many look-ups the runs of the side index are taken into memory. Each look-up reads a block of every run, together as long as a
-/// hundred entries are taken in; a process that appends a few events never takes in any.
+/// After this many look-ups the runs of the side index are loaded into memory. Each look-up reads a
+/// block of every run, as long as loading a hundred entries takes. A process that appends a few
+/// events never loads any.
 const FEW_LOOKUPS: u32 = 32;
-/// From so many bytes on a scan is a sweep: with less another thread is hardly awake before it is over.
+/// A scan of at least this length uses two threads. A shorter one is over before the other thread
+/// is awake.
 const LONG_SCAN: u64 = 1 << 20;
-/// Entries for which room is made in advance, at the most: what follows may be other than what came.
+/// Entries to reserve at most: the rest of the log may differ from the beginning.
 const MAX_RESERVED: usize = 1 << 20;
 
-/// What stands behind the last newline.
+/// The bytes behind the last newline.
 #[derive(Debug, Default)]
 pub(crate) struct OpenTail {
-    /// Its bytes; none when the file ends with a newline.
+    /// In bytes; 0 if the file ends with a newline.
     pub(crate) length: u64,
-    /// The record that it is, if it is one.
+    /// The record in the tail, if it is one.
     pub(crate) record: Option<OpenRecord>,
 }
 
-/// What a catch-up found.
+/// The result of a catch-up.
 #[derive(Debug, Default)]
 pub(crate) struct CaughtUp {
     pub(crate) tail: OpenTail,
-    /// What was known did not fit the file, and it was scanned from its beginning.
+    /// The view did not match the file, which was scanned from its beginning.
     pub(crate) restarted: bool,
 }
 
-/// The writer's knowledge of one log.
+/// A writer's view of one log.
 #[derive(Debug)]
 pub(crate) struct LogView {
     /// The records from `in_memory_from` on.
     index: DedupIndex,
-    /// What stands before is asked of the side index.
+    /// Records before this offset are in the side index.
     in_memory_from: u64,
     /// Boxed, because a process may have ten thousand writers, most of them of short logs.
     side: Option<Box<SideIndex>>,
-    /// Look-ups for which runs of the side index were asked.
+    /// Look-ups that read runs of the side index.
     lookups: u32,
     side_failed: bool,
     scan_state: ScanState,
     sparse: Vec<SparseEntry>,
-    /// Where the last search for a number ended: the duplicates of a repeated batch stand behind each other.
+    /// The place of the last count. The duplicates of a repeated batch are in order.
     last_counted: SparseEntry,
 }
 
@@ -80,7 +83,7 @@ impl LogView {
         }
     }
 
-    /// What a side index says, to be extended by scanning on.
+    /// The view of a side index, to be extended by a scan.
     pub(crate) fn from_side(side: SideIndex) -> Self {
         LogView {
             index: DedupIndex::with_keys(side.keys()),
@@ -94,8 +97,8 @@ impl LogView {
         }
     }
 
-    /// Leaves the prefix that `side` covers to it. False, and nothing changes, when both do not agree.
-    /// What is in memory stays there but for what its table covers.
+    /// Installs a side index for the prefix that it covers. False, and nothing changes, if it does
+    /// not match the view. Only the entries that its table covers leave the memory.
     pub(crate) fn install_index(
         &mut self,
         storage: &dyn Storage,
@@ -119,7 +122,7 @@ impl LogView {
         Ok(true)
     }
 
-    /// Takes the runs of the side index into memory.
+    /// Loads the runs of the side index into memory.
     fn load_runs(&mut self) -> io::Result<()> {
         let Some(side) = &self.side else { return Ok(()) };
         let mut later = Vec::new();
@@ -134,24 +137,24 @@ impl LogView {
         Ok(())
     }
 
-    /// Gives the descriptor of the side index up.
+    /// Closes the descriptor of the side index.
     pub(crate) fn close_side(&mut self) {
         if let Some(side) = &mut self.side {
             side.close();
         }
     }
 
-    /// Opens the side index again. False: it is gone, and what it would have said is not known.
+    /// Opens the side index again. False: it is gone, and its entries are unknown.
     pub(crate) fn reopen_side(&mut self) -> bool {
         self.side.as_mut().is_none_or(|side| side.reopen())
     }
 
-    /// How much of the log the side index covers.
+    /// The end of the side index in the log.
     pub(crate) fn covered(&self) -> u64 {
         self.side.as_ref().map_or(0, |side| side.scan_state().offset)
     }
 
-    /// The side index could not be read: what it would have said is not known.
+    /// The side index could not be read, and its entries are unknown.
     pub(crate) fn side_failed(&self) -> bool {
         self.side_failed
     }
@@ -161,17 +164,17 @@ impl LogView {
         self.side.as_deref().filter(|_| self.side_failed)
     }
 
-    /// Takes out the entries after the side index and adds them to `entries`.
+    /// Moves the entries behind the side index to `entries`.
     pub(crate) fn drain_into(&mut self, entries: &mut Vec<Entry>) {
         self.index.drain_into(entries);
     }
 
-    /// The side index it began with.
+    /// The side index of the view.
     pub(crate) fn into_side(self) -> Option<SideIndex> {
         self.side.map(|side| *side)
     }
 
-    /// The side index it began with, the key of the hashes, how far it reaches, and the sparse.
+    /// The side index, the key of the hashes, the scan state and the record numbers.
     pub(crate) fn parts(&self) -> (Option<&SideIndex>, HashKey, &ScanState, &[SparseEntry]) {
         (self.side.as_deref(), self.index.keys(), &self.scan_state, &self.sparse)
     }
@@ -192,7 +195,7 @@ impl LogView {
         self.last_counted = SparseEntry::default();
     }
 
-    /// Goes back to an earlier state of the same log.
+    /// Returns to an earlier state of the same log.
     pub(crate) fn roll_back(&mut self, to: ScanState) {
         if to.offset < self.covered() {
             return self.clear();
@@ -203,14 +206,14 @@ impl LogView {
         self.scan_state = to;
     }
 
-    /// Scans what was appended since the last time, after checking that what was scanned then is still there.
+    /// Checks that the scanned bytes are still there, then scans what was appended since.
     pub(crate) fn catch_up(&mut self, storage: &dyn Storage, length: u64) -> io::Result<CaughtUp> {
         let restarted = self.check(storage, length)?;
         let tail = self.scan_to(storage, length)?;
         Ok(CaughtUp { tail, restarted })
     }
 
-    /// Forgets everything if what was scanned is not there any more, and says so.
+    /// Forgets everything if the scanned bytes are gone; returns whether it did.
     pub(crate) fn check(&mut self, storage: &dyn Storage, length: u64) -> io::Result<bool> {
         let holds = self.scan_state.still_matches(storage, length)?;
         if !holds {
@@ -219,7 +222,7 @@ impl LogView {
         Ok(!holds)
     }
 
-    /// Takes in whole lines that stand at the scan_state.
+    /// Adds whole lines that begin at the scan state.
     fn apply(&mut self, bytes: &[u8], summaries: &[ChunkSummary]) {
         let mut base = self.scan_state.offset;
         for summary in summaries {
@@ -240,7 +243,8 @@ impl LogView {
         self.scan_state.advance(bytes);
     }
 
-    /// Takes in whole lines that were just written at the scan_state: `records` are all of them, so that they need not be read again.
+    /// Adds whole lines that were just written at the scan state. `records` are all of their
+    /// records, so that the lines are not read again.
     pub(crate) fn apply_written<'a>(
         &mut self,
         bytes: &[u8],
@@ -270,14 +274,14 @@ impl LogView {
         self.scan_state.advance(bytes);
     }
 
-    /// Remembers the number of the records before `offset`, if that is due.
+    /// Keeps the number of records before `offset`, if one is due.
     fn mark(&mut self, offset: u64, records: u64) {
         if offset >= self.sparse.last().map_or(0, |mark| mark.offset) + MARK_EVERY {
             self.sparse.push(SparseEntry { offset, records });
         }
     }
 
-    /// The first record in file order that carries `id` as its id or key, read from the log.
+    /// The first record in file order that has `id` as its id or key, read from the log.
     pub(crate) fn find(
         &mut self,
         storage: &dyn Storage,
@@ -321,7 +325,7 @@ impl LogView {
         Ok(records + 1)
     }
 
-    /// Scans from the scan_state to `end` and returns what is behind the last newline.
+    /// Scans from the scan state to `end` and returns the tail.
     fn scan_to(&mut self, storage: &dyn Storage, end: u64) -> io::Result<OpenTail> {
         let mut lines = LineReader::new(self.scan_state.offset, end);
         loop {
@@ -387,7 +391,7 @@ mod tests {
         for n in [7, 8, 250, 3, 4, 299, 150, 151, 299] {
             assert_eq!(history.seq_of(&*storage, n * LINE).unwrap(), n + 1);
         }
-        // Other bytes come to stand behind what was proved, a bad line among them.
+        // Other bytes follow what was durable, with a bad line among them.
         storage.set_len(100 * LINE).unwrap();
         let bad = [vec![b'?'; LINE as usize - 1], vec![b'\n']].concat();
         storage.append(&[bad, lines(500..700)].concat()).unwrap();
@@ -396,7 +400,7 @@ mod tests {
         assert_eq!(history.seq_of(&*storage, 300 * LINE).unwrap(), 300);
     }
 
-    /// Records with ids and keys, and what a log has besides, of all lengths, so that the parts of a piece end everywhere.
+    /// Records with ids and keys, and other lines, of all lengths, so that chunks end everywhere.
     fn mixed_lines(seed: u64, length: usize) -> Vec<u8> {
         let mut random = seed;
         let mut bytes = Vec::new();
@@ -425,7 +429,7 @@ mod tests {
         bytes
     }
 
-    /// Scans to `length` step by step, each too short to be a sweep.
+    /// Scans to `length` in steps that are too short for two threads.
     fn step_to(history: &mut LogView, storage: &dyn Storage, length: u64) {
         let mut seen = history.scan_state.offset;
         while seen < length {

@@ -1,4 +1,5 @@
-//! One record of a log: looked up at its offset, just written, or open at the end; and how many there are in a summary.
+//! One record of a log: found at its offset, just written, or open at the end. Also the number of
+//! records in a range.
 
 use std::borrow::Cow;
 use std::io;
@@ -9,7 +10,7 @@ use crate::record::classify::{self, RecordIds, Verdict};
 use crate::record::lines::{LineChunk, LineReader};
 use crate::storage::Storage;
 
-/// A record that was looked up and found in the log.
+/// A record that was found in the log.
 #[derive(Debug, Clone)]
 pub(crate) struct FoundRecord {
     pub(crate) offset: u64,
@@ -19,7 +20,7 @@ pub(crate) struct FoundRecord {
 
 /// A record that was just written.
 pub(crate) struct NewRecord<'a> {
-    /// Its first byte in what was written.
+    /// Its offset in the written bytes.
     pub(crate) start: u64,
     pub(crate) id: Option<&'a Id>,
     pub(crate) key: Option<&'a Id>,
@@ -53,7 +54,8 @@ impl FoundRecord {
     }
 }
 
-/// Reads the line that begins at `offset`, if it is a record; `end` is the scan_state, so the line is complete.
+/// Reads the line that begins at `offset`, if it is a record. `end` is the scanned offset, so the
+/// line is complete.
 pub(crate) fn read_record(
     storage: &dyn Storage,
     offset: u64,
@@ -87,7 +89,7 @@ pub(crate) fn read_record(
     }
 }
 
-/// Whether the line at `start` carries these names.
+/// Whether the line at `start` carries these ids.
 pub(crate) fn is_as_read(bytes: &[u8], start: u64, names: [Option<&Id>; 2]) -> bool {
     let from = usize::try_from(start).unwrap_or(usize::MAX);
     let line = bytes.get(from..).unwrap_or_default().split(|byte| *byte == b'\n').next();
@@ -100,7 +102,7 @@ pub(crate) fn is_as_read(bytes: &[u8], start: u64, names: [Option<&Id>; 2]) -> b
     }
 }
 
-/// Records between two beginnings of lines.
+/// The number of records between two beginnings of lines.
 pub(crate) fn count_records(storage: &dyn Storage, from: u64, to: u64) -> io::Result<u64> {
     let mut lines = LineReader::new(from, to);
     let mut records = 0;

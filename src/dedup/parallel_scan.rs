@@ -1,4 +1,4 @@
-//! A scan of a long summary of a log on two threads, in bounded memory.
+//! A scan of a long range of a log on two threads, in bounded memory.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -11,31 +11,31 @@ use crate::record::template::TemplateCache;
 use crate::storage::Storage;
 use crate::threads::pool;
 
-/// Bytes that are read while others are judged.
+/// Bytes that are read while others are classified.
 const CHUNK_BYTES: usize = 1 << 20;
-/// Bytes that one thread judges before it takes the next.
+/// Bytes that a thread classifies before it takes the next part.
 const PART_BYTES: usize = 32 << 10;
 
-/// A piece of a log whose lines were judged.
+/// A chunk of a log with classified lines.
 pub(crate) struct ScannedChunk {
     bytes: Arc<Vec<u8>>,
-    /// Bytes of whole lines.
+    /// Length of the whole lines in bytes.
     length: usize,
     summaries: Vec<ChunkSummary>,
 }
 
 impl ScannedChunk {
-    /// Its lines.
+    /// The whole lines.
     pub(crate) fn lines(&self) -> &[u8] {
         self.bytes.get(..self.length).unwrap_or_default()
     }
 
-    /// What is in its lines, one part after the other.
+    /// The summaries of its parts, in order.
     pub(crate) fn summaries(&self) -> &[ChunkSummary] {
         &self.summaries
     }
 
-    /// About how many ids and keys are in so many bytes if they are like this piece.
+    /// An estimate of the ids and keys in `bytes` more bytes like these.
     pub(crate) fn names_in(&self, bytes: u64) -> usize {
         let names: usize = self.summaries.iter().map(|summary| summary.names.len()).sum();
         let all = u128::from(bytes) * names as u128 / self.length.max(1) as u128;
@@ -43,9 +43,11 @@ impl ScannedChunk {
     }
 }
 
-/// Gives the whole lines to `take`, the first `length` bytes of what `lines` gave last and all that follow, piece by piece in their order, up to a line
-/// too long, whose end is returned, or to the tail. While the lines of a piece are judged, by another thread as well, this one hands
-/// over the piece before and reads the next one.
+/// Passes whole lines to `take` chunk by chunk, starting with the `length` bytes `lines` returned
+/// last. Returns the end of an over-long line, or `None` at the tail.
+///
+/// While two threads classify the lines of a chunk, this one passes on the chunk before and reads
+/// the next one.
 pub(crate) fn whole_lines(
     lines: &mut LineReader,
     mut length: usize,
@@ -63,7 +65,7 @@ pub(crate) fn whole_lines(
         let (count, judged, known) = (parts.len(), bytes.clone(), known.clone());
         let judge = move |number| {
             let part = parts.get(number).cloned().unwrap_or_default();
-            // Each thread takes what it knows of kinds of lines from part to part.
+            // Each thread keeps its templates from part to part.
             let mut templates: TemplateCache = locked(&known).pop().unwrap_or_default();
             let part = judged.get(part).unwrap_or_default();
             let summary = ChunkSummary::of(part, keys, Some(&mut templates));
@@ -73,7 +75,7 @@ pub(crate) fn whole_lines(
         let (next, summaries) = pool::parallel_map_while(count, judge, || {
             if let Some(piece) = before.take() {
                 take(&piece);
-                // Memory that is used again needs not be cleared by the system.
+                // Reused memory does not have to be cleared by the system.
                 spare = Arc::into_inner(piece.bytes).unwrap_or_default();
             }
             lines.next(storage).map(|next| match next {

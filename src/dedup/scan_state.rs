@@ -1,4 +1,4 @@
-//! How far a log was scanned, and how to know that what was scanned is still there.
+//! How far a log was scanned, and how to recognise the scanned bytes later.
 
 use std::io;
 
@@ -8,22 +8,22 @@ use crate::storage::{Storage, read_exact_at};
 /// Bytes before the scanned offset that are compared at each catch-up.
 pub(crate) const TAIL_BYTES: usize = 4096;
 
-/// How far the log was scanned, and what the last records were.
+/// How far the log was scanned, and the last records there.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ScanState {
     /// Everything before was scanned; a line begins here.
     pub(crate) offset: u64,
-    /// Records before.
+    /// Records before `offset`.
     pub(crate) records: u64,
-    /// Id of the last record, if it has one.
+    /// The id of the last record, if it has one.
     pub(crate) tail_id: Option<Id>,
-    /// Id of the last record that has one.
+    /// The id of the last record that has one.
     pub(crate) last_id: Option<Id>,
     /// The last bytes before `offset`, at most [`TAIL_BYTES`].
     tail_bytes: Vec<u8>,
 }
 
-/// A place where the number of records before it is known.
+/// The offset of a line, and the number of records before it.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct SparseEntry {
     pub(crate) offset: u64,
@@ -45,7 +45,8 @@ impl ScanState {
         &self.tail_bytes
     }
 
-    /// Whether what was scanned is still there: the log is not shorter, and the last bytes are the same.
+    /// Whether the scanned bytes are still there: the log is not shorter, and the last bytes are
+    /// the same.
     pub(crate) fn still_matches(&self, storage: &dyn Storage, length: u64) -> io::Result<bool> {
         if length < self.offset {
             return Ok(false);
@@ -59,14 +60,14 @@ impl ScanState {
         }
     }
 
-    /// Goes on behind a line too long to be a record.
+    /// Advances behind a line too long to be a record.
     pub(crate) fn pass_too_long(&mut self, storage: &dyn Storage, end: u64) -> io::Result<()> {
         self.offset = end;
         self.tail_bytes = vec![0; TAIL_BYTES];
         read_exact_at(storage, &mut self.tail_bytes, end - TAIL_BYTES as u64)
     }
 
-    /// Goes on behind whole lines that were taken in.
+    /// Advances behind whole lines.
     pub(crate) fn advance(&mut self, bytes: &[u8]) {
         let tail_bytes = &mut self.tail_bytes;
         if let Some(last) = bytes.len().checked_sub(TAIL_BYTES).and_then(|from| bytes.get(from..)) {

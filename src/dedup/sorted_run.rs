@@ -1,6 +1,7 @@
-//! A part of a side index: the entries of one summary of the log, sorted by hash, in blocks. `FORMAT.md` has its layout.
+//! A run of a side index: the entries of one range of the log, sorted by hash, in blocks.
+//! `FORMAT.md` has the layout.
 //!
-//! Its header and meta are checked when it is loaded, a block when it is read.
+//! Header and meta are checked when the run is loaded, a block when it is read.
 
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
@@ -22,49 +23,50 @@ const ENTRIES_PER_BLOCK: usize = (BLOCK_BYTES - ENTRY_BYTES) / ENTRY_BYTES;
 const CHECKED_BYTES: usize = ENTRIES_PER_BLOCK * ENTRY_BYTES;
 const DIGEST_BYTES: usize = 32;
 const HEADER_BYTES: usize = MAGIC.len() + 11 * 8 + 2 * DIGEST_BYTES;
-/// Ids, sparse and the directory of a part that is worth loading.
+/// Ids, record numbers and directory of a run that is worth loading.
 const MAX_META_BYTES: u64 = 1 << 30;
 
-/// A part whose header and meta are whole.
+/// A run whose header and meta are complete.
 #[derive(Debug)]
 pub(crate) struct SortedRun {
-    /// The summary of the log.
+    /// The range of the log.
     pub(crate) covers: Range<u64>,
-    /// Records of the log before its end.
+    /// Records of the log before the end of the range.
     pub(crate) records: u64,
     pub(crate) keys: HashKey,
-    /// With the digest of itself and of meta: no two parts have the same one.
+    /// Contains digests of the header and of meta: no two runs have the same header.
     pub(crate) header: [u8; HEADER_BYTES],
-    /// Its place in the file.
+    /// The range of the run in the file.
     pub(crate) place: Range<u64>,
     salt: u64,
     /// The first hash of each block.
     directory: Vec<u64>,
-    /// Of each block whose checksum was found right. What is whole is not written again, and checking takes three times as
-    /// long as reading.
+    /// The filter of each block whose checksum was verified. Complete blocks are never rewritten,
+    /// and a check takes three times as long as a read.
     filters: Vec<Option<Box<BloomFilter>>>,
 }
 
-/// Three bits for each hash of a block: a hash that has them all is there, or is one of three in a hundred others. So most new ids read
-/// no block, which is a fourth of the time of the thread that writes batches of them. A block takes 264 bytes, and only once it was read.
+/// Bloom filter, three bits per hash, 3 % false positives. Spares most new ids a block read, a
+/// quarter of the writer's time in batches. A filter takes 264 bytes, once its block was read.
 #[derive(Debug)]
 struct BloomFilter {
     bits: [u64; 32],
-    /// The checksum that was found right. With another one it is another block: that of a part which took this one's place.
+    /// The verified checksum. Another checksum means another block, of a run that replaced this
+    /// one.
     checksum: u64,
 }
 
-/// What a part says of the log at its end.
+/// What a run states about the log at the end of its range.
 pub(crate) struct RunSummary {
     pub(crate) tail_id: Option<Id>,
     pub(crate) last_id: Option<Id>,
-    /// Those of its summary.
+    /// The record numbers of its range.
     pub(crate) sparse: Vec<SparseEntry>,
     /// SHA-256 of the last bytes covered.
     pub(crate) tail_digest: Vec<u8>,
 }
 
-/// What a part is to cover and to say.
+/// What a run is to contain.
 pub(crate) struct RunContents<'a> {
     pub(crate) stat: Stat,
     pub(crate) from: u64,
@@ -74,7 +76,8 @@ pub(crate) struct RunContents<'a> {
 }
 
 impl SortedRun {
-    /// The part at `at` of a file of `length` bytes, if it is whole and about the log `stat`.
+    /// Reads the run at `at` in a file of `length` bytes, if it is complete and about the log
+    /// `stat`.
     pub(crate) fn read(
         file: &File,
         at: u64,
@@ -94,7 +97,7 @@ impl SortedRun {
         let [start, salt] = [fields.number()?, fields.number()?];
         let tail_digest = fields.take(DIGEST_BYTES)?.to_vec();
         let digest = fields.take(DIGEST_BYTES)?;
-        // Nothing was checked yet: any number may stand there.
+        // Nothing is checked yet: the number can be any.
         let blocks_length = blocks.checked_add(1)?.checked_mul(BLOCK_BYTES as u64)?;
         let meta_at = at.checked_add(blocks_length)?;
         let place = at..meta_at.checked_add(meta_length)?;
@@ -117,7 +120,7 @@ impl SortedRun {
             .map(|_| Some(SparseEntry { offset: fields.number()?, records: fields.number()? }))
             .collect::<Option<Vec<SparseEntry>>>()?;
         let directory = (0..blocks).map(|_| fields.number()).collect::<Option<Vec<u64>>>()?;
-        // Behind it version 0.1.0 has NULs or nothing, and reads nothing.
+        // Version 0.1.0 wrote NULs or nothing here, and reads nothing.
         let born = fields.number().filter(|born| *born > 0);
         if born.is_some_and(|born| stat.born.is_some_and(|here| here != born)) {
             return None;
@@ -128,7 +131,7 @@ impl SortedRun {
         Some((part, RunSummary { tail_id, last_id, sparse, tail_digest }))
     }
 
-    /// Adds the offsets of the records that may have an id of this hash, in file order.
+    /// Adds the offsets of the records that may have an id with this hash, in file order.
     pub(crate) fn find(&mut self, file: &File, hash: u64, found: &mut Vec<u64>) -> io::Result<()> {
         let after = self.directory.partition_point(|first| *first < hash);
         let mut bytes = [0; BLOCK_BYTES];
@@ -153,7 +156,7 @@ impl SortedRun {
         Ok(())
     }
 
-    /// Calls `take` with each entry, in their order.
+    /// Calls `take` with each entry in order.
     pub(crate) fn each(
         &self,
         file: &File,
@@ -167,19 +170,19 @@ impl SortedRun {
         Ok(())
     }
 
-    /// More entries than it has.
+    /// An upper bound on the entries.
     pub(crate) fn most_entries(&self) -> usize {
         self.directory.len() * ENTRIES_PER_BLOCK
     }
 
-    /// Takes over what was checked of the same part.
+    /// Takes over the filters of the same run.
     pub(crate) fn checked_like(&mut self, other: &mut SortedRun) {
         if self.header == other.header {
             self.filters = std::mem::take(&mut other.filters);
         }
     }
 
-    /// Reads a block and returns its checksum, which was checked before if it is the one that is known.
+    /// Reads a block and returns its checksum. The checksum is verified unless it is the known one.
     fn read_block(
         &self,
         file: &File,
@@ -213,7 +216,7 @@ impl BloomFilter {
         Self::bits(hash).all(is_set)
     }
 
-    /// By the low bits: the high ones are nearly the same in all of a block.
+    /// Uses the low bits: the high ones are nearly the same in a whole block.
     fn bits(hash: u64) -> impl Iterator<Item = (usize, u64)> {
         [hash, hash >> 11, hash >> 22].into_iter().map(|bits| {
             let (word, bit) = (bits / 64 % 32, bits % 64);
@@ -222,8 +225,8 @@ impl BloomFilter {
     }
 }
 
-/// Writes a part at `at`, but for its header, which is returned: without it there is no part. `fill` puts the entries in, sorted by
-/// hash and place.
+/// Writes a run at `at` except its header, which is returned: without a header there is no run.
+/// `fill` adds the entries, sorted by hash and offset.
 pub(crate) fn write(
     mut file: &File,
     at: u64,
@@ -281,13 +284,13 @@ pub(crate) fn write(
     Ok(header)
 }
 
-/// Entries on their way into blocks.
+/// Collects entries into blocks.
 pub(crate) struct BlockWriter<'a> {
     keys: HashKey,
     salt: u64,
     directory: Vec<u64>,
     held: Vec<u8>,
-    /// The last hash and how often it came.
+    /// The last hash and how often it occurred.
     last: (u64, usize),
     out: io::BufWriter<&'a File>,
 }
@@ -322,7 +325,7 @@ impl BlockWriter<'_> {
     }
 }
 
-/// The entries of a block, sorted by their hashes.
+/// The entries of a block, sorted by hash.
 fn slots_of(block: &[u8; BLOCK_BYTES]) -> impl Iterator<Item = Entry> {
     let (entries, _) = block.as_chunks::<ENTRY_BYTES>();
     let entry = |bytes: &[u8; ENTRY_BYTES]| {
@@ -335,7 +338,8 @@ fn slots_of(block: &[u8; BLOCK_BYTES]) -> impl Iterator<Item = Entry> {
     entries.iter().take(ENTRIES_PER_BLOCK).map(entry).take_while(|entry| entry.offset_plus_one != 0)
 }
 
-/// The salt is another one in each part: who knew the part that stood at this place before does not take this one's blocks for it.
+/// Each run has its own salt. A process that knew the run before at this place rejects the blocks
+/// of the new one.
 fn checksum(keys: HashKey, salt: u64, at: u64, entries: &[u8]) -> u64 {
     HashKey(keys.0 ^ salt, keys.1 ^ at).hash(entries)
 }
@@ -407,7 +411,7 @@ mod tests {
         let error = part.find(&file, 7, &mut Vec::new()).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidData);
 
-        // The birth time of the log is part of what it is about, where both have one.
+        // The birth time of the log is compared where both have one.
         for (born, fits) in [(Some(3), true), (None, true), (Some(4), false)] {
             let read = SortedRun::read(&file, 0, length, &Stat { born, ..stat });
             assert_eq!(read.is_some(), fits, "{born:?}");

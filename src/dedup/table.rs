@@ -1,16 +1,16 @@
-//! The dedup index: a hash of every id and key in the log, and the offset of its record. It only proposes; each hit
-//! is checked in the log.
+//! The dedup index: a hash of every id and key in the log, and the offset of its record. It only
+//! proposes: each hit is checked in the log.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::hint::black_box;
 
 use siphasher::sip::SipHasher13;
 
-/// Entries kept for one hash, the earliest ones: a foreign writer may repeat an id without end, and receipts
-/// name the first record.
+/// Entries kept for one hash, the earliest ones. A foreign writer may repeat an id without end, and
+/// receipts name the first record.
 pub(crate) const MAX_PER_HASH: usize = 4;
 
-/// The key of the hash. Random, so that crafted ids cannot collide on purpose.
+/// The key of the hash. It is random, so that nobody can craft ids that collide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct HashKey(pub(crate) u64, pub(crate) u64);
 
@@ -28,10 +28,11 @@ impl HashKey {
     }
 }
 
-/// Tables of an index. Each grows alone, so that the old and the new one of a long log are not in memory together.
+/// The number of tables in an index. Each grows alone, so that the old and the new memory of a long
+/// log do not exist together.
 const TABLES: usize = 16;
 
-/// The hashes and the offsets that belong to them, 16 bytes a entry: 22 to 43 bytes for an id.
+/// Hashes with the offsets of their records: 16 bytes for an entry, 22 to 43 bytes for an id.
 #[derive(Debug, Clone)]
 pub(crate) struct DedupIndex {
     tables: [Table; TABLES],
@@ -48,7 +49,7 @@ struct Table {
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Entry {
     pub(crate) hash: u64,
-    /// Offset of the record plus one; 0 sparse a free entry.
+    /// The offset of the record plus one; 0 means a free entry.
     pub(crate) offset_plus_one: u64,
 }
 
@@ -58,7 +59,7 @@ impl DedupIndex {
         Self::with_keys(HashKey::random())
     }
 
-    /// An empty index whose hashes fit those of another one.
+    /// An empty index whose hashes have the same key as another one's.
     pub(crate) fn with_keys(keys: HashKey) -> Self {
         DedupIndex { tables: Default::default(), keys }
     }
@@ -67,7 +68,7 @@ impl DedupIndex {
         self.keys
     }
 
-    /// Takes its entries out, in no order, and adds them to `entries`.
+    /// Moves its entries, in no order, to `entries`.
     pub(crate) fn drain_into(&mut self, entries: &mut Vec<Entry>) {
         entries.reserve_exact(self.tables.iter().map(|table| table.used).sum());
         for table in &mut self.tables {
@@ -82,19 +83,20 @@ impl DedupIndex {
         self.tables = Default::default();
     }
 
-    /// Remembers that the record at `offset` carries `id`.
+    /// Adds the record at `offset`, which carries `id`.
     pub(crate) fn insert(&mut self, id: &[u8], offset: u64) {
         self.put(Entry { hash: self.keys.hash(id), offset_plus_one: offset + 1 });
     }
 
-    /// Remembers an entry of another index with the same keys. Of equal hashes the one that stands first in the log has to come first.
+    /// Adds an entry of another index with the same key. Of equal hashes the entry of the earlier
+    /// record must come first.
     pub(crate) fn put(&mut self, entry: Entry) {
         if let Some(table) = self.tables.get_mut(table_of(entry.hash)) {
             table.insert(entry);
         }
     }
 
-    /// Remembers names by their hashes, with the offsets of their records.
+    /// Adds ids by their hashes, with the offsets of their records.
     pub(crate) fn insert_hashes(&mut self, names: impl Iterator<Item = (u64, u64)>) {
         let mut names = names.peekable();
         let mut group = [Entry::default(); 32];
@@ -103,8 +105,8 @@ impl DedupIndex {
             let mut touched = 0;
             for (entry, (hash, offset)) in group.iter_mut().zip(names.by_ref()) {
                 *entry = Entry { hash, offset_plus_one: offset + 1 };
-                // Each place of a long index is out of the processor's caches. Read one after the other, with nothing that waits for what
-                // is there, they come all at once: that halves the time of an insertion.
+                // Each entry of a long index is outside the processor's caches. Reads that do not
+                // depend on each other run concurrently, which halves the time of an insertion.
                 touched ^= self.tables.get(table_of(hash)).map_or(0, |table| table.home(hash));
                 count += 1;
             }
@@ -117,7 +119,7 @@ impl DedupIndex {
         }
     }
 
-    /// Makes room for so many more names, so that the tables need not be made anew for them.
+    /// Reserves room for more ids, so that the tables do not grow step by step.
     pub(crate) fn reserve(&mut self, names: usize) {
         let each = names.div_ceil(TABLES);
         for table in &mut self.tables {
@@ -134,12 +136,12 @@ impl DedupIndex {
         offsets
     }
 
-    /// Forgets the records at `offset` and after it.
+    /// Removes the records at `offset` and after it.
     pub(crate) fn truncate(&mut self, offset: u64) {
         self.keep(|place| place <= offset);
     }
 
-    /// Forgets the records before `offset`.
+    /// Removes the records before `offset`.
     pub(crate) fn forget_before(&mut self, offset: u64) {
         self.keep(|place| place > offset);
     }
@@ -151,7 +153,7 @@ impl DedupIndex {
     }
 }
 
-/// The low bits of a hash choose the entry, so the high ones choose the table.
+/// The low bits of a hash choose the entry, the high ones the table.
 fn table_of(hash: u64) -> usize {
     (hash >> (u64::BITS - TABLES.ilog2())) as usize
 }
@@ -184,7 +186,7 @@ impl Table {
         }
     }
 
-    /// What is at the place where the search for a hash begins.
+    /// The entry at which the search for a hash begins.
     #[inline]
     fn home(&self, hash: u64) -> u64 {
         let at = hash as usize & self.entries.len().wrapping_sub(1);

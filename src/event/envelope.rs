@@ -1,4 +1,4 @@
-//! The fields of an event: which must be there, which may be, and of what kind they are.
+//! The fields of an event: the required ones, the optional ones, and their kinds.
 
 use std::borrow::Cow;
 
@@ -10,7 +10,7 @@ use crate::json::{self, BYTE_ORDER_MARK, Fault, Visitor};
 /// The top-level members of an event.
 pub(crate) struct Envelope<'a> {
     text: &'a [u8],
-    /// RecordIds as WTF-8, values raw.
+    /// Keys as WTF-8, values raw.
     members: Vec<(Cow<'a, [u8]>, &'a [u8])>,
 }
 
@@ -28,7 +28,7 @@ impl<'a> Envelope<'a> {
         found.map(|(_, value)| *value)
     }
 
-    /// A field that is a string and not empty, as WTF-8.
+    /// The value of a field that is a non-empty string, as WTF-8.
     pub(crate) fn text(&self, name: &str) -> Option<Cow<'a, [u8]>> {
         match self.get(name)? {
             [b'"', inside @ .., b'"'] if !inside.is_empty() => Some(escape::unescape(inside)),
@@ -36,13 +36,13 @@ impl<'a> Envelope<'a> {
         }
     }
 
-    /// Where a field ends in the text.
+    /// The offset in the text at which the value of a field ends.
     pub(crate) fn end_of(&self, name: &str) -> Option<usize> {
         let end = self.get(name)?.as_ptr_range().end.addr();
         end.checked_sub(self.text.as_ptr().addr())
     }
 
-    /// Checks the envelope and the payload; if `lenient`, a type is all that must be there.
+    /// Checks the envelope and the payload. If `lenient`, only a type is required.
     pub(crate) fn check(&self, lenient: bool) -> Result<()> {
         self.need("type", is_text, "a non-empty string")?;
         if lenient {
@@ -62,7 +62,7 @@ impl<'a> Envelope<'a> {
         self.allow("tags", is_list_of_strings, "an array of strings")
     }
 
-    /// What is wrong with this event.
+    /// An error about this event; `what` says what is wrong.
     pub(crate) fn fault(&self, what: &str) -> Error {
         let name = self.text("type").unwrap_or_default();
         let name = excerpt(&name);
@@ -115,13 +115,13 @@ impl<'a> Envelope<'a> {
     }
 }
 
-/// What is wrong with a text that should be an event.
+/// An error about a text that should be an event.
 pub(crate) fn invalid(fault: Fault) -> Error {
     Error::validation(format!("event {fault}"))
 }
 
-/// What is wrong with a text that should be a `what`: a byte order mark and bytes that are no UTF-8
-/// are named, because they look like nothing.
+/// An error about a text that should be a `what`. It names a byte order mark and bytes that are no
+/// UTF-8, because these are invisible.
 pub(crate) fn invalid_text(what: &str, text: &[u8], fault: Fault) -> Error {
     if text.starts_with(BYTE_ORDER_MARK) {
         return Error::validation(format!(
@@ -167,7 +167,7 @@ fn is_list_of_strings(value: &[u8]) -> bool {
         }
     }
     let mut tally = ListTally::default();
-    // The array itself is a value too.
+    // The array itself counts as a value.
     is_array(value) && json::parse(value, &mut tally).is_ok() && tally.values == tally.strings + 1
 }
 

@@ -9,18 +9,18 @@ use crate::json::escape;
 #[derive(Clone)]
 pub struct Id(Bytes);
 
-/// Those of a computed id stand in the value itself: memory of its own would be made by one thread and freed by another, both waiting for the
-/// allocator's lock.
+/// A computed id is stored inline. Memory of its own would be allocated by one thread and freed by
+/// another, and both would wait for the allocator's lock.
 #[derive(Clone)]
 enum Bytes {
-    Short { bytes: [u8; INLINE_BYTES], length: u8 },
-    Long(Arc<[u8]>),
+    Inline { bytes: [u8; INLINE_BYTES], length: u8 },
+    Shared(Arc<[u8]>),
 }
 
 const INLINE_BYTES: usize = 64;
 
 impl Id {
-    /// The id made of these WTF-8 bytes; none if there are none, or if no JSON string could hold
+    /// The id made of these WTF-8 bytes. None if there are none, or if no JSON string could hold
     /// them.
     pub fn new(wtf8: impl AsRef<[u8]>) -> Option<Id> {
         let wtf8 = wtf8.as_ref();
@@ -31,32 +31,34 @@ impl Id {
         (holds && !wtf8.is_empty()).then(|| Id::of(wtf8))
     }
 
-    /// The id made of bytes that are known to be the value of a JSON string, and not empty.
+    /// The id made of bytes that are a valid value of a JSON string, and not empty.
     pub(crate) fn of(wtf8: &[u8]) -> Id {
         let mut bytes = [0; INLINE_BYTES];
         match (bytes.get_mut(..wtf8.len()), u8::try_from(wtf8.len())) {
             (Some(room), Ok(length)) => {
                 room.copy_from_slice(wtf8);
-                Id(Bytes::Short { bytes, length })
+                Id(Bytes::Inline { bytes, length })
             }
-            _ => Id(Bytes::Long(wtf8.into())),
+            _ => Id(Bytes::Shared(wtf8.into())),
         }
     }
 
-    /// The id that is the value of a member of valid JSON, unescaped; none if it is empty.
+    /// The id in a member of valid JSON, already unescaped; none if it is empty.
     pub(crate) fn of_member(value: &[u8]) -> Option<Id> {
         (!value.is_empty()).then(|| Id::of(value))
     }
 
-    /// Its WTF-8 bytes.
+    /// The WTF-8 bytes.
     pub fn as_bytes(&self) -> &[u8] {
         match &self.0 {
-            Bytes::Short { bytes, length } => bytes.get(..usize::from(*length)).unwrap_or_default(),
-            Bytes::Long(bytes) => bytes,
+            Bytes::Inline { bytes, length } => {
+                bytes.get(..usize::from(*length)).unwrap_or_default()
+            }
+            Bytes::Shared(bytes) => bytes,
         }
     }
 
-    /// Appends it as a JSON string.
+    /// Appends the id as a JSON string.
     pub fn to_json(&self, out: &mut Vec<u8>) {
         escape::escape_into(self.as_bytes(), out);
     }

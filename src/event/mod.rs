@@ -1,4 +1,8 @@
-//! An event as it goes into a log: checked, on one line, with its id.
+//! An event for a log: checked, on one line, with its id.
+//!
+//! The folder owns the envelope (which fields an event has), the id, and the timestamp. It never
+//! touches a file. The files are in the order of dependence; `mod.rs` builds the line of an event
+//! from them.
 
 pub(crate) mod envelope;
 pub(crate) mod id;
@@ -20,26 +24,26 @@ use crate::record::classify::{MAX_LINE_BYTES, Verdict, classify};
 pub use id::Id;
 pub use timestamp::Timestamp;
 
-/// What an id and a chain add to a line.
-pub(crate) const ROOM: usize = 192;
+/// Bytes that an id and a chain add to a line, at most.
+pub(crate) const MAX_ADDED_BYTES: usize = 192;
 
-/// What is asked of an event, and what is added to it.
+/// What an event must have, and what is added to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rules {
-    /// Give the event the hash of its canonical form as id, where it has none.
+    /// Gives the event the hash of its canonical form as id, if it has none.
     pub compute_id: bool,
-    /// Store this key as the last member of the event.
+    /// Stores this key as the last member of the event.
     pub idempotency_key: Option<Id>,
-    /// The event is to be chained to the record before it: see [`Event::chained`].
+    /// Chains the event to the record before it: see [`Event::chained`].
     pub chain: bool,
-    /// Refuse an event that brings no id.
+    /// Refuses an event without an id.
     pub require_id: bool,
-    /// Require nothing but a `type`: no timestamp, no actor, no payload.
+    /// Requires only a `type`: no timestamp, no actor, no payload.
     pub lenient: bool,
-    /// Refuse an event in which an object has a key twice. Without it the last one counts.
+    /// Refuses an event in which an object has a key twice. Without this rule the last one counts.
     pub unique_keys: bool,
     /// The text is a record of a log, written byte for byte: its envelope is not checked, nothing
-    /// is computed and nothing added. No other rule goes with it.
+    /// is computed and nothing added. No other rule can be combined with this one.
     pub whole_line: bool,
 }
 
@@ -57,23 +61,23 @@ impl Default for Rules {
     }
 }
 
-/// A checked event and the line that it is written as.
+/// A checked event and its line.
 #[derive(Debug, Clone)]
 pub struct Event {
     line: Vec<u8>,
     id: Option<Id>,
     key: Option<Id>,
-    /// Behind the member `type` in `line`: where an id is put.
+    /// The end of the member `type` in `line`: an id is inserted there.
     type_end: usize,
     chained_later: bool,
 }
 
 impl Event {
-    /// Checks the envelope and the payload of an event given as JSON text and makes its line.
+    /// Checks the envelope and the payload of an event given as JSON text, and makes its line.
     ///
-    /// What `JSON.stringify` wrote stays byte for byte; only whitespace around the text, and between
-    /// its tokens where there is a line break, is dropped. A computed `eventId` is put right behind
-    /// `type`, the key of the rules is put last.
+    /// The output of `JSON.stringify` stays byte for byte. Whitespace around the text is dropped,
+    /// and whitespace between tokens if a line break is among it. A computed `eventId` is inserted
+    /// right behind `type`; the key of the rules is the last member.
     pub fn parse(text: &[u8], rules: &Rules) -> Result<Event> {
         Event::made_of(text.to_vec(), rules)
     }
@@ -111,7 +115,7 @@ impl Event {
 
         let [id, key] = [id, own_key].map(|name| name.map(|name| Id::of(&name)));
         let type_end = envelope.end_of("type").unwrap_or_default();
-        line.reserve(ROOM);
+        line.reserve(MAX_ADDED_BYTES);
         let mut event = Event { line, id, key, type_end, chained_later: rules.chain };
         if event.key.is_none()
             && let Some(key) = &rules.idempotency_key
@@ -128,7 +132,7 @@ impl Event {
         event.check_length()
     }
 
-    /// A record as it stands, without newline, with the id and the key that are in it.
+    /// A record as it is, without newline, with its own id and key.
     fn of_line(line: Vec<u8>, rules: &Rules) -> Result<Event> {
         if *rules != (Rules { whole_line: true, ..Rules::default() }) {
             return Err(Error::validation("no other rule goes with whole lines"));
@@ -154,20 +158,20 @@ impl Event {
         Ok(Event { line, id, key, type_end: 0, chained_later: false })
     }
 
-    /// The line as it is written, without newline. For an event that [is chained
-    /// later](Event::is_chained_later) it is not final yet.
+    /// The line without its newline. For an event that [is chained later](Event::is_chained_later)
+    /// it is not final yet.
     pub fn line(&self) -> &[u8] {
         &self.line
     }
 
-    /// Its id: the one that it brought or the computed one. None where none was asked for, and for
-    /// an event that is chained later.
+    /// The event's own id or the computed one. None where the rules ask for none, and for an event
+    /// that is chained later.
     pub fn id(&self) -> Option<&Id> {
         self.id.as_ref()
     }
 
-    /// Its idempotency key. An event to be chained that brought none has the id of the event as it
-    /// was given, so that a retry is recognised wherever the chain has got to.
+    /// The idempotency key. An event to be chained that has none uses its id as given. So a retry
+    /// is recognised although the chain has grown since.
     pub fn key(&self) -> Option<&Id> {
         self.key.as_ref()
     }
@@ -177,8 +181,8 @@ impl Event {
         self.chained_later
     }
 
-    /// The event with `previous` as its `prevEventId`, the last member; without it if there is no
-    /// previous record with an id.
+    /// The event with `previous` as its `prevEventId`, the last member. Without a previous id it
+    /// gets none.
     pub fn chained(&self, previous: Option<&Id>) -> Result<Event> {
         let mut event = Event { chained_later: false, ..self.clone() };
         if let Some(previous) = previous {
@@ -224,14 +228,16 @@ impl Event {
 }
 
 /// The id of an event given as JSON text: the lower-case hexadecimal SHA-256 of its canonical form
-/// without `eventId`. Numbers are doubles there, whatever their text says, so that ids of records
-/// stay what they are; an append refuses to compute one where that changes a value.
+/// without `eventId`.
+///
+/// Numbers are doubles in that form, whatever their text says, so that the ids of existing records
+/// stay valid. An append refuses to compute an id where this changes a value.
 pub fn compute_id(text: &[u8]) -> Result<[u8; 64]> {
     hash(text, Form::Jcs)
 }
 
-/// In which canonical form the event hashes to the `eventId` that it has. None if it has no id, or
-/// one that is no hash of it.
+/// The canonical form whose hash is the event's `eventId`. None if the event has no id, or an id
+/// that is not its hash.
 pub fn verify_id(text: &[u8]) -> Result<Option<Form>> {
     let Some(stored) = Envelope::of(text)?.text("eventId") else {
         return Ok(None);
@@ -244,7 +250,7 @@ pub fn verify_id(text: &[u8]) -> Result<Option<Form>> {
     Ok(None)
 }
 
-/// Whether two events given as JSON text have the same canonical form but for their `eventId`.
+/// Whether two events given as JSON text have the same canonical form, except for their `eventId`.
 pub fn same_canonical(a: &[u8], b: &[u8]) -> bool {
     match (canonical_event(a, Form::Jcs), canonical_event(b, Form::Jcs)) {
         (Ok(a), Ok(b)) => a == b,
@@ -252,9 +258,9 @@ pub fn same_canonical(a: &[u8], b: &[u8]) -> bool {
     }
 }
 
-/// Whether two events given as JSON text are the same but for their `eventId`: the canonical forms
-/// agree, and so does the text of each number. In canonical forms `1e400` is `null`, and `1.0` is
-/// `1`.
+/// Whether two events given as JSON text are the same except for their `eventId`: their canonical
+/// forms agree, and so does the text of each number. In canonical forms `1e400` is `null`, and
+/// `1.0` is `1`.
 pub fn same_content(a: &[u8], b: &[u8]) -> bool {
     let exact = |text| canonicalize_exactly(text, Some("eventId")).ok();
     let is_object = |text: &Vec<u8>| text.first() == Some(&b'{');
@@ -268,7 +274,7 @@ fn hash(text: &[u8], form: Form) -> Result<[u8; 64]> {
     Ok(digest(text, form)?.0)
 }
 
-/// The id of a line whose numbers all are in it.
+/// The id of a line in whose canonical form each number keeps its value.
 fn exact_id(line: &[u8]) -> Result<[u8; 64]> {
     match digest(line, Form::Jcs)? {
         (id, None) => Ok(id),
@@ -291,10 +297,10 @@ fn changed_number(line: &[u8], number: Range<usize>) -> Error {
     Envelope::of(line).map_or_else(|error| error, |envelope| envelope.fault(&what))
 }
 
-/// The hash, and where the first number stands whose canonical form has another value.
+/// The hash, and the first number whose canonical form has another value.
 fn digest(text: &[u8], form: Form) -> Result<([u8; 64], Option<Range<usize>>)> {
-    /// A longer one would leave its memory with the thread.
-    const LONG: usize = 1 << 20;
+    /// For a longer text the thread keeps no buffers.
+    const MAX_KEPT_TEXT_BYTES: usize = 1 << 20;
     thread_local! {
         static USED: RefCell<(Canonicalizer, Vec<u8>)> = RefCell::default();
     }
@@ -309,7 +315,7 @@ fn digest(text: &[u8], form: Form) -> Result<([u8; 64], Option<Range<usize>>)> {
         }
         Shape::Array | Shape::Scalar => Err(invalid(Fault::NotAnObject)),
     };
-    if text.len() > LONG {
+    if text.len() > MAX_KEPT_TEXT_BYTES {
         return digest(&mut Canonicalizer::default(), &mut Vec::with_capacity(text.len()));
     }
     USED.with_borrow_mut(|(canonicalizer, canonical)| digest(canonicalizer, canonical))
@@ -325,13 +331,14 @@ pub(crate) fn hash_of(canonical: &[u8]) -> [u8; 64] {
     hex
 }
 
-/// Without a branch: which digit comes is as random as the hash.
+/// Computed without a branch, because the digits of a hash are unpredictable.
 #[inline]
 fn hex_digit(value: u8) -> u8 {
     b'0' + value + u8::from(value > 9) * (b'a' - b'0' - 10)
 }
 
-/// The canonical form of an event given as JSON text, without its `eventId`: what its id is the hash of.
+/// The canonical form of an event given as JSON text, without its `eventId`: the bytes that its id
+/// hashes.
 pub fn canonical_form(text: &[u8]) -> Result<Vec<u8>> {
     canonical_event(text, Form::Jcs)
 }
@@ -361,8 +368,8 @@ fn check_chain(envelope: &Envelope, rules: &Rules) -> Result<()> {
     Err(envelope.fault(&format!("cannot be chained {refused}")))
 }
 
-/// The text without whitespace around it, and without any between its tokens if a line break is
-/// there: a line break inside a string would be no JSON.
+/// Removes whitespace around the text, and whitespace between its tokens if a line break is among
+/// it. A line break inside a string would be no JSON.
 fn one_line(mut text: Vec<u8>) -> Result<Vec<u8>> {
     let solid = |byte: &u8| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
     let to = text.iter().rposition(solid).map_or(0, |last| last + 1);

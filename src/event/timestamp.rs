@@ -1,4 +1,4 @@
-//! Points in time as records name them: ISO 8601 texts and integer milliseconds.
+//! Points in time as records write them: ISO 8601 texts and integer milliseconds.
 
 use crate::json::escape;
 
@@ -6,26 +6,27 @@ use crate::json::escape;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timestamp(i128);
 
-const SECOND: i128 = 1_000_000_000;
-const MILLISECOND: i128 = 1_000_000;
-/// What ECMAScript's dates reach, either way.
+const NANOSECONDS_PER_SECOND: i128 = 1_000_000_000;
+const NANOSECONDS_PER_MILLISECOND: i128 = 1_000_000;
+/// The range of ECMAScript's dates, in both directions.
 const MAX_MILLISECONDS: f64 = 8.64e15;
 
 impl Timestamp {
-    /// Reads a raw JSON value: a string in the extended format of ISO 8601, or an integer number of milliseconds.
+    /// Reads a raw JSON value: a string in the extended format of ISO 8601, or an integer number of
+    /// milliseconds.
     pub fn of_json(raw: &[u8]) -> Option<Timestamp> {
         match raw {
             [b'"', inside @ .., b'"'] => Timestamp::of_text(&escape::unescape(inside)),
             _ => {
                 let number: f64 = std::str::from_utf8(raw).ok()?.parse().ok()?;
                 let fits = number.fract() == 0.0 && number.abs() <= MAX_MILLISECONDS;
-                fits.then(|| Timestamp(number as i128 * MILLISECOND))
+                fits.then(|| Timestamp(number as i128 * NANOSECONDS_PER_MILLISECOND))
             }
         }
     }
 
-    /// `YYYY`, `YYYY-MM`, `YYYY-MM-DD`, each with `Thh:mm`, seconds, a fraction and a zone if it goes on; a year may have six
-    /// digits and a sign. A time without a zone counts as UTC.
+    /// Reads `YYYY`, `YYYY-MM` or `YYYY-MM-DD`, each optionally with `Thh:mm`, seconds, a fraction
+    /// and a zone. A year may have six digits and a sign. A time without a zone counts as UTC.
     pub fn of_text(text: &[u8]) -> Option<Timestamp> {
         let mut rest = Remainder(text);
         let year = rest.year()?;
@@ -41,16 +42,16 @@ impl Timestamp {
         }
         let time = if rest.skip(b'T') || rest.skip(b't') { rest.time()? } else { 0 };
         let days = i128::from(days_since_epoch(year, month, day));
-        rest.0.is_empty().then_some(Timestamp(days * 86_400 * SECOND + time))
+        rest.0.is_empty().then_some(Timestamp(days * 86_400 * NANOSECONDS_PER_SECOND + time))
     }
 
-    /// Whole seconds from this one to a later one.
+    /// Whole seconds from this time to a later one.
     pub(crate) fn seconds_until(self, later: Timestamp) -> i128 {
-        (later.0 - self.0) / SECOND
+        (later.0 - self.0) / NANOSECONDS_PER_SECOND
     }
 }
 
-/// What is left to read.
+/// The text that is not read yet.
 struct Remainder<'a>(&'a [u8]);
 
 impl Remainder<'_> {
@@ -97,10 +98,10 @@ impl Remainder<'_> {
             return None;
         }
         let seconds = hour * 3600 + minute * 60 + second - self.zone()?;
-        Some(i128::from(seconds) * SECOND + fraction)
+        Some(i128::from(seconds) * NANOSECONDS_PER_SECOND + fraction)
     }
 
-    /// Digits behind the point as nanoseconds; what is finer is cut off.
+    /// The digits behind the point, as nanoseconds. Further digits are cut off.
     fn fraction(&mut self) -> Option<i128> {
         let count = self.0.iter().take_while(|byte| byte.is_ascii_digit()).count();
         let (digits, rest) = self.0.split_at_checked(count)?;
@@ -143,7 +144,8 @@ fn days_in(year: i64, month: i64) -> i64 {
     }
 }
 
-/// Days of the proleptic Gregorian calendar; a year is counted from March, so that a leap day is its last.
+/// Days in the proleptic Gregorian calendar. A year is counted from March, so that a leap day is
+/// its last day.
 fn days_since_epoch(year: i64, month: i64, day: i64) -> i64 {
     let year = if month > 2 { year } else { year - 1 };
     let month_from_march = (month + 9) % 12;
@@ -158,7 +160,8 @@ mod tests {
     use super::*;
 
     fn milliseconds(text: &str) -> Option<i128> {
-        Timestamp::of_text(text.as_bytes()).map(|instant| instant.0.div_euclid(MILLISECOND))
+        Timestamp::of_text(text.as_bytes())
+            .map(|instant| instant.0.div_euclid(NANOSECONDS_PER_MILLISECOND))
     }
 
     #[test]

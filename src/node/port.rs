@@ -22,7 +22,7 @@ use super::wake::{Hold, waker};
 use crate::append::in_flight::{Parity, Pending};
 use crate::append::request::{BatchFacts, Completion, Observer, Outcome, OutcomeSink, Texts};
 use crate::error::{Error, Result, Written};
-use crate::event::ROOM;
+use crate::event::MAX_ADDED_BYTES;
 use crate::session::LockTicket;
 use crate::threads::pool;
 use crate::writer::registry::{Registry, Ticket};
@@ -174,7 +174,7 @@ impl Port {
         memory: Option<&Memory>,
     ) -> napi::Result<()> {
         let registry = registry_of(memory);
-        let texts = texts(events.to_vec(ROOM)?);
+        let texts = texts(events.to_vec(MAX_ADDED_BYTES)?);
         let args = AppendArgs { path, options, any_extension: false };
         self.port_state.borrow_mut().append(id, args, |path, options, completion| {
             Ok(registry.submit(path, texts, false, options, completion))
@@ -192,7 +192,7 @@ impl Port {
         memory: Option<&Memory>,
     ) -> napi::Result<()> {
         let registry = registry_of(memory);
-        let texts = Texts::of_lines(&lines, ROOM);
+        let texts = Texts::of_lines(&lines, MAX_ADDED_BYTES);
         let args = AppendArgs { path, options, any_extension: false };
         self.port_state.borrow_mut().append(id, args, |path, options, completion| {
             Ok(registry.submit(path, texts, false, options, completion))

@@ -12,7 +12,7 @@ use super::port::{AppendArgs, Port, PortState};
 use super::text::{Text, texts};
 use crate::ChroniclePath;
 use crate::error::{Code, Error, Result, Written};
-use crate::event::ROOM;
+use crate::event::MAX_ADDED_BYTES;
 use crate::mutex::locked;
 use crate::session::{LockOutcome, Session as CoreSession};
 
@@ -79,7 +79,7 @@ impl Session {
         #[napi(ts_arg_type = "string | undefined | null")] options: Option<Text>,
     ) -> napi::Result<()> {
         let session = self.session();
-        let texts = texts(events.to_vec(ROOM)?);
+        let texts = texts(events.to_vec(MAX_ADDED_BYTES)?);
         let args = AppendArgs { path, options, any_extension: true };
         self.port_state.borrow_mut().append(id, args, |path, options, completion| {
             session?.submit(path, texts, false, options, completion)

@@ -6,7 +6,7 @@
 use std::ptr;
 
 use crate::append::request::Texts;
-use crate::event::ROOM;
+use crate::event::MAX_ADDED_BYTES;
 use napi::bindgen_prelude::{Error, FromNapiValue, Result, Status, TypeName, ValidateNapiValue};
 use napi::{ValueType, sys};
 
@@ -94,7 +94,7 @@ fn check(status: sys::napi_status) -> Result<()> {
 /// The texts of `events`, which are joined by newlines.
 pub(super) fn lines(events: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     events.split(|byte| *byte == b'\n').map(|text| {
-        let mut room = Vec::with_capacity(text.len() + ROOM);
+        let mut room = Vec::with_capacity(text.len() + MAX_ADDED_BYTES);
         room.extend_from_slice(text);
         room
     })

@@ -1,5 +1,5 @@
-//! Bytes to lines to verdicts: the only place where it is decided whether bytes are a record, a
-//! malformed line or a torn tail.
+//! From bytes to lines to verdicts. Only this file decides whether bytes are a record, a malformed
+//! line or a torn tail.
 
 use std::borrow::Cow;
 
@@ -21,14 +21,15 @@ pub enum Verdict<'a> {
     Blank,
     /// Anything else, and every line longer than [`MAX_LINE_BYTES`].
     Malformed,
-    /// No record, and a 0x00 byte in it.
+    /// No record, and a 0x00 byte is in the line.
     Nul,
-    /// A byte order mark (U+FEFF) and one JSON object behind it: no record for a reader, but the object is known by these keys.
+    /// A byte order mark (U+FEFF) and one JSON object behind it. Readers take it for no record, but
+    /// its ids count.
     Marked(RecordIds<'a>),
 }
 
-/// What a record can be found by: its top-level strings of these names as WTF-8. An empty string or
-/// another type counts as none; of equal keys the last counts.
+/// The ids of a record: its top-level strings of these names, as WTF-8. An empty string or another
+/// type counts as none; of equal keys the last counts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RecordIds<'a> {
     /// `eventId`.
@@ -37,12 +38,12 @@ pub struct RecordIds<'a> {
     pub idempotency_key: Option<Cow<'a, [u8]>>,
 }
 
-/// What stands behind the last newline of a file.
+/// The bytes behind the last newline of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Tail<'a> {
     /// Nothing, or only spaces, tabs and `\r`.
     Clean,
-    /// One whole JSON object: a record, because no object is the beginning of another one.
+    /// One whole JSON object. It is a record, because no object is the beginning of another one.
     Record(RecordIds<'a>),
     /// The beginning of a record that was never finished, or what a crash left in its place.
     Torn {
@@ -51,7 +52,7 @@ pub enum Tail<'a> {
     },
 }
 
-/// Judges one complete line, given without its newline.
+/// Classifies one complete line, given without its newline.
 pub fn classify(line: &[u8]) -> Verdict<'_> {
     let mut finder = Finder::new(line);
     let read = || match json::parse(line, &mut finder)? {
@@ -59,12 +60,12 @@ pub fn classify(line: &[u8]) -> Verdict<'_> {
         Shape::Array | Shape::Scalar => Err(Fault::NotAnObject),
     };
     match classify_with(line, read) {
-        Verdict::Record(_) => Verdict::Record(finder.keys),
+        Verdict::Record(_) => Verdict::Record(finder.ids),
         other => other,
     }
 }
 
-/// Judges as [`judge`] does, and shows the raw top-level members instead of looking for keys among them.
+/// Classifies as [`classify`] does, and passes the raw top-level members to `member`.
 pub(crate) fn classify_members<'a>(
     line: &'a [u8],
     member: impl FnMut(&'a [u8], &'a [u8]),
@@ -72,7 +73,8 @@ pub(crate) fn classify_members<'a>(
     classify_with(line, || json::object(line, member))
 }
 
-/// Judges as [`judge`] does, by a reading of the line that tells whether it is one object, and notes what it likes.
+/// Classifies as [`classify`] does. `read` decides whether the line is one object and may collect
+/// what it needs.
 pub(crate) fn classify_with(line: &[u8], read: impl FnOnce() -> Result<(), Fault>) -> Verdict<'_> {
     if line.len() > MAX_LINE_BYTES {
         return Verdict::Malformed;
@@ -88,12 +90,12 @@ pub(crate) fn classify_with(line: &[u8], read: impl FnOnce() -> Result<(), Fault
     }
 }
 
-/// What stands behind the byte order mark that a line begins with.
+/// The bytes behind the byte order mark that a line begins with.
 pub(crate) fn behind_mark(line: &[u8]) -> Option<&[u8]> {
     line.strip_prefix(BYTE_ORDER_MARK)
 }
 
-/// Judges the bytes behind the last newline of a file.
+/// Classifies the bytes behind the last newline of a file.
 pub fn classify_tail(tail: &[u8]) -> Tail<'_> {
     match classify(tail) {
         Verdict::Record(keys) => Tail::Record(keys),
@@ -104,9 +106,11 @@ pub fn classify_tail(tail: &[u8]) -> Tail<'_> {
     }
 }
 
-/// Splits `bytes`, which begin where a line begins, into complete lines: calls `line` with the start
-/// of each and its bytes without the newline. Returns how many bytes that were: what is behind the
-/// last newline is no complete line yet.
+/// Splits `bytes`, which begin where a line begins, into complete lines. Calls `line` with the
+/// start of each and its bytes without the newline.
+///
+/// Returns the length of all complete lines. The bytes behind the last newline are no complete line
+/// yet.
 pub fn complete_lines<'a>(bytes: &'a [u8], mut line: impl FnMut(usize, &'a [u8])) -> usize {
     let mut start = 0;
     for newline in memchr_iter(b'\n', bytes) {
@@ -116,8 +120,9 @@ pub fn complete_lines<'a>(bytes: &'a [u8], mut line: impl FnMut(usize, &'a [u8])
     start
 }
 
-/// Splits and judges lines as [`complete_lines`] and [`judge`] do, in one walk: calls `line` with the start of each and its verdict. Where many
-/// lines are to be judged, `templates` save most of it.
+/// Splits and classifies lines in one pass. Calls `line` with the start of each and its verdict.
+///
+/// For many lines `templates` save most of the work.
 pub(crate) fn classify_lines<'a>(
     bytes: &'a [u8],
     mut templates: Option<&mut TemplateCache>,
@@ -130,7 +135,8 @@ pub(crate) fn classify_lines<'a>(
         if let Some(templates) = &mut templates
             && let Some(newline) = templates.match_line(&mut objects, start).filter(fits(start))
         {
-            let named = |name| match templates.named(bytes, name) {
+            let named = |name| match templates.last_match(bytes).and_then(|last| last.member(name))
+            {
                 Some([b'"', inside @ .., b'"']) if !inside.is_empty() => Some(inside.into()),
                 _ => None,
             };
@@ -143,7 +149,7 @@ pub(crate) fn classify_lines<'a>(
         let mut finder = Finder::new(bytes);
         match objects.line(start, &mut finder).filter(fits(start)) {
             Some(newline) => {
-                line(start, Verdict::Record(finder.keys));
+                line(start, Verdict::Record(finder.ids));
                 if let Some(templates) = &mut templates {
                     templates.observe_miss(bytes, start, newline);
                 }
@@ -159,30 +165,30 @@ pub(crate) fn classify_lines<'a>(
     }
 }
 
-/// Finds the keys of a record.
+/// Finds the ids of a record.
 struct Finder<'a> {
     text: &'a [u8],
     depth: usize,
-    /// Whose value comes next, of those that are looked for.
+    /// The name of the value that comes next, if it is one of the ids.
     member: Option<MemberName>,
-    keys: RecordIds<'a>,
+    ids: RecordIds<'a>,
 }
 
 impl<'a> Finder<'a> {
     fn new(text: &'a [u8]) -> Self {
-        Finder { text, depth: 0, member: None, keys: RecordIds::default() }
+        Finder { text, depth: 0, member: None, ids: RecordIds::default() }
     }
 
     #[inline]
     fn note(&mut self, name: MemberName, value: Option<Cow<'a, [u8]>>) {
         match name {
-            MemberName::EventId => self.keys.event_id = value,
-            MemberName::IdempotencyKey => self.keys.idempotency_key = value,
+            MemberName::EventId => self.ids.event_id = value,
+            MemberName::IdempotencyKey => self.ids.idempotency_key = value,
             MemberName::PrevEventId | MemberName::Timestamp => {}
         }
     }
 
-    /// What is between two quotes.
+    /// The text between two quotes.
     #[inline]
     fn inside(&self, from: usize, to: usize, plain: bool) -> Cow<'a, [u8]> {
         let raw = self.text.get(from + 1..to - 1).unwrap_or_default();
@@ -369,7 +375,7 @@ mod tests {
         proptest::collection::vec(prop_oneof![4 => likely, 1 => any::<u8>()], 0..200)
     }
 
-    /// Lines like those of a log, with some that are not.
+    /// Lines like those of a log, and some broken ones.
     fn likely_lines() -> impl Strategy<Value = Vec<u8>> {
         const LINES: [&[u8]; 14] = [
             br#"{"type":"X","eventId":"a","n":[1,{"eventId":"b"}]}"#,

@@ -1,4 +1,4 @@
-//! Walks through a summary of a log in pieces of whole lines, in bounded memory.
+//! Reads a range of a log in chunks of whole lines, in bounded memory.
 
 use std::io;
 use std::ops::Range;
@@ -8,37 +8,38 @@ use memchr::{memchr, memrchr};
 use crate::record::classify::MAX_LINE_BYTES;
 use crate::storage::Storage;
 
-/// Bytes read at a time.
+/// Bytes read at a time, at first.
 const CHUNK_BYTES: usize = 256 << 10;
-/// Bytes before those that are read next that are looked at again, at most.
+/// Bytes before the next ones that are read once more, at most.
 const MAX_OVERLAP_BYTES: usize = 4096;
 
-/// A walk from the start of a line to a fixed end.
+/// Reads from the start of a line to a fixed end.
 pub(crate) struct LineReader {
     /// Bytes read at a time.
     chunk: usize,
-    /// Where the first byte of `held` stands.
+    /// The offset in the file of the first byte of `held`.
     offset: u64,
     end: u64,
-    /// What was read, and behind it room for more that was cleared once.
+    /// The bytes that were read. Behind them is room for more, cleared once.
     held: Vec<u8>,
     filled: usize,
-    /// Bytes of `held` that were handed out.
+    /// Bytes of `held` that were returned already.
     used: usize,
 }
 
-/// What comes next.
+/// The next part of the range.
 #[derive(Debug)]
 pub(crate) enum LineChunk<'a> {
     /// One or more complete lines with their newlines; the first begins at `offset`.
     Whole { offset: u64, bytes: &'a [u8] },
     /// A complete line too long to be a record; `length` is without its newline.
     TooLong { offset: u64, length: u64 },
-    /// The end of the walk, and what stands behind the last newline; `bytes` is empty also when that is too long to be a record.
+    /// The end of the range, with the bytes behind the last newline. `bytes` is also empty if these
+    /// are too long to be a record.
     Tail { offset: u64, bytes: &'a [u8], length: u64 },
 }
 
-/// Cuts lines into parts of `length` bytes at the least, each of whole lines; the last one may be shorter.
+/// Splits whole lines into parts of at least `length` bytes; the last part may be shorter.
 pub(crate) fn parts_of(bytes: &[u8], length: usize) -> Vec<Range<usize>> {
     let mut parts = Vec::new();
     let mut start = 0;
@@ -52,17 +53,18 @@ pub(crate) fn parts_of(bytes: &[u8], length: usize) -> Vec<Range<usize>> {
 }
 
 impl LineReader {
-    /// From `offset`, where a line begins, to `end`.
+    /// Reads from `offset`, where a line begins, to `end`.
     pub(crate) fn new(offset: u64, end: u64) -> Self {
         LineReader { chunk: CHUNK_BYTES, offset, end, held: Vec::new(), filled: 0, used: 0 }
     }
 
-    /// From now on in pieces twice as long, of `most` bytes at most.
+    /// Doubles the chunks from now on, up to `most` bytes.
     pub(crate) fn lengthen(&mut self, most: usize) {
         self.chunk = most.min(self.chunk * 2);
     }
 
-    /// The piece that was given last, to keep: it is at the beginning of the bytes, which are not copied. `spare` is filled instead.
+    /// Gives up the buffer that begins with the last chunk, without a copy. `spare` becomes the
+    /// buffer.
     pub(crate) fn take(&mut self, mut spare: Vec<u8>) -> Vec<u8> {
         let rest = self.held.get(self.used..self.filled).unwrap_or_default();
         match spare.get_mut(..rest.len()) {
@@ -75,13 +77,13 @@ impl LineReader {
         std::mem::replace(&mut self.held, spare)
     }
 
-    /// The next piece. `UnexpectedEof` when the file ends before `end`.
+    /// Returns the next chunk. `UnexpectedEof` if the file ends before `end`.
     pub(crate) fn next(&mut self, storage: &dyn Storage) -> io::Result<LineChunk<'_>> {
         self.held.copy_within(self.used..self.filled, 0);
         self.filled -= self.used;
         self.offset += self.used as u64;
         self.used = 0;
-        // What was read with the end of a line too long may have whole lines already.
+        // The bytes read with the end of an over-long line may contain whole lines already.
         if let Some(newline) = memrchr(b'\n', self.filled()) {
             return Ok(self.whole(newline));
         }
@@ -107,17 +109,19 @@ impl LineReader {
         self.held.get(..self.filled).unwrap_or_default()
     }
 
-    /// The lines held up to their last newline.
+    /// The lines held, up to their last newline.
     fn whole(&mut self, newline: usize) -> LineChunk<'_> {
         self.used = newline + 1;
         let bytes = self.held.get(..self.used).unwrap_or_default();
         LineChunk::Whole { offset: self.offset, bytes }
     }
 
-    /// Reads on behind what is held, and says where that begins in it. Nothing at the end of the walk.
+    /// Reads more bytes behind those held and returns their index in `held`. `None` at the end of
+    /// the range.
     ///
-    /// The beginning of a line may be that of an append which failed and was taken back since. So its last bytes are read once more with
-    /// those that follow: without a lock, two halves of different lines must not become one.
+    /// The beginning of a line may belong to an append that failed and was taken back since. Its
+    /// last bytes are therefore read again with those that follow. Without a lock, two halves of
+    /// different lines must not become one.
     fn fill(&mut self, storage: &dyn Storage) -> io::Result<Option<usize>> {
         let left = self.end.saturating_sub(self.offset + self.filled as u64);
         let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(self.chunk);
@@ -151,21 +155,22 @@ impl LineReader {
             return Ok(Some(from + again));
         }
         if from > 0 {
-            // More of the line may be another one: it is read from its beginning.
+            // The rest may belong to another line: the line is read again from its beginning.
             self.filled = 0;
             return self.fill(storage);
         }
         Ok(Some(0))
     }
 
-    /// Finds the end of a line that is too long, keeping nothing of it.
+    /// Finds the end of a line that is too long, without keeping its bytes.
     fn pass_over(&mut self, storage: &dyn Storage) -> io::Result<LineChunk<'_>> {
         let offset = self.offset;
         loop {
             self.offset += self.filled as u64;
             self.filled = 0;
             if self.offset < self.end {
-                // A hole has no newline. Its last byte is read all the same: the file may be shorter by now.
+                // A hole has no newline. Its last byte is read nevertheless, because the file may
+                // be shorter by now.
                 let data = storage.data_from(self.offset..self.end);
                 self.offset = data.clamp(self.offset, self.end - 1);
             }
@@ -203,7 +208,7 @@ mod tests {
         [b"{\"a\":\"", &*text, b"\"}\n"].concat()
     }
 
-    /// RunSummary the log before its last line and writes `other` there.
+    /// Cuts the log before its last line and writes `other` there.
     fn take_back(storage: &dyn Storage, start: usize, other: &[u8]) {
         storage.set_len(start as u64).unwrap();
         storage.append(other).unwrap();
@@ -211,7 +216,7 @@ mod tests {
 
     #[test]
     fn two_halves_of_different_lines_never_become_one() {
-        // Its last line begins before the end of the first piece, a little or far.
+        // The last line begins before the end of the first chunk, by a little or by much.
         for (start, length) in
             [(CHUNK_BYTES - 100, 200), (CHUNK_BYTES - 9_000, 20_000), (0, 3 * CHUNK_BYTES)]
         {

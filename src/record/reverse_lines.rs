@@ -1,4 +1,4 @@
-//! A walk from the end of a summary of a log to its beginning, line by line, in bounded memory.
+//! Reads a range of a log from its end to its beginning, line by line, in bounded memory.
 
 use std::io;
 
@@ -12,33 +12,34 @@ const BLOCK_BYTES: u64 = 16 * 1024;
 /// Bytes read at a time, at most.
 const MAX_BLOCK_BYTES: u64 = 1 << 20;
 
-/// Bytes behind those that are read next that are looked at again, at most.
+/// Bytes behind the next ones that are read once more, at most.
 const MAX_OVERLAP_BYTES: usize = 512;
 
-/// A walk back from a fixed end to a fixed beginning, where a line begins.
+/// Reads back from a fixed end to a fixed beginning, where a line begins.
 pub(crate) struct ReverseLines {
     floor: u64,
-    /// Everything from here on was handed out, or is held.
+    /// The bytes from here on were returned, or are held.
     start: u64,
     block: u64,
-    /// What is left of the block that was read last.
+    /// The rest of the block that was read last.
     held: Vec<u8>,
-    /// The blocks behind it that belong to the same line, the next one last: they are joined once.
+    /// The blocks behind `held` that belong to the same line, the next one last. They are joined
+    /// once.
     behind: Vec<Vec<u8>>,
     behind_length: usize,
     is_at_end: bool,
 }
 
-/// The line before.
+/// A line found on the way back.
 pub(crate) struct PreviousLine {
     pub(crate) offset: u64,
     pub(crate) length: u64,
-    /// Nothing for a line too long to be a record.
+    /// None for a line too long to be a record.
     pub(crate) bytes: Option<Vec<u8>>,
 }
 
 impl ReverseLines {
-    /// From `end` back to `floor`.
+    /// Reads from `end` back to `floor`.
     pub(crate) fn new(floor: u64, end: u64) -> ReverseLines {
         ReverseLines {
             floor,
@@ -51,7 +52,7 @@ impl ReverseLines {
         }
     }
 
-    /// Whether what comes next stands behind the last newline.
+    /// Whether the next line is the bytes behind the last newline.
     pub(crate) fn is_at_end(&self) -> bool {
         self.is_at_end
     }
@@ -60,13 +61,14 @@ impl ReverseLines {
         self.start.saturating_sub(self.floor)
     }
 
-    /// The line before; first of all what stands behind the last newline, which may be nothing.
+    /// Returns the line before. The first one is the bytes behind the last newline, which may be
+    /// none.
     pub(crate) fn previous_line(
         &mut self,
         storage: &dyn Storage,
     ) -> io::Result<Option<PreviousLine>> {
         self.is_at_end = false;
-        // Of a line too long, only its length is kept.
+        // Of an over-long line only the length is kept.
         let mut passed = 0;
         loop {
             let newline = memrchr(b'\n', &self.held);
@@ -89,7 +91,8 @@ impl ReverseLines {
                 }
             }
             if !self.read_on(storage)? {
-                // The rest of the line is another one by now: an append that failed was taken back. Both halves are read again.
+                // The rest of the line is another one by now: a failed append was taken back. Both
+                // halves are read again.
                 self.drop_held();
                 (self.start, passed) = (end, 0);
             }
@@ -100,7 +103,7 @@ impl ReverseLines {
         self.held.len() + self.behind_length
     }
 
-    /// What is held from `begin` on in the block that was read last; the newline before it goes too.
+    /// Takes the bytes from `begin` on in the block read last, and removes the newline before them.
     fn take_line(&mut self, begin: usize) -> Vec<u8> {
         let mut bytes = self.held.split_off(begin);
         self.held.pop();
@@ -110,7 +113,7 @@ impl ReverseLines {
         bytes
     }
 
-    /// Forgets what is held, but for its length.
+    /// Drops the bytes held and returns their length.
     fn drop_held(&mut self) -> u64 {
         let length = self.held_length();
         self.held.clear();
@@ -119,7 +122,7 @@ impl ReverseLines {
         length as u64
     }
 
-    /// Passes a block that was never written: it reads as zeros, so no newline is in it.
+    /// Skips a block that was never written: it reads as zeros, so no newline is in it.
     fn pass_hole(&mut self, storage: &dyn Storage, passed: &mut u64) -> io::Result<bool> {
         let size = self.block.min(self.left());
         let block = self.start - size..self.start;
@@ -133,7 +136,8 @@ impl ReverseLines {
         Ok(true)
     }
 
-    /// Reads the block before, and the first bytes of what is held once more. False, and nothing is read, if those are other ones.
+    /// Reads the block before, and again the first bytes of those held. False, and nothing is kept,
+    /// if these differ by now.
     fn read_on(&mut self, storage: &dyn Storage) -> io::Result<bool> {
         let size = self.block.min(self.left());
         self.block = (self.block * 2).min(MAX_BLOCK_BYTES);
@@ -167,7 +171,7 @@ mod tests {
     use crate::record::lines::{LineChunk, LineReader};
     use crate::storage::Stat;
 
-    /// A real file, and how much of it was read.
+    /// A real file that counts the bytes read.
     struct Sparse(File, AtomicU64);
 
     impl Storage for Sparse {
@@ -229,7 +233,8 @@ mod tests {
         assert_eq!(found, wanted);
         assert!(storage.1.load(Ordering::Relaxed) < 400 << 20);
 
-        // What ends in a hole is too long; a file that was cut in it is seen to be cut.
+        // A line that ends in a hole is too long. A file that was cut in the hole is recognised as
+        // cut.
         let mut lines = LineReader::new(8, HOLE_BYTES);
         assert!(
             matches!(lines.next(&storage).unwrap(), LineChunk::Tail { length, .. } if length == HOLE_BYTES - 8)

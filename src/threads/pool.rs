@@ -1,4 +1,4 @@
-//! The few threads that do all I/O of the process, and the one that watches deadlines.
+//! The few threads for all I/O of the process, and the one for deadlines.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -11,21 +11,22 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, Result};
 use crate::mutex::locked;
 
-/// Threads that read, write and sync. With the clock and the one for what is done [`run_in_background`] there are at most eight in a process, however many logs are open.
+/// Threads that read, write and sync. With the clock and the thread of [`run_in_background`] a
+/// process has at most eight, however many logs are open.
 const WORKERS: usize = 6;
 
-/// A piece of work. A panic in it ends the job, not the thread.
+/// A piece of work. A panic ends the job, not the thread.
 pub(crate) type Job = Box<dyn FnOnce() + Send>;
 
 /// Runs `job` on a worker as soon as one is free.
 ///
 /// # Errors
-/// When there is no worker and the system makes no thread; the job is dropped.
+/// If there is no worker and the system creates no thread; the job is dropped.
 pub(crate) fn run(job: Job) -> Result<()> {
     WORK.get_or_init(Work::default).add(job, None).map_err(cannot_start)
 }
 
-/// Runs `job` on a worker at `at`: how a lock is waited for without holding a thread.
+/// Runs `job` on a worker at `at`. A wait for a lock uses it, and so occupies no thread.
 ///
 /// # Errors
 /// As [`run`].
@@ -33,16 +34,19 @@ pub(crate) fn run_at(at: Instant, job: Job) -> Result<()> {
     WORK.get_or_init(Work::default).add(job, Some(at)).map_err(cannot_start)
 }
 
-/// Runs `job`, which must not do I/O, on the clock thread at `at`, unless the alarm is dropped before: deadlines hold also while
-/// every worker is stuck in a dead device.
+/// Runs `job` on the clock thread at `at`, unless the alarm is dropped before. The job must not do
+/// I/O.
+///
+/// Deadlines therefore hold also while every worker is stuck in a dead device.
 ///
 /// # Errors
-/// When the clock thread cannot be made.
+/// If the clock thread cannot be created.
 pub(crate) fn call_at(at: Instant, job: Job) -> Result<Alarm> {
     CLOCK.get_or_init(Clock::default).add(at, job).map_err(cannot_start)
 }
 
-/// A job of the clock thread. Dropping it takes the job back: a wait that ended early keeps nothing in memory until its deadline.
+/// A job of the clock thread. Dropping the alarm removes the job: a wait that ended early keeps
+/// nothing in memory until its deadline.
 #[derive(Debug)]
 #[must_use = "a dropped alarm does not ring"]
 pub(crate) struct Alarm((Instant, u64));
@@ -51,17 +55,18 @@ impl Drop for Alarm {
     fn drop(&mut self) {
         if let Some(clock) = CLOCK.get() {
             let job = locked(&clock.state).alarms.remove(&self.0);
-            // Outside of the clock's lock: what the job holds may take others.
+            // Dropped outside the clock's lock, because the job may own values that take other
+            // locks.
             drop(job);
         }
     }
 }
 
-/// Runs `job`, which takes long and much memory, on the one thread for such jobs, one after the other: what the workers' allocators keep for the
-/// next time would be kept once for each.
+/// Runs long jobs that need much memory, one after the other, on the one thread for them. On the
+/// workers each thread's allocator would keep that memory for later.
 ///
 /// # Errors
-/// When the system makes no thread; the job is dropped.
+/// If the system creates no thread; the job is dropped.
 pub(crate) fn run_in_background(job: Job) -> Result<()> {
     static JOBS: Mutex<Option<mpsc::Sender<Job>>> = Mutex::new(None);
     let mut jobs = locked(&JOBS);
@@ -90,8 +95,11 @@ fn cannot_start(error: io::Error) -> Error {
     Error::io("cannot start a thread", "clone", error)
 }
 
-/// Does the parts of a work, by their numbers from 0, on this thread and on one more if a worker is idle, and gives what came of each.
-/// It waits for parts that were begun only, so that workers that share cannot wait for each other.
+/// Does the parts of a work, numbered from 0, and returns their results in that order. This thread
+/// does them, and one more if a worker is idle.
+///
+/// It waits only for parts that were started, so that workers that share cannot wait for each
+/// other.
 pub(crate) fn parallel_map<T: Send + 'static>(
     parts: usize,
     part: impl Fn(usize) -> T + Send + Sync + 'static,
@@ -103,7 +111,7 @@ pub(crate) fn parallel_map<T: Send + 'static>(
     }
 }
 
-/// As [`parallel_map`], and this thread does `own` first.
+/// As [`parallel_map`], but this thread does `own` first.
 pub(crate) fn parallel_map_while<T: Send + 'static, R>(
     parts: usize,
     part: impl Fn(usize) -> T + Send + Sync + 'static,
@@ -117,7 +125,7 @@ pub(crate) fn parallel_map_while<T: Send + 'static, R>(
         came: Condvar::new(),
     });
     let helper = shared.clone();
-    // Without a thread this one does all.
+    // Without another thread this one does all parts.
     let _ = run(Box::new(move || helper.help()));
     let outcome = own();
     shared.help();
@@ -127,7 +135,7 @@ pub(crate) fn parallel_map_while<T: Send + 'static, R>(
     let mut results = std::mem::take(&mut done.results);
     drop(done);
     results.sort_by_key(|(number, _)| *number);
-    // A part that panicked on the other thread panics here, where somebody waits for it.
+    // A part that panicked on the other thread panics here, in the thread that waits for it.
     let missing =
         (0..parts).filter(|number| results.binary_search_by_key(number, |(at, _)| *at).is_err());
     let again: Vec<(usize, T)> = missing.map(|number| (number, (shared.part)(number))).collect();
@@ -155,10 +163,10 @@ impl<T> Default for Done<T> {
     }
 }
 
-/// A part that was begun.
-struct UnderWay<'a, T, F>(&'a ParallelWork<T, F>);
+/// A part that was started.
+struct StartedPart<'a, T, F>(&'a ParallelWork<T, F>);
 
-impl<T, F> Drop for UnderWay<'_, T, F> {
+impl<T, F> Drop for StartedPart<'_, T, F> {
     fn drop(&mut self) {
         locked(&self.0.done).under_way -= 1;
         self.0.came.notify_all();
@@ -176,7 +184,7 @@ impl<T, F: Fn(usize) -> T> ParallelWork<T, F> {
             }
             done.under_way += 1;
             drop(done);
-            let _under_way = UnderWay(self);
+            let _under_way = StartedPart(self);
             let result = (self.part)(number);
             locked(&self.done).results.push((number, result));
         }
@@ -201,8 +209,9 @@ struct WorkState {
     later: BTreeMap<(Instant, u64), Job>,
     count: u64,
     threads: usize,
-    /// Workers that sleep until they are woken. Who wakes one takes it off, so that each wake-up is for another worker and each
-    /// job has one; a count could not tell a worker that sleeps from one that was just woken.
+    /// Workers that sleep until they are woken. The thread that wakes a worker removes it here, so
+    /// that each wake-up reaches another worker and each job has one. A count could not distinguish
+    /// a worker that sleeps from one that was just woken.
     idle: Vec<usize>,
     has_timekeeper: bool,
 }
@@ -230,7 +239,7 @@ impl Work {
         if !is_first {
             return Ok(());
         }
-        // A delayed job is the timekeeper's affair; a ready one is so only when nobody else is idle.
+        // The timekeeper takes delayed jobs. It takes a ready job only if no other worker is idle.
         if state.has_timekeeper && (at.is_some() || state.idle.is_empty()) {
             drop(state);
             self.timer.notify_one();
@@ -242,7 +251,7 @@ impl Work {
         Ok(())
     }
 
-    /// Makes one more worker if all are busy and there may be more.
+    /// Creates one more worker if all are busy and the limit allows it.
     fn spawn_worker(&'static self, state: &mut WorkState) -> io::Result<()> {
         let all_busy = state.idle.is_empty() && !state.has_timekeeper;
         if all_busy && state.threads < WORKERS {
@@ -253,7 +262,7 @@ impl Work {
         Ok(())
     }
 
-    /// Wakes a worker that was taken off the idle ones.
+    /// Wakes a worker that was removed from the idle ones.
     fn wake_worker(&self, worker: Option<usize>) {
         if let Some(wake) = worker.and_then(|number| self.wake.get(number)) {
             wake.notify_one();
@@ -271,17 +280,19 @@ impl Work {
                 None => state.ready.pop_front(),
             };
             if let Some(job) = job {
-                // Somebody must keep the time of what is left, and a ready job must not wait for this one.
+                // Another worker must become timekeeper, and a ready job must not wait for this
+                // one.
                 let more =
                     (!state.ready.is_empty() || !state.later.is_empty()) && !state.has_timekeeper;
                 let woken = if more { state.idle.pop() } else { None };
                 if more && woken.is_none() {
-                    // Without another thread it waits for one of those there are.
+                    // Without another thread the job waits for one of the existing ones.
                     let _ = self.spawn_worker(&mut state);
                 }
                 drop(state);
                 self.wake_worker(woken);
-                // A job settles what it holds when it is dropped, so that a panic leaves nobody waiting.
+                // A job settles its requests when it is dropped, so that no caller waits after a
+                // panic.
                 let _ = catch_unwind(AssertUnwindSafe(job));
                 state = locked(&self.state);
                 continue;
@@ -381,7 +392,7 @@ mod tests {
             (0..100).map(|n| n * 2).collect::<Vec<_>>()
         );
         assert_eq!(parallel_map(0, |number| number), Vec::<usize>::new());
-        // Every worker shares: none waits for another that waits.
+        // Every worker shares; none waits for another that waits.
         let (sender, receiver) = mpsc::channel();
         for _ in 0..WORKERS * 3 {
             let sender = sender.clone();

@@ -1,4 +1,4 @@
-//! Long work on the pool, a part at a time: between two turns whoever else waits for a thread has its turn.
+//! Long work on the pool, a part at a time. Between two parts the thread serves other jobs.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,10 +7,10 @@ use std::time::Instant;
 use crate::error::Result;
 use crate::threads::pool;
 
-/// How far one turn of the work came.
+/// The progress of a work after one part.
 #[derive(Debug)]
 pub(crate) enum Resumed<T> {
-    /// There is more to do.
+    /// There are more parts.
     More,
     /// Nothing can be done before this moment.
     Wait(Instant),
@@ -18,18 +18,19 @@ pub(crate) enum Resumed<T> {
     Done(T),
 }
 
-/// Work that is done in turns.
+/// Work that is done in parts.
 pub(crate) trait Resumable: Send + 'static {
-    /// What comes of it.
+    /// The result of the work.
     type Output;
     /// Does the next part.
     fn resume(&mut self) -> Result<Resumed<Self::Output>>;
 }
 
-/// Does the work on the pool and calls `done` with what comes of it, or with `None` if `stop` was set between two turns.
+/// Does the work on the pool and calls `done` with the result, or with `None` if `stop` was set
+/// between two parts.
 ///
 /// # Errors
-/// When the system makes no thread for it; then `done` is dropped.
+/// If the system creates no thread for it; then `done` is dropped.
 pub(crate) fn run<W: Resumable>(
     mut work: W,
     stop: Arc<AtomicBool>,
@@ -37,12 +38,12 @@ pub(crate) fn run<W: Resumable>(
 ) -> Result<()> {
     pool::run(Box::new(move || {
         if stop.load(Ordering::Relaxed) {
-            // What the work holds is given back before anybody hears that it is over.
+            // The work releases its files and locks before the end is reported.
             drop(work);
             return done(None);
         }
         let result = match work.resume() {
-            // A worker runs this, so there is one.
+            // A worker runs this, so at least one exists.
             Ok(Resumed::More) => return drop(run(work, stop, done)),
             Ok(Resumed::Wait(at)) => {
                 let again = Box::new(move || drop(run(work, stop, done)));

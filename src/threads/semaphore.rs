@@ -1,4 +1,4 @@
-//! Bounds on what is under way at a time: those who come later wait in a queue, not in a thread.
+//! Bounds on concurrent work. Later requests wait in a queue, not in a thread.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,33 +13,33 @@ pub(crate) static REPAIRS: Semaphore = Semaphore::new(6);
 
 type Waiter = Box<dyn FnOnce(Permit) + Send>;
 
-/// A bound on how many are under way.
+/// A bound on the number of permits in use.
 pub(crate) struct Semaphore {
-    most: usize,
+    limit: usize,
     state: Mutex<SemaphoreState>,
 }
 
 struct SemaphoreState {
     used: usize,
     waiting: VecDeque<Waiter>,
-    /// A thread hands free permits to those that wait. A waiter may drop its permit at once, on that
-    /// thread: then the loop goes on, instead of one call inside the other for each of thousands.
+    /// Set while a thread hands free permits to waiters. A waiter may drop its permit at once, on
+    /// that thread. The loop then continues, instead of one nested call for each of thousands.
     is_handing_out: bool,
 }
 
-/// The right to be one of them; dropping it lets the next one in.
+/// The right to be one of the users; dropping it admits the next one.
 pub(crate) struct Permit(&'static Semaphore);
 
 impl Semaphore {
-    const fn new(most: usize) -> Self {
+    const fn new(limit: usize) -> Self {
         let state = SemaphoreState { used: 0, waiting: VecDeque::new(), is_handing_out: false };
-        Semaphore { most, state: Mutex::new(state) }
+        Semaphore { limit, state: Mutex::new(state) }
     }
 
     /// Calls `then` with a permit, at once or when one is free.
     pub(crate) fn acquire(&'static self, then: Waiter) {
         let mut state = locked(&self.state);
-        if state.used < self.most && state.waiting.is_empty() {
+        if state.used < self.limit && state.waiting.is_empty() {
             state.used += 1;
             drop(state);
             then(Permit(self));
@@ -55,12 +55,12 @@ impl Semaphore {
             return;
         }
         state.is_handing_out = true;
-        while state.used < self.most
+        while state.used < self.limit
             && let Some(next) = state.waiting.pop_front()
         {
             state.used += 1;
             drop(state);
-            // A panic drops its permit, and keeps nobody else waiting.
+            // A panic drops the permit and blocks no other waiter.
             let _ = catch_unwind(AssertUnwindSafe(|| next(Permit(self))));
             state = locked(&self.state);
         }
@@ -82,16 +82,16 @@ mod tests {
 
     #[test]
     fn a_hundred_thousand_waiters_that_give_their_permit_back_at_once_take_little_stack() {
-        static FEW: Semaphore = Semaphore::new(2);
+        static TWO: Semaphore = Semaphore::new(2);
         let (sender, served) = mpsc::channel();
         let held: Arc<Mutex<Vec<Permit>>> = Arc::default();
         for _ in 0..2 {
             let held = held.clone();
-            FEW.acquire(Box::new(move |permit| held.lock().unwrap().push(permit)));
+            TWO.acquire(Box::new(move |permit| held.lock().unwrap().push(permit)));
         }
         for number in 0..100_000 {
             let sender = sender.clone();
-            FEW.acquire(Box::new(move |permit| {
+            TWO.acquire(Box::new(move |permit| {
                 drop(permit);
                 assert!(number != 7, "a panic on purpose");
                 sender.send(()).unwrap();
@@ -107,7 +107,7 @@ mod tests {
             .join()
             .unwrap();
         assert_eq!(served.iter().count(), 100_000 - 1);
-        assert_eq!(locked(&FEW.state).used, 1);
+        assert_eq!(locked(&TWO.state).used, 1);
     }
 
     #[test]
