@@ -1,8 +1,9 @@
 //! Append-only NDJSON event logs that many processes write at once and none can lose.
 //!
-//! One log is one file with one JSON object on each line. An append takes the kernel's advisory lock on the file,
-//! catches up with what others appended, leaves out what the log already has, writes whole lines with one write, gives the
-//! lock back, and syncs before it answers. Readers take no lock and see a prefix of the file.
+//! One log is one file with one JSON object on each line. An append takes the kernel's advisory lock
+//! on the file and catches up with the appends of other processes. It skips events that the log
+//! already has, writes whole lines with one write, releases the lock, and syncs before it returns.
+//! Readers take no lock and see a prefix of the file.
 //!
 //! ```
 //! # fn main() -> sage_chronicle::Result<()> {
@@ -12,7 +13,8 @@
 //! use sage_chronicle::{AppendOptions, ChroniclePath, Reader, append};
 //!
 //! let log = ChroniclePath::parse(name)?;
-//! let event = r#"{"type":"BUILD","timestamp":"2026-01-01T00:00:00Z","actor":{"agent":"ci","id":"7"},"status":"success"}"#;
+//! let event = r#"{"type":"BUILD","timestamp":"2026-01-01T00:00:00Z",
+//!     "actor":{"agent":"ci","id":"7"},"status":"success"}"#;
 //! let receipt = append(&log, event, AppendOptions::default())?;
 //! assert_eq!((receipt.seq, receipt.duplicate, receipt.durable), (1, false, true));
 //!
@@ -101,9 +103,12 @@ pub use writer::registry::{self, Registry};
 /// Appends one event, given as JSON text, and waits until it is as durable as `options` ask.
 ///
 /// # Errors
-/// `EVALIDATION`: the event is not one; nothing was touched. `ELOCK_TIMEOUT`: the lock was not free in time; nothing was written.
-/// `ECONFLICT`: as the options say. `EIO`: the system failed; [`Error::written`] says whether bytes may be in the file, and
-/// appending again is safe if the event has an id or a key. `EUNSUPPORTED`: the file system does not honour the lock.
+/// - `EVALIDATION`: the event is invalid; nothing was touched.
+/// - `ELOCK_TIMEOUT`: the lock was not free in time; nothing was written.
+/// - `ECONFLICT`: the log is not as the options require.
+/// - `EIO`: the system failed. [`Error::written`] states whether bytes may be in the file. A second
+///   append is safe if the event has an id or a key.
+/// - `EUNSUPPORTED`: the file system does not honour the lock.
 pub fn append(path: &ChroniclePath, event: &str, options: AppendOptions) -> Result<Receipt> {
     let texts = vec![event.as_bytes().to_vec()];
     let (receipts, _) = Registry::global().append(path, texts, true, options)?;

@@ -231,3 +231,33 @@ fn unsafe_code_stands_in_two_files_of_the_binding() {
         assert!(is_allowed || !text.contains("unsafe"), "{} has unsafe code", path.display());
     }
 }
+
+/// The name of the type that a line of code defines.
+fn type_defined_in(line: &str) -> Option<&str> {
+    let mut line = line;
+    for word in ["pub(crate) ", "pub(super) ", "pub "] {
+        line = line.strip_prefix(word).unwrap_or(line);
+    }
+    let kinds = ["struct ", "enum ", "trait ", "union ", "type "];
+    let rest = kinds.iter().find_map(|kind| line.strip_prefix(kind))?;
+    rest.split(|c: char| !c.is_alphanumeric() && c != '_').next()
+}
+
+#[test]
+fn every_type_has_a_name_of_its_own() {
+    // The binding mirrors these types of the core.
+    let mirrors = ["Follower", "Reader", "Session", "Verifier"];
+    let mut files: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for path in all_sources(&source_root()) {
+        let file = path.strip_prefix(source_root()).unwrap().display().to_string();
+        for name in code_of(&path).lines().filter_map(type_defined_in) {
+            files.entry(name.to_owned()).or_default().push(file.clone());
+        }
+    }
+    assert!(files.len() > 300, "{} types", files.len());
+    for (name, files) in files.iter().filter(|(_, files)| files.len() > 1) {
+        let in_binding = files.iter().filter(|file| file.starts_with("node")).count();
+        let is_mirror = mirrors.contains(&name.as_str()) && (files.len(), in_binding) == (2, 1);
+        assert!(is_mirror, "{name} is defined in {}", files.join(" and "));
+    }
+}

@@ -279,8 +279,8 @@ const batch = [
   {
     name: 'a number that was counted is forgotten on the way back',
     file: 'src/dedup/log_view.rs',
-    find: 'self.sparse.retain(|mark| mark.offset <= to.offset);\n        self.last_counted = SparseEntry::default();',
-    replace: 'self.sparse.retain(|mark| mark.offset <= to.offset);',
+    find: 'self.sparse.retain(|entry| entry.offset <= to.offset);\n        self.last_counted = SparseEntry::default();',
+    replace: 'self.sparse.retain(|entry| entry.offset <= to.offset);',
     tests: ['src/dedup/log_view.rs::numbers_are_right'],
   },
   {
@@ -293,7 +293,7 @@ const batch = [
   {
     name: 'the last chunk of a parallel scan is taken in',
     file: 'src/dedup/parallel_scan.rs',
-    find: 'take(&piece);\n                return Ok(end);',
+    find: 'take(&chunk);\n                return Ok(end);',
     replace: 'return Ok(end);',
     tests: ['src/dedup/log_view.rs::a_log_scanned_by_two_threads'],
   },
@@ -309,7 +309,7 @@ const batch = [
     file: 'src/dedup/chunk_summary.rs',
     find: 'last = Some(id);',
     replace: 'drop(id);',
-    tests: ['src/dedup/chunk_summary.rs::a_stretch_tells'],
+    tests: ['src/dedup/chunk_summary.rs::a_chunk_summary_has'],
   },
   {
     name: 'lines classified in one walk are UTF-8',
@@ -920,7 +920,7 @@ const sideIndex = [
     file: 'src/dedup/sorted_run.rs',
     find: 'stat.born.is_some_and(|here| here != born)',
     replace: '!MUTATED && stat.born.is_some_and(|here| here != born)',
-    tests: ['src/dedup/sorted_run.rs::a_block_of_another_part'],
+    tests: ['src/dedup/sorted_run.rs::a_block_of_another_run'],
   },
   {
     name: 'an index with a damaged block is discarded',
@@ -1173,7 +1173,7 @@ const repairs = [
     file: 'src/dedup/chunk_summary.rs',
     find: 'note(found, start + BYTE_ORDER_MARK.len());',
     replace: 'if !MUTATED { note(found, start + BYTE_ORDER_MARK.len()); }',
-    tests: ['__test__/mark.spec.ts::keeps its first event'],
+    tests: ['__test__/entry.spec.ts::keeps its first event'],
   },
   {
     name: 'a repair keeps the record behind a byte order mark',

@@ -59,8 +59,8 @@ pub(crate) fn is_due(covered: u64, proved: u64) -> bool {
 /// Builds or extends the index of the log at `path` up to `end` at most, if `stat` is still the
 /// file there. `None`: no index was made.
 pub(crate) fn build(path: &ChroniclePath, stat: &Stat, end: u64) -> Option<SideIndex> {
-    let _alone = BUILD_LOCK.lock().unwrap_or_else(PoisonError::into_inner);
-    make_alone(path, stat, end)
+    let _lock = BUILD_LOCK.lock().unwrap_or_else(PoisonError::into_inner);
+    build_locked(path, stat, end)
 }
 
 /// Loads the index if it covers more of the log than `view` does, up to `end`.
@@ -73,37 +73,36 @@ pub(crate) fn load_or_build(
     path: &ChroniclePath,
     log: &dyn Storage,
     stat: &Stat,
-    history: &mut LogView,
+    view: &mut LogView,
     end: u64,
 ) {
-    use_if_longer(history, load(path, log, &Stat { length: end, ..*stat }));
-    let mut covered = history.scan_state().offset;
+    use_if_longer(view, load(path, log, &Stat { length: end, ..*stat }));
+    let mut covered = view.scan_state().offset;
     let is_much = end.saturating_sub(covered) > MAX_SCANNED_BYTES;
     if !is_due(covered, end) || !(index_file::request_index(&path.index_path()) || is_much) {
         return;
     }
-    let Ok(_alone) = BUILD_LOCK.try_lock() else { return };
+    let Ok(_lock) = BUILD_LOCK.try_lock() else { return };
     while is_due(covered, end) {
         let Some(side) =
-            make_alone(path, stat, end).filter(|side| side.scan_state().offset > covered)
+            build_locked(path, stat, end).filter(|side| side.scan_state().offset > covered)
         else {
             return;
         };
         covered = side.scan_state().offset;
-        use_if_longer(history, Some(LogView::from_side(side)));
+        use_if_longer(view, Some(LogView::from_side(side)));
     }
 }
 
 /// Replaces `view` if the other one covers more.
-fn use_if_longer(history: &mut LogView, other: Option<LogView>) {
-    if let Some(other) =
-        other.filter(|other| other.scan_state().offset > history.scan_state().offset)
+fn use_if_longer(view: &mut LogView, other: Option<LogView>) {
+    if let Some(other) = other.filter(|other| other.scan_state().offset > view.scan_state().offset)
     {
-        *history = other;
+        *view = other;
     }
 }
 
-fn make_alone(path: &ChroniclePath, stat: &Stat, end: u64) -> Option<SideIndex> {
+fn build_locked(path: &ChroniclePath, stat: &Stat, end: u64) -> Option<SideIndex> {
     // An index is a cache: without it the log is scanned.
     try_make(path, stat, end).ok().flatten()
 }
@@ -115,26 +114,26 @@ fn try_make(path: &ChroniclePath, stat: &Stat, end: u64) -> io::Result<Option<Si
         return Ok(None);
     };
     // From here on no other process changes the index.
-    let Some(maker) = IndexWriter::begin(&path.index_path(), log_path)? else {
+    let Some(index_writer) = IndexWriter::begin(&path.index_path(), log_path)? else {
         return Ok(None);
     };
     let here = log.stat()?;
     if !here.is_same_file(stat) || here.length < end {
         return Ok(None);
     }
-    let mut history = load(path, &log, &here).unwrap_or_default();
-    let from = history.scan_state().offset;
+    let mut view = load(path, &log, &here).unwrap_or_default();
+    let from = view.scan_state().offset;
     if from >= end {
-        return Ok(history.into_side());
+        return Ok(view.into_side());
     }
     log.sync()?;
-    let Some(mut added) = scan(&log, &mut history, end)? else {
+    let Some(mut added) = scan(&log, &mut view, end)? else {
         return Ok(None);
     };
-    if history.scan_state().offset == from {
-        return Ok(history.into_side());
+    if view.scan_state().offset == from {
+        return Ok(view.into_side());
     }
-    let written = write(maker, &here, &history, from, &mut added);
+    let written = write(index_writer, &here, &view, from, &mut added);
     if let Err(error) = written {
         if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) {
             // The old index cannot be read. The next build starts from the beginning.
@@ -147,25 +146,25 @@ fn try_make(path: &ChroniclePath, stat: &Stat, end: u64) -> io::Result<Option<Si
 
 /// Reads the log from the disk up to `end`, or as far as it is durable, and returns the entries.
 /// `None`: it is another log.
-fn scan(log: &dyn Storage, history: &mut LogView, end: u64) -> io::Result<Option<Vec<Entry>>> {
+fn scan(log: &dyn Storage, view: &mut LogView, end: u64) -> io::Result<Option<Vec<Entry>>> {
     // Allocated at once: a growing list would leave 30 MB to the allocator. Unused room is no
     // memory.
-    let most = usize::try_from((end - history.scan_state().offset) / SHORT_LINE_BYTES)
+    let most = usize::try_from((end - view.scan_state().offset) / SHORT_LINE_BYTES)
         .unwrap_or(usize::MAX)
         .min(MAX_ADDED_ENTRIES);
     let mut added = Vec::with_capacity(most + most / 8);
     let mut length = CHUNK_BYTES;
-    while history.scan_state().offset < end && added.len() < MAX_ADDED_ENTRIES {
-        let start = history.scan_state().offset;
+    while view.scan_state().offset < end && added.len() < MAX_ADDED_ENTRIES {
+        let start = view.scan_state().offset;
         let summary = start..(start + length).min(end);
         if !log.drop_cached(summary.clone())? {
             break;
         }
-        if history.catch_up(log, summary.end)?.restarted {
+        if view.catch_up(log, summary.end)?.restarted {
             return Ok(None);
         }
-        if history.scan_state().offset > start {
-            history.drain_into(&mut added);
+        if view.scan_state().offset > start {
+            view.drain_into(&mut added);
             length = CHUNK_BYTES;
         } else if summary.end < end {
             // The line is longer than the chunk.
@@ -181,25 +180,25 @@ fn scan(log: &dyn Storage, history: &mut LogView, end: u64) -> io::Result<Option
 /// Writes what `view` knows from `from` on. `added` are its entries. They become a run, or a table
 /// together with all runs before.
 fn write(
-    maker: IndexWriter,
+    index_writer: IndexWriter,
     stat: &Stat,
-    history: &LogView,
+    view: &LogView,
     from: u64,
     added: &mut Vec<Entry>,
 ) -> io::Result<()> {
-    let (before, keys, scan_state, sparse) = history.parts();
-    let (stat, new_marks) = (*stat, sparse.partition_point(|mark| mark.offset < from));
+    let (before, keys, scan_state, sparse) = view.parts();
+    let (stat, new_sparse) = (*stat, sparse.partition_point(|entry| entry.offset < from));
     let is_small =
         |side: &SideIndex| (scan_state.offset - side.table_end()) * GROWTH < side.table_end();
     if let Some(side) = before.filter(|side| is_small(side)) {
-        let sparse = sparse.get(new_marks..).unwrap_or_default();
+        let sparse = sparse.get(new_sparse..).unwrap_or_default();
         let run = RunContents { stat, from, scan_state, sparse, keys };
-        if maker.extend(side, &run, added)? {
+        if index_writer.extend(side, &run, added)? {
             return Ok(());
         }
     }
     let table = RunContents { stat, from: 0, scan_state, sparse, keys };
-    maker.replace(before, &table, std::mem::take(added))
+    index_writer.replace(before, &table, std::mem::take(added))
 }
 
 #[cfg(test)]
@@ -221,13 +220,13 @@ mod tests {
         let path = log(folder.path(), 40_000);
         let storage = storage::open_if_there(path.as_path()).unwrap().unwrap();
         let stat = storage.stat().unwrap();
-        let mut history = LogView::from_side(build(&path, &stat, stat.length).unwrap());
+        let mut view = LogView::from_side(build(&path, &stat, stat.length).unwrap());
         std::fs::remove_file(path.index_path()).unwrap();
         let less = build(&path, &stat, stat.length / 2).unwrap();
         assert!(less.scan_state().offset < stat.length);
-        assert!(!history.install_index(&storage, less).unwrap());
+        assert!(!view.install_index(&storage, less).unwrap());
         let last = Id::new(b"39999").unwrap();
-        assert!(history.find(&storage, &last).unwrap().is_some());
+        assert!(view.find(&storage, &last).unwrap().is_some());
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub(crate) struct ChunkSummary {
     /// Length of the whole lines in bytes.
     pub(crate) length: usize,
     pub(crate) records: u64,
-    /// For each id and key its hash and the offset of its record. A record behind a byte order mark
+    /// For each id and key its hash and the offset of its record. A record behind a byte order entry
     /// has no number, but its ids count.
     pub(crate) names: Vec<(u64, usize)>,
     /// Offsets of lines, and the number of records before each. The first line is always among
@@ -76,7 +76,7 @@ mod tests {
     const KEYS: table::HashKey = table::HashKey(1, 2);
 
     #[test]
-    fn a_stretch_tells_names_counts_and_the_last_ids_of_its_whole_lines() {
+    fn a_chunk_summary_has_names_counts_and_the_last_ids_of_its_whole_lines() {
         let lines = br#"{"eventId":"a","idempotencyKey":"k"}
 no record
 {"eventId":"b"}
@@ -91,7 +91,7 @@ no record
     }
 
     #[test]
-    fn a_stretch_without_records_says_nothing_of_the_last_ones() {
+    fn a_chunk_without_records_has_no_last_ids() {
         for lines in [&b""[..], b"{\"eventId\":\"a\"}", b"\n\0\n[]\n"] {
             let summary = ChunkSummary::of(lines, KEYS, None);
             assert_eq!((summary.records, summary.tail_id, summary.last_id), (0, None, None));

@@ -54,8 +54,8 @@ impl SideIndex {
         let log_metadata = std::fs::metadata(log_path).ok()?;
         let file = os::beside().read(true).open(path).ok()?;
         let metadata = file.metadata().ok()?;
-        // A user who may write the folder but not the log must not be able to hide records from the
-        // dedup.
+        // A user with write access to the folder but not to the log must not be able to hide
+        // records from the dedup.
         if !metadata.is_file() || !os::is_trusted(&metadata, &log_metadata) {
             return None;
         }
@@ -271,8 +271,9 @@ impl IndexWriter {
             return Ok(None);
         }
         let is_trusted = os::is_trusted(&file.metadata()?, &log);
-        let maker = IndexWriter { path: path.to_owned(), log, fresh, file, is_placed: false };
-        Ok(is_trusted.then_some(maker))
+        let index_writer =
+            IndexWriter { path: path.to_owned(), log, fresh, file, is_placed: false };
+        Ok(is_trusted.then_some(index_writer))
     }
 
     /// Adds a run to the index that was loaded under our lock. False if the file is gone or cannot
@@ -353,8 +354,8 @@ fn sort(entries: &mut [Entry]) {
 
 /// Opens or creates the file that will become an index. `None` if something else has its name.
 ///
-/// The file is emptied after the open. A user who may write the folder could have put a link to any
-/// of our files there.
+/// The file is emptied after the open. Any user with write access to the folder could have put a
+/// link to one of our files there.
 fn open_fresh(path: &Path) -> io::Result<Option<File>> {
     let options = || {
         let mut options = os::beside();

@@ -17,16 +17,16 @@ use crate::record::lines::{LineChunk, LineReader};
 use crate::storage::Storage;
 
 /// Distance between the record numbers that are kept. Numbers between them are counted on demand.
-const MARK_EVERY: u64 = 32 * 1024;
+const SPARSE_EVERY_BYTES: u64 = 32 * 1024;
 /// After this many look-ups the runs of the side index are loaded into memory. Each look-up reads a
 /// block of every run, as long as loading a hundred entries takes. A process that appends a few
 /// events never loads any.
-const FEW_LOOKUPS: u32 = 32;
+const MAX_LOOKUPS_IN_RUNS: u32 = 32;
 /// A scan of at least this length uses two threads. A shorter one is over before the other thread
 /// is awake.
-const LONG_SCAN: u64 = 1 << 20;
+const MIN_PARALLEL_SCAN_BYTES: u64 = 1 << 20;
 /// Entries to reserve at most: the rest of the log may differ from the beginning.
-const MAX_RESERVED: usize = 1 << 20;
+const MAX_RESERVED_ENTRIES: usize = 1 << 20;
 
 /// The bytes behind the last newline.
 #[derive(Debug, Default)]
@@ -201,7 +201,7 @@ impl LogView {
             return self.clear();
         }
         self.index.truncate(to.offset);
-        self.sparse.retain(|mark| mark.offset <= to.offset);
+        self.sparse.retain(|entry| entry.offset <= to.offset);
         self.last_counted = SparseEntry::default();
         self.scan_state = to;
     }
@@ -229,7 +229,7 @@ impl LogView {
             let names = summary.names.iter();
             self.index.insert_hashes(names.map(|(hash, start)| (*hash, base + *start as u64)));
             for (start, records) in &summary.counts {
-                self.mark(base + *start as u64, self.scan_state.records + records);
+                self.keep_count(base + *start as u64, self.scan_state.records + records);
             }
             self.scan_state.records += summary.records;
             if let Some(id) = &summary.tail_id {
@@ -258,7 +258,7 @@ impl LogView {
                 "a record is what a reader sees"
             );
             let offset = base + start;
-            self.mark(offset, self.scan_state.records);
+            self.keep_count(offset, self.scan_state.records);
             for name in [id, key].into_iter().flatten() {
                 self.index.insert(name.as_bytes(), offset);
             }
@@ -275,8 +275,8 @@ impl LogView {
     }
 
     /// Keeps the number of records before `offset`, if one is due.
-    fn mark(&mut self, offset: u64, records: u64) {
-        if offset >= self.sparse.last().map_or(0, |mark| mark.offset) + MARK_EVERY {
+    fn keep_count(&mut self, offset: u64, records: u64) {
+        if offset >= self.sparse.last().map_or(0, |entry| entry.offset) + SPARSE_EVERY_BYTES {
             self.sparse.push(SparseEntry { offset, records });
         }
     }
@@ -303,7 +303,7 @@ impl LogView {
     fn ask_side(&mut self, id: &Id) -> io::Result<Vec<u64>> {
         if self.side.as_ref().is_some_and(|side| side.has_runs_before(self.in_memory_from)) {
             self.lookups += 1;
-            if self.lookups > FEW_LOOKUPS {
+            if self.lookups > MAX_LOOKUPS_IN_RUNS {
                 self.load_runs()?;
             }
         }
@@ -315,10 +315,10 @@ impl LogView {
 
     /// The number of the record that begins at `offset`, counted from 1.
     pub(crate) fn seq_of(&mut self, storage: &dyn Storage, offset: u64) -> io::Result<u64> {
-        let after = self.sparse.partition_point(|mark| mark.offset <= offset);
-        let mark = after.checked_sub(1).and_then(|at| self.sparse.get(at)).copied();
-        let known = [mark, Some(self.last_counted)].into_iter().flatten();
-        let nearest = known.filter(|mark| mark.offset <= offset).max_by_key(|mark| mark.offset);
+        let after = self.sparse.partition_point(|entry| entry.offset <= offset);
+        let entry = after.checked_sub(1).and_then(|at| self.sparse.get(at)).copied();
+        let known = [entry, Some(self.last_counted)].into_iter().flatten();
+        let nearest = known.filter(|entry| entry.offset <= offset).max_by_key(|entry| entry.offset);
         let SparseEntry { offset: from, records } = nearest.unwrap_or_default();
         let records = records + lookup::count_records(storage, from, offset)?;
         self.last_counted = SparseEntry { offset, records };
@@ -331,7 +331,7 @@ impl LogView {
         loop {
             let left = end.saturating_sub(self.scan_state.offset);
             match lines.next(storage)? {
-                LineChunk::Whole { bytes, .. } if left < LONG_SCAN => {
+                LineChunk::Whole { bytes, .. } if left < MIN_PARALLEL_SCAN_BYTES => {
                     self.apply(bytes, &[ChunkSummary::of(bytes, self.index.keys(), None)]);
                 }
                 LineChunk::Whole { bytes, .. } => {
@@ -339,11 +339,11 @@ impl LogView {
                     let keys = self.index.keys();
                     let mut is_first = true;
                     let swept =
-                        parallel_scan::whole_lines(&mut lines, length, storage, keys, |piece| {
+                        parallel_scan::whole_lines(&mut lines, length, storage, keys, |chunk| {
                             if std::mem::take(&mut is_first) {
-                                self.index.reserve(piece.names_in(left).min(MAX_RESERVED));
+                                self.index.reserve(chunk.names_in(left).min(MAX_RESERVED_ENTRIES));
                             }
-                            self.apply(piece.lines(), piece.summaries());
+                            self.apply(chunk.lines(), chunk.summaries());
                         });
                     if let Some(end) = swept? {
                         self.scan_state.pass_too_long(storage, end)?;
@@ -382,22 +382,22 @@ mod tests {
     #[test]
     fn numbers_are_right_in_any_order_and_after_going_back() {
         let storage = MemoryDisk::default().open(Path::new("/log")).unwrap();
-        let mut history = LogView::new();
+        let mut view = LogView::new();
         storage.append(&lines(0..100)).unwrap();
-        history.catch_up(&*storage, 100 * LINE).unwrap();
-        let proved = history.scan_state().clone();
+        view.catch_up(&*storage, 100 * LINE).unwrap();
+        let proved = view.scan_state().clone();
         storage.append(&lines(100..300)).unwrap();
-        history.catch_up(&*storage, 300 * LINE).unwrap();
+        view.catch_up(&*storage, 300 * LINE).unwrap();
         for n in [7, 8, 250, 3, 4, 299, 150, 151, 299] {
-            assert_eq!(history.seq_of(&*storage, n * LINE).unwrap(), n + 1);
+            assert_eq!(view.seq_of(&*storage, n * LINE).unwrap(), n + 1);
         }
         // Other bytes follow what was durable, with a bad line among them.
         storage.set_len(100 * LINE).unwrap();
         let bad = [vec![b'?'; LINE as usize - 1], vec![b'\n']].concat();
         storage.append(&[bad, lines(500..700)].concat()).unwrap();
-        history.roll_back(proved);
-        history.catch_up(&*storage, 301 * LINE).unwrap();
-        assert_eq!(history.seq_of(&*storage, 300 * LINE).unwrap(), 300);
+        view.roll_back(proved);
+        view.catch_up(&*storage, 301 * LINE).unwrap();
+        assert_eq!(view.seq_of(&*storage, 300 * LINE).unwrap(), 300);
     }
 
     /// Records with ids and keys, and other lines, of all lengths, so that chunks end everywhere.
@@ -430,25 +430,25 @@ mod tests {
     }
 
     /// Scans to `length` in steps that are too short for two threads.
-    fn step_to(history: &mut LogView, storage: &dyn Storage, length: u64) {
-        let mut seen = history.scan_state.offset;
+    fn step_to(view: &mut LogView, storage: &dyn Storage, length: u64) {
+        let mut seen = view.scan_state.offset;
         while seen < length {
-            seen = (seen + LONG_SCAN / 3).min(length);
-            history.catch_up(storage, seen).unwrap();
+            seen = (seen + MIN_PARALLEL_SCAN_BYTES / 3).min(length);
+            view.catch_up(storage, seen).unwrap();
         }
     }
 
     fn in_steps(storage: &dyn Storage, keys: HashKey, length: u64) -> LogView {
-        let mut history = LogView::new();
-        history.index = DedupIndex::with_keys(keys);
-        step_to(&mut history, storage, length);
-        history
+        let mut view = LogView::new();
+        view.index = DedupIndex::with_keys(keys);
+        step_to(&mut view, storage, length);
+        view
     }
 
     fn assert_same(storage: &dyn Storage, mut one: LogView, mut other: LogView) {
-        let parts = |history: &LogView| {
-            let ScanState { offset, records, tail_id, last_id, .. } = history.scan_state.clone();
-            (offset, records, tail_id, last_id, history.scan_state.tail_bytes().to_vec())
+        let parts = |view: &LogView| {
+            let ScanState { offset, records, tail_id, last_id, .. } = view.scan_state.clone();
+            (offset, records, tail_id, last_id, view.scan_state.tail_bytes().to_vec())
         };
         assert_eq!(parts(&one), parts(&other));
         let [mut entries, mut others] = [Vec::new(), Vec::new()];
@@ -474,12 +474,12 @@ mod tests {
             let bytes = [&mixed_lines(seed, 5 << 20), tails[seed as usize]].concat();
             storage.append(&bytes).unwrap();
             let length = bytes.len() as u64;
-            let mut history = LogView::new();
-            let tail = history.catch_up(&*storage, length).unwrap().tail;
+            let mut view = LogView::new();
+            let tail = view.catch_up(&*storage, length).unwrap().tail;
             assert_eq!(tail.length, tails[seed as usize].len() as u64);
             assert_eq!(tail.record.is_some(), seed == 0);
-            let steps = in_steps(&*storage, history.index.keys(), length);
-            assert_same(&*storage, history, steps);
+            let steps = in_steps(&*storage, view.index.keys(), length);
+            assert_same(&*storage, view, steps);
         }
     }
 
@@ -493,13 +493,13 @@ mod tests {
             storage.append(bytes).unwrap();
         }
         let half = (around.len() + long.len()) as u64;
-        let mut history = LogView::new();
-        assert_eq!(history.catch_up(&*storage, 2 * half).unwrap().tail.length, 0);
-        let mut steps = in_steps(&*storage, history.index.keys(), around.len() as u64);
+        let mut view = LogView::new();
+        assert_eq!(view.catch_up(&*storage, 2 * half).unwrap().tail.length, 0);
+        let mut steps = in_steps(&*storage, view.index.keys(), around.len() as u64);
         steps.catch_up(&*storage, half).unwrap();
         step_to(&mut steps, &*storage, half + around.len() as u64);
         steps.catch_up(&*storage, 2 * half).unwrap();
-        assert_same(&*storage, history, steps);
+        assert_same(&*storage, view, steps);
     }
 
     #[test]
@@ -507,11 +507,11 @@ mod tests {
         let storage = MemoryDisk::default().open(Path::new("/log")).unwrap();
         let bytes = mixed_lines(5, 4 << 20);
         storage.append(&bytes).unwrap();
-        let mut history = LogView::new();
-        let error = history.catch_up(&*storage, bytes.len() as u64 + 9).unwrap_err();
+        let mut view = LogView::new();
+        let error = view.catch_up(&*storage, bytes.len() as u64 + 9).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
-        history.catch_up(&*storage, bytes.len() as u64).unwrap();
-        let steps = in_steps(&*storage, history.index.keys(), bytes.len() as u64);
-        assert_same(&*storage, history, steps);
+        view.catch_up(&*storage, bytes.len() as u64).unwrap();
+        let steps = in_steps(&*storage, view.index.keys(), bytes.len() as u64);
+        assert_same(&*storage, view, steps);
     }
 }

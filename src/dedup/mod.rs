@@ -11,9 +11,9 @@
 //! read in the log before it counts. A side index that is damaged, foreign or missing costs time:
 //! the log is scanned instead. So this folder may only trade speed, never correctness.
 //!
-//! The files are in the order of dependence: one record (`lookup`), one table, one scan
-//! (`scan_state`, `chunk_summary`, `parallel_scan`), the index file (`sorted_run`, `index_file`),
-//! the writer's view of it all (`log_view`), and the building of an index.
+//! The files are in the order of dependence. First one record (`lookup`), the table and the scan
+//! (`scan_state`, `chunk_summary`, `parallel_scan`); then the index file (`sorted_run`,
+//! `index_file`), the writer's view of it all (`log_view`), and the building of an index.
 
 pub(crate) mod lookup;
 pub(crate) mod table;

@@ -73,10 +73,10 @@ pub(crate) fn whole_lines(
             summary
         };
         let (next, summaries) = pool::parallel_map_while(count, judge, || {
-            if let Some(piece) = before.take() {
-                take(&piece);
+            if let Some(chunk) = before.take() {
+                take(&chunk);
                 // Reused memory does not have to be cleared by the system.
-                spare = Arc::into_inner(piece.bytes).unwrap_or_default();
+                spare = Arc::into_inner(chunk.bytes).unwrap_or_default();
             }
             lines.next(storage).map(|next| match next {
                 lines::LineChunk::Whole { bytes, .. } => Ok(bytes.len()),
@@ -84,14 +84,14 @@ pub(crate) fn whole_lines(
                 lines::LineChunk::Tail { .. } => Err(None),
             })
         });
-        let piece = ScannedChunk { bytes, length, summaries };
+        let chunk = ScannedChunk { bytes, length, summaries };
         match next? {
             Ok(next) => length = next,
             Err(end) => {
-                take(&piece);
+                take(&chunk);
                 return Ok(end);
             }
         }
-        before = Some(piece);
+        before = Some(chunk);
     }
 }

@@ -148,7 +148,7 @@ impl SortedRun {
             if let Some(filter) = self.filters.get_mut(at).filter(|_| known.is_none()) {
                 *filter = Some(Box::new(BloomFilter::of(&bytes, checksum)));
             }
-            let same = slots_of(&bytes).skip_while(|entry| entry.hash < hash);
+            let same = entries_of(&bytes).skip_while(|entry| entry.hash < hash);
             found.extend(
                 same.take_while(|entry| entry.hash == hash).map(|entry| entry.offset_plus_one - 1),
             );
@@ -165,7 +165,7 @@ impl SortedRun {
         let mut bytes = [0; BLOCK_BYTES];
         for at in 0..self.directory.len() as u64 {
             self.read_block(file, at, &mut bytes, None)?;
-            slots_of(&bytes).try_for_each(&mut take)?;
+            entries_of(&bytes).try_for_each(&mut take)?;
         }
         Ok(())
     }
@@ -203,7 +203,7 @@ impl SortedRun {
 impl BloomFilter {
     fn of(block: &[u8; BLOCK_BYTES], checksum: u64) -> Self {
         let mut filter = BloomFilter { bits: [0; 32], checksum };
-        for (word, bit) in slots_of(block).flat_map(|entry| Self::bits(entry.hash)) {
+        for (word, bit) in entries_of(block).flat_map(|entry| Self::bits(entry.hash)) {
             if let Some(bits) = filter.bits.get_mut(word) {
                 *bits |= bit;
             }
@@ -251,9 +251,9 @@ pub(crate) fn write(
         meta.extend_from_slice(bytes);
     }
     number(&mut meta, covered.sparse.len() as u64);
-    for mark in covered.sparse {
-        number(&mut meta, mark.offset);
-        number(&mut meta, mark.records);
+    for entry in covered.sparse {
+        number(&mut meta, entry.offset);
+        number(&mut meta, entry.records);
     }
     for first in &directory {
         number(&mut meta, *first);
@@ -326,7 +326,7 @@ impl BlockWriter<'_> {
 }
 
 /// The entries of a block, sorted by hash.
-fn slots_of(block: &[u8; BLOCK_BYTES]) -> impl Iterator<Item = Entry> {
+fn entries_of(block: &[u8; BLOCK_BYTES]) -> impl Iterator<Item = Entry> {
     let (entries, _) = block.as_chunks::<ENTRY_BYTES>();
     let entry = |bytes: &[u8; ENTRY_BYTES]| {
         let mut fields = Fields(bytes);
@@ -388,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn a_block_of_another_part_at_the_same_place_is_not_believed_however_often_this_one_was_read() {
+    fn a_block_of_another_run_at_the_same_place_is_rejected_however_often_this_one_was_read() {
         let file = tempfile::tempfile().unwrap();
         let stat = Stat { device: 1, inode: 2, length: 100, links: 1, born: Some(3) };
         let scan_state = ScanState::new(100, 1, None, None, Vec::new());

@@ -206,7 +206,7 @@ impl Table {
     }
 
     fn places(&self, hash: u64) -> impl Iterator<Item = u64> {
-        self.tail_bytes(hash)
+        self.probe(hash)
             .filter_map(|at| self.entries.get(at))
             .take_while(|entry| entry.offset_plus_one != 0)
             .filter(move |entry| entry.hash == hash)
@@ -215,7 +215,7 @@ impl Table {
 
     fn place(&mut self, new: Entry) {
         let free = self
-            .tail_bytes(new.hash)
+            .probe(new.hash)
             .find(|at| self.entries.get(*at).is_some_and(|entry| entry.offset_plus_one == 0));
         if let Some(entry) = free.and_then(|at| self.entries.get_mut(at)) {
             *entry = new;
@@ -223,7 +223,7 @@ impl Table {
         }
     }
 
-    fn tail_bytes(&self, hash: u64) -> impl Iterator<Item = usize> + use<> {
+    fn probe(&self, hash: u64) -> impl Iterator<Item = usize> + use<> {
         let size = self.entries.len();
         let mask = size.wrapping_sub(1);
         let start = hash as usize;
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn candidates_stand_in_file_order_however_often_the_table_was_made_anew() {
+    fn candidates_are_in_file_order_however_often_the_table_was_rebuilt() {
         let mut index = DedupIndex::with_keys(HashKey(1, 2));
         for n in 0..6_000_u64 {
             index.insert(format!("id-{}", n % 2_000).as_bytes(), n);

@@ -10,8 +10,10 @@
 //! ```
 //!
 //! A line with the same literals, and with values of the same kinds, is a record. The grammar is
-//! not needed, and the canonical form has its members in the order of the template. Strings with
-//! escapes, numbers in other forms and all other lines do not match; the grammar decides about them.
+//! not needed, and the canonical form has its members in the order of the template.
+//!
+//! Strings with escapes, numbers in other forms and all other lines do not match. The grammar
+//! decides about these.
 //! So a template changes the time of a verdict, never the verdict.
 //!
 //! A scan of 1,000,000 records takes 0.19 s of both processors instead of 0.35 s without templates,
