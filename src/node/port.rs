@@ -17,7 +17,7 @@ use super::memory::{Memory, registry_of};
 use super::options::AppendOptionsJson;
 use super::outcome::{self, CANCELLED};
 use super::settlement_queue::{HandedOver, Settlement, SettlementQueue};
-use super::text::{Text, texts};
+use super::text::{TextArgument, texts};
 use super::wake::{Hold, waker};
 use crate::append::in_flight::{Parity, Pending};
 use crate::append::request::{BatchFacts, Completion, Observer, Outcome, OutcomeSink, Texts};
@@ -168,9 +168,9 @@ impl Port {
     pub fn append(
         &self,
         id: u32,
-        #[napi(ts_arg_type = "string")] path: Text,
-        #[napi(ts_arg_type = "string")] events: Text,
-        #[napi(ts_arg_type = "string | undefined | null")] options: Option<Text>,
+        #[napi(ts_arg_type = "string")] path: TextArgument,
+        #[napi(ts_arg_type = "string")] events: TextArgument,
+        #[napi(ts_arg_type = "string | undefined | null")] options: Option<TextArgument>,
         memory: Option<&Memory>,
     ) -> napi::Result<()> {
         let registry = registry_of(memory);
@@ -186,9 +186,9 @@ impl Port {
     pub fn append_bytes(
         &self,
         id: u32,
-        #[napi(ts_arg_type = "string")] path: Text,
+        #[napi(ts_arg_type = "string")] path: TextArgument,
         lines: Uint8ArraySlice<'_>,
-        #[napi(ts_arg_type = "string | undefined | null")] options: Option<Text>,
+        #[napi(ts_arg_type = "string | undefined | null")] options: Option<TextArgument>,
         memory: Option<&Memory>,
     ) -> napi::Result<()> {
         let registry = registry_of(memory);
@@ -432,8 +432,8 @@ fn abandoned() -> Error {
 
 /// The arguments of an append, unread.
 pub(super) struct AppendArgs {
-    pub(super) path: Text,
-    pub(super) options: Option<Text>,
+    pub(super) path: TextArgument,
+    pub(super) options: Option<TextArgument>,
     pub(super) any_extension: bool,
 }
 
@@ -442,7 +442,7 @@ impl AppendArgs {
         Ok(AppendKey {
             path: self.path.to_text()?,
             any_extension: self.any_extension,
-            options: self.options.as_ref().map(Text::to_text).transpose()?,
+            options: self.options.as_ref().map(TextArgument::to_text).transpose()?,
         })
     }
 }

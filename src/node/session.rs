@@ -9,7 +9,7 @@ use napi_derive::napi;
 use super::options::{self, LockOptionsJson};
 use super::outcome;
 use super::port::{AppendArgs, Port, PortState};
-use super::text::{Text, texts};
+use super::text::{TextArgument, texts};
 use crate::ChroniclePath;
 use crate::error::{Code, Error, Result, Written};
 use crate::event::MAX_ADDED_BYTES;
@@ -74,9 +74,9 @@ impl Session {
     pub fn append(
         &self,
         id: u32,
-        #[napi(ts_arg_type = "string")] path: Text,
-        #[napi(ts_arg_type = "string")] events: Text,
-        #[napi(ts_arg_type = "string | undefined | null")] options: Option<Text>,
+        #[napi(ts_arg_type = "string")] path: TextArgument,
+        #[napi(ts_arg_type = "string")] events: TextArgument,
+        #[napi(ts_arg_type = "string | undefined | null")] options: Option<TextArgument>,
     ) -> napi::Result<()> {
         let session = self.session();
         let texts = texts(events.to_vec(MAX_ADDED_BYTES)?);

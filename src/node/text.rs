@@ -11,12 +11,12 @@ use napi::bindgen_prelude::{Error, FromNapiValue, Result, Status, TypeName, Vali
 use napi::{ValueType, sys};
 
 /// A string of JavaScript. It is valid only during the call that received it.
-pub struct Text {
+pub struct TextArgument {
     env: sys::napi_env,
     value: sys::napi_value,
 }
 
-impl TypeName for Text {
+impl TypeName for TextArgument {
     fn type_name() -> &'static str {
         "string"
     }
@@ -26,22 +26,22 @@ impl TypeName for Text {
     }
 }
 
-impl ValidateNapiValue for Text {}
+impl ValidateNapiValue for TextArgument {}
 
-impl FromNapiValue for Text {
+impl FromNapiValue for TextArgument {
     unsafe fn from_napi_value(env: sys::napi_env, value: sys::napi_value) -> Result<Self> {
         let mut kind = 0;
         // SAFETY: both belong to the present call.
         check(unsafe { sys::napi_typeof(env, value, &raw mut kind) })?;
         if kind == sys::ValueType::napi_string {
-            Ok(Text { env, value })
+            Ok(TextArgument { env, value })
         } else {
             Err(Error::new(Status::StringExpected, "a string was expected"))
         }
     }
 }
 
-impl Text {
+impl TextArgument {
     /// Reads the string as UTF-8, with room for `more` bytes behind it. Lone surrogates become
     /// U+FFFD.
     pub(super) fn to_vec(&self, more: usize) -> Result<Vec<u8>> {
