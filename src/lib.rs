@@ -1,9 +1,9 @@
 //! Append-only NDJSON event logs that many processes write at once and none can lose.
 //!
-//! One log is one file with one JSON object on each line. An append takes the kernel's advisory lock
-//! on the file and catches up with the appends of other processes. It skips events that the log
-//! already has, writes whole lines with one write, releases the lock, and syncs before it returns.
-//! Readers take no lock and see a prefix of the file.
+//! One log is one file with one JSON object on each line. An append takes the kernel's advisory
+//! lock on the file and catches up with the appends of other processes. It skips events that the
+//! log already has, writes whole lines with one write, releases the lock, and syncs before it
+//! returns. Readers take no lock and see a prefix of the file.
 //!
 //! ```
 //! # fn main() -> sage_chronicle::Result<()> {

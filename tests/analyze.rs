@@ -1,4 +1,4 @@
-//! Analyzing a log: what is counted, and how.
+//! The analysis of a log: what is counted, and how.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::fs;
@@ -88,8 +88,8 @@ fn a_torn_tail_is_nothing_and_an_unterminated_record_counts() {
 
 #[test]
 fn sizes_are_those_of_the_json_text_in_utf16_units() {
-    // As JSON.stringify writes them: {"a":"é😀\n","b":1} has 19 units, {"type":"X","b":2} 18,
-    // {"eventId":"x"} 15 and {"eventId":[1,2.5],"a":0} 25.
+    // Units as JSON.stringify writes the records: {"a":"é😀
+    // ","b":1} has 19, {"type":"X","b":2} 18, {"eventId":"x"} 15 and {"eventId":[1,2.5],"a":0} 25.
     let found = analysis_of(&[
         "{}",
         " { \"a\" : \"\\u00e9\\ud83d\\ude00\\n\" , \"b\" : 1.0 } \r",
@@ -103,7 +103,7 @@ fn sizes_are_those_of_the_json_text_in_utf16_units() {
 }
 
 #[test]
-fn copies_are_told_by_canonical_form_without_id() {
+fn copies_are_recognised_by_canonical_form_without_id() {
     let found = analysis_of(&[
         r#"{"a":1,"b":2,"eventId":"x"}"#,
         r#"{"b":2.0, "a":1}"#,
@@ -182,7 +182,7 @@ fn what_may_be_wrong_is_warned_of() {
 }
 
 #[test]
-fn a_log_of_many_slices_is_counted_whole() {
+fn a_log_of_many_pages_is_counted_whole() {
     let line = format!("{{\"type\":\"X\",\"pad\":\"{}\"}}\n", "x".repeat(1000));
     let long = format!("\"{}\"\n", "y".repeat(65 << 20));
     let found = analysis_of_text(&(line.repeat(3000) + &long + &line.repeat(2000)));

@@ -127,7 +127,7 @@ fn decimals_near_the_middle_of_two_doubles_are_rounded_to_the_right_one() {
     }
 }
 
-/// A small generator of its own (splitmix64), so that a failure is found again by its seed.
+/// A small generator (splitmix64), so that the seed reproduces a failure.
 struct Random(u64);
 
 impl Random {
@@ -147,8 +147,8 @@ impl Random {
     }
 }
 
-/// The same value twice: as text in some of the many ways to write it, and as the other
-/// implementation takes it.
+/// One value in two forms: as text in one of many spellings, and as the other implementation takes
+/// it.
 struct Sample<'a> {
     random: &'a mut Random,
     text: String,

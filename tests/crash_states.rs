@@ -1,4 +1,5 @@
-//! Power cuts: whatever the disk holds afterwards, what was acknowledged is there once and appending again completes the rest.
+//! Power cuts: whatever the disk holds afterwards, every acknowledged event is there once, and a
+//! second append completes the rest.
 
 #![allow(
     clippy::expect_used,
@@ -23,7 +24,7 @@ fn events() -> Vec<String> {
         .collect()
 }
 
-/// Appends all of them, and tells which operation was the last before each was acknowledged.
+/// Appends all events. Returns the last operation before each acknowledgement.
 fn run(machine: &std::sync::Arc<Machine>) -> Vec<(usize, usize)> {
     let events = events();
     let mut acknowledged = Vec::new();
@@ -46,7 +47,8 @@ fn run(machine: &std::sync::Arc<Machine>) -> Vec<(usize, usize)> {
     acknowledged
 }
 
-/// What the disk may hold of a file: the durable part, and of the rest whatever the system had sent.
+/// All possible contents of a file on the disk: the durable part, with any of the rest that the
+/// system may have written.
 fn states(image: &common::Image) -> Vec<Vec<u8>> {
     let unsynced = image.unsynced();
     let durable = &image.disk[..];
@@ -59,7 +61,8 @@ fn states(image: &common::Image) -> Vec<Vec<u8>> {
     };
     for cut in unsynced.clone().filter(fine) {
         let begun = &image.cached[..cut];
-        // Torn here; NULs instead of the rest; NULs and the end of the record; torn, and a newline behind.
+        // In turn: torn, NULs instead of the rest, NULs and the end of the record, torn with a
+        // newline behind.
         states.push(begun.to_vec());
         let mut nul = begun.to_vec();
         nul.resize(unsynced.end, 0);
@@ -84,7 +87,7 @@ fn whatever_a_power_cut_leaves_the_acknowledged_is_there_once_and_a_retry_comple
     let events = events();
     let machine = Machine::new();
     let acknowledged = run(&machine);
-    // The latest moment at which the disk could look like this: then the most was acknowledged.
+    // The latest moment with this content of the disk: the one with the most acknowledgements.
     let mut looks: HashMap<Option<Vec<u8>>, usize> = HashMap::new();
     for (moment, crash) in machine.crashes().into_iter().enumerate() {
         match crash.image {

@@ -1,4 +1,4 @@
-//! What becomes of an event on its way to a line, and when it is refused.
+//! How an event becomes a line, and when it is refused.
 
 #![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test")]
 
@@ -166,7 +166,7 @@ fn a_chained_event_keeps_the_id_that_it_had_as_its_key() {
     assert_eq!(verify_id(second.line()).unwrap(), Some(Form::Jcs));
     assert_eq!(second.key(), Some(&id(SMALLEST_ID)));
     assert_ne!(second.id(), first.id());
-    // The event itself is as before: a batch may be decided again.
+    // The event itself is unchanged, because a batch may be decided twice.
     assert_eq!(line(&event.chained(None).unwrap()), line(&first));
 }
 
@@ -280,7 +280,7 @@ proptest! {
     ) {
         let note = serde_json::to_string(&note).unwrap();
         let field = serde_json::to_string(&format!("x{field}")).unwrap();
-        // Of two shortest texts of a double, `{:e}` may give the one that JavaScript does not.
+        // Of two shortest texts of a double, `{:e}` may give the one that JavaScript does not use.
         let number = if number.is_finite() { number } else { 0.0 };
         let number = serde_json::to_string(&number).unwrap();
         let text = with(&format!("{field}:{note},\"n\":{number}"));

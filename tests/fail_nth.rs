@@ -1,4 +1,4 @@
-//! One scenario, and every operation in it failing once, or from then on, until a run meets no fault.
+//! One scenario. Each of its operations fails once, or from then on, until a run meets no fault.
 
 #![allow(
     clippy::expect_used,
@@ -18,18 +18,18 @@ use common::{
 };
 use sage_chronicle::{AppendOptions, Result, Rules, Written};
 
-/// What the callers were told.
+/// The outcomes that the callers received.
 #[derive(Default)]
-struct Told {
-    /// These are durable.
+struct Outcomes {
+    /// These events are durable.
     acknowledged: Vec<String>,
-    /// None of these is there, unless another append brought it.
+    /// None of these events is there, unless another append wrote it.
     refused: Vec<String>,
-    /// Each of these may be there.
+    /// Each of these events may be there.
     tried: Vec<String>,
 }
 
-impl Told {
+impl Outcomes {
     fn note<T>(&mut self, events: &[&str], outcome: &Result<T>) {
         let events = events.iter().map(|event| (*event).to_owned());
         match outcome {
@@ -43,9 +43,9 @@ impl Told {
     }
 }
 
-fn append(told: &mut Told, process: &Process, event: &str, options: AppendOptions) {
+fn append(outcomes: &mut Outcomes, process: &Process, event: &str, options: AppendOptions) {
     let outcome = process.append_with(event, options);
-    told.note(&[event], &outcome);
+    outcomes.note(&[event], &outcome);
 }
 
 fn chained() -> AppendOptions {
@@ -54,23 +54,23 @@ fn chained() -> AppendOptions {
 }
 
 /// Two processes, a torn tail, batches, duplicates, chains, conflicts and a process that starts late.
-fn scenario(machine: &Arc<Machine>) -> Told {
-    let mut told = Told::default();
+fn scenario(machine: &Arc<Machine>) -> Outcomes {
+    let mut outcomes = Outcomes::default();
     let first = machine.start();
-    append(&mut told, &first, &event(1), options());
+    append(&mut outcomes, &first, &event(1), options());
     let second = machine.start();
-    append(&mut told, &second, &event(2), options());
-    append(&mut told, &first, &event(2), options());
+    append(&mut outcomes, &second, &event(2), options());
+    append(&mut outcomes, &first, &event(2), options());
     let [three, four] = [event(3), named("event-4", &"x".repeat(5000))];
     let batch = [&*three, &*four, &*three];
     let outcome = first.append_all(&batch, options());
-    told.note(&batch[..2], &outcome);
-    append(&mut told, &second, &four, options());
+    outcomes.note(&batch[..2], &outcome);
+    append(&mut outcomes, &second, &four, options());
     machine.stranger_appends(br#"{"type":"torn","te"#);
-    // This one may go down with a later sync.
+    // This event may be lost with a later sync.
     let _ = second.append_with(&event(5), os());
-    told.tried.push(event(5));
-    append(&mut told, &first, &event(6), options());
+    outcomes.tried.push(event(5));
+    append(&mut outcomes, &first, &event(6), options());
     let chain = first
         .append_with(r#"{"type":"X","timestamp":"t","actor":{"agent":"a","id":"b"}}"#, chained());
     assert!(chain.is_ok_and(|receipt| receipt.event_id.is_some()) || machine.injected() > 0);
@@ -78,12 +78,12 @@ fn scenario(machine: &Arc<Machine>) -> Told {
     second.append_with(&event(7), empty).unwrap_err();
     drop(second);
     let third = machine.start();
-    append(&mut told, &third, &event(1), options());
-    append(&mut told, &third, &event(8), options());
-    told
+    append(&mut outcomes, &third, &event(1), options());
+    append(&mut outcomes, &third, &event(8), options());
+    outcomes
 }
 
-/// Every record, and every line that is none, must be accounted for.
+/// Every record, and every line that is no record, must be accounted for.
 fn check(log: &[u8], acknowledged: &[String], context: &str) {
     let text = log.escape_ascii();
     for event in acknowledged {
@@ -104,26 +104,26 @@ fn check(log: &[u8], acknowledged: &[String], context: &str) {
     }
 }
 
-/// Fails the Nth operation for every N, and returns how many runs met a fault.
+/// Fails the Nth operation for every N. Returns the number of runs with a fault.
 fn fail_every(when: fn(When) -> When, verdict: Verdict, kind: Option<Kind>) -> usize {
     for n in 0.. {
         let machine = Machine::new();
         let context = format!("{verdict:?} {kind:?} at {n}");
         let every = kind.map_or(When::any(), When::next);
         machine.inject(when(every.after(n)), verdict);
-        let told = scenario(&machine);
+        let outcomes = scenario(&machine);
         if machine.injected() == 0 {
-            assert_eq!(told.acknowledged.len(), 9);
+            assert_eq!(outcomes.acknowledged.len(), 9);
             return n;
         }
-        check(&machine.content_or_nothing(PATH), &told.acknowledged, &context);
-        for event in &told.refused {
-            let elsewhere = told.acknowledged.contains(event) || told.tried.contains(event);
+        check(&machine.content_or_nothing(PATH), &outcomes.acknowledged, &context);
+        for event in &outcomes.refused {
+            let elsewhere = outcomes.acknowledged.contains(event) || outcomes.tried.contains(event);
             let there = count_of(&machine.content_or_nothing(PATH), event);
             assert!(elsewhere || there == 0, "{context}: {event} was written after all");
         }
         machine.heal();
-        // Everything is appended again, by one who was there and one who was not.
+        // Everything is appended again, by a process that was there and by a new one.
         let process = machine.start();
         let events: Vec<String> = (1..9)
             .map(|n| match n {

@@ -1,4 +1,5 @@
-//! What a failed sync means: who is told, what is trusted afterwards, and what a power cut then finds.
+//! The meaning of a failed sync: the appends that get the error, the bytes that stay trusted, and
+//! the state after a power cut.
 
 #![allow(
     clippy::expect_used,
@@ -84,7 +85,7 @@ fn what_is_acknowledged_after_a_failed_sync_survives_the_power_cut() {
         machine.inject(When::next(Kind::Sync), Verdict::Fail(EIO));
         assert_unknown(process.submit(&lost));
 
-        // A process that opened the file only now is told of no error.
+        // A process that opens the file only now gets no error.
         let other = machine.start();
         other.append(&stranger).unwrap();
         let retried = other.append(&lost).unwrap();
@@ -157,7 +158,7 @@ fn pages_that_cannot_be_dropped_after_a_failed_sync_keep_appends_rejected() {
 }
 
 #[test]
-fn what_was_lost_is_looked_for_from_the_last_proved_byte_on() {
+fn what_was_lost_is_searched_for_from_the_last_durable_byte_on() {
     let _alone = alone();
     let machine = Machine::new();
     let process = machine.start();
@@ -165,7 +166,7 @@ fn what_was_lost_is_looked_for_from_the_last_proved_byte_on() {
     let sync = machine.hold(When::next(Kind::Sync));
     let pending = process.submit(&large);
     sync.arrived();
-    // The device takes the last pages and fails on the first one.
+    // The device accepts the last pages and fails on the first one.
     machine.change(PATH, |image| {
         image.write_back();
         image.disk[..4096].fill(0);
@@ -184,7 +185,7 @@ fn a_file_has_one_sync_at_a_time() {
     let first = machine.hold(When::next(Kind::Sync));
     let synced = process.submit(&event(1));
     first.arrived();
-    // Taking back a part of a write wants a sync too.
+    // Taking back a part of a write needs a sync too.
     let second = machine.hold(When::next(Kind::Sync));
     machine.inject(When::next(Kind::Append), Verdict::Short(9));
     machine.inject(When::next(Kind::Append), Verdict::Fail(EIO));
@@ -265,7 +266,7 @@ fn what_a_failed_sync_made_suspect_stays_so_when_the_file_is_opened_again() {
     process.append(&named("lost", &"x".repeat(6000))).unwrap_err();
     machine.stranger_appends(line_of(&named("rest", &"y".repeat(9000))).as_bytes());
     machine.change(PATH, common::write_back);
-    // Its bytes cannot be read again, and its descriptor is closed because the lock cannot be given back.
+    // Its bytes cannot be read again. Its descriptor is closed because the lock cannot be released.
     machine.inject(When::next(Kind::DropCached), Verdict::Refuse);
     machine.inject(When::next(Kind::Unlock), Verdict::Fail(EIO));
     process.append(&event(1)).unwrap_err();

@@ -1,4 +1,4 @@
-//! What a write that fails half-way leaves in the file, and what is said about it.
+//! Writes that fail half-way: what they leave in the file, and what the error says about it.
 
 #![allow(
     clippy::expect_used,
@@ -34,7 +34,7 @@ fn rejected(pending: Pending, code: &str) -> Error {
     error
 }
 
-/// The next appends work, and what was acknowledged stands on whole lines.
+/// Later appends succeed, and the acknowledged events are whole lines.
 fn assert_goes_on(machine: &Machine, process: &Process) {
     let receipt = process.append(&event(8)).unwrap();
     let text = machine.content(PATH);
@@ -72,7 +72,7 @@ fn a_write_that_never_began_leaves_nothing() {
 }
 
 #[test]
-fn a_part_is_taken_back_and_that_is_synced_before_it_is_told() {
+fn a_part_is_taken_back_and_that_is_synced_before_the_error_is_reported() {
     let _alone = alone();
     for count in [1, 60, line_of(&event(1)).len() + 5] {
         let (machine, process) = begun();
@@ -210,7 +210,7 @@ fn a_look_at_a_duplicate_that_fails_is_never_taken_for_absence() {
     let _alone = alone();
     let (machine, process) = begun();
     let length = machine.content(PATH).len();
-    // The first read is that of the catch-up.
+    // The first read belongs to the catch-up.
     machine.inject(When::next(Kind::Read).after(1), Verdict::Fail(EIO));
     let error = process.append(&event(0)).unwrap_err();
     assert_eq!((error.code(), error.written()), (Code::Io, Some(Written::No)));
@@ -235,7 +235,7 @@ fn one_callers_failed_write_does_not_fail_its_neighbours() {
     let (machine, process) = begun();
     let lock = machine.stranger_locks(PATH);
     let [first, second, third] = [1, 2, 3].map(|n| process.submit(&event(n)));
-    // The write of all three, and that of the first alone.
+    // One write of all three, and one of the first alone.
     machine.inject(When::next(Kind::Append), Verdict::Fail(ENOSPC));
     machine.inject(When::next(Kind::Append), Verdict::Fail(ENOSPC));
     drop(lock);
@@ -246,9 +246,10 @@ fn one_callers_failed_write_does_not_fail_its_neighbours() {
     assert_goes_on(&machine, &process);
 }
 
-/// The kinds of operations before which a stranger's whole line was lost, a line in each gap of one append.
+/// For a foreign line in each gap of one append: the operations before which the line was lost.
 fn gaps_that_lose(fails: bool) -> (Vec<Kind>, usize) {
-    // A line that comes behind a part of ours would be the rest of it: without the lock a line begins with a newline.
+    // A line behind a part of ours would continue that part. Without the lock a line therefore
+    // begins with a newline.
     let stranger = if fails { "\n{\"by\":\"a stranger\"}\n" } else { "{\"by\":\"a stranger\"}\n" };
     let mut losing = Vec::new();
     for gap in 0.. {

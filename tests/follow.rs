@@ -1,4 +1,4 @@
-//! Following a log through everything that can become of its file.
+//! A follow of a log through everything that can happen to its file.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::fs::{self, OpenOptions};
@@ -15,7 +15,7 @@ use sage_chronicle::internals::storage::{Disk, FileDisk, OpenFile, Stat, Storage
 use sage_chronicle::{ChroniclePath, Filter, Follower, Place, Selection, Wanted};
 use tempfile::TempDir;
 
-/// A log in a folder of its own, and one who follows it.
+/// A log in a folder of its own, and a follow of it.
 struct Log {
     folder: TempDir,
     path: ChroniclePath,
@@ -59,7 +59,7 @@ impl Log {
 }
 
 impl Following<'_> {
-    /// The numbers `n` and the seqs of what is new, until nothing is left to read.
+    /// The numbers `n` and `seq` of the new records, until nothing is left to read.
     fn fresh(&mut self) -> Vec<(u64, u64)> {
         let mut met = Vec::new();
         loop {
@@ -81,7 +81,8 @@ impl Following<'_> {
         }
     }
 
-    /// Waits until the file at the path is the one that is read, and everything in it was given before.
+    /// Waits until the file at the path is the one that is read, and all its records were given
+    /// before.
     fn settle(&mut self) {
         let inode = FileDisk.stat(&self.log.file()).unwrap().unwrap().inode;
         let begin = Instant::now();
@@ -95,7 +96,7 @@ impl Following<'_> {
         }
     }
 
-    /// What comes until `count` records came: a file that was replaced is left after a while.
+    /// The records until `count` are there. A replaced file is left only after a while.
     fn wait_for(&mut self, count: usize) -> Vec<(u64, u64)> {
         let begin = Instant::now();
         let mut met = self.fresh();
@@ -178,7 +179,7 @@ fn a_file_that_was_renamed_away_is_read_on_until_another_stands_in_its_place() {
     OpenOptions::new().append(true).open(&old).unwrap().write_all(b"{\"n\":3}\n").unwrap();
     assert_eq!(following.fresh(), seqs(3..=3));
     log.append("{\"n\":10}\n{\"n\":11}\n");
-    // A writer that checked the path just before the new file came.
+    // A writer checked the path just before the new file was there.
     OpenOptions::new().append(true).open(&old).unwrap().write_all(b"{\"n\":4}\n").unwrap();
     assert_eq!(following.wait_for(3), [(4, 4), (10, 1), (11, 2)]);
 }
@@ -352,7 +353,7 @@ fn a_file_that_came_while_the_one_before_was_read_is_given_also_when_it_is_gone_
     assert_eq!(following.fresh(), seqs(1..=2));
     log.rename("first");
     log.append("{\"n\":10}\n");
-    // The first file is still looked at.
+    // The first file is still watched.
     assert_eq!(following.fresh(), []);
     log.rename("second");
     log.append("{\"n\":20}\n");
@@ -447,7 +448,7 @@ fn a_file_cut_while_it_is_opened_is_opened_again() {
 fn a_replaced_file_is_read_once_more_before_it_is_left() {
     let log = Log::new();
     log.append(&lines(1..=2));
-    // A deleted file is not lingered at: the next look leaves it, if nothing more is in it.
+    // A deleted file is not watched any longer: the next look leaves it, if nothing more is in it.
     let late = OpenOptions::new().append(true).open(log.file()).unwrap();
     let is_late = Arc::new(AtomicBool::new(false));
     let comes_late = is_late.clone();
@@ -466,18 +467,18 @@ fn a_replaced_file_is_read_once_more_before_it_is_left() {
     assert_eq!(following.fresh(), [(3, 3), (10, 1)]);
 }
 
-/// When somebody meddles with the files.
+/// The moments at which a test changes the files.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Moment {
-    /// An open file was asked for its length.
+    /// The length of an open file is requested.
     LengthAsked,
-    /// It is looked what stands at the path.
+    /// The file at the path is examined.
     PathLookedAt,
 }
 
 type Meddle = Arc<dyn Fn(Moment) + Send + Sync>;
 
-/// Real files, with somebody who meddles with them at chosen moments.
+/// Real files that a test changes at chosen moments.
 struct MeddledDisk {
     meddle: Meddle,
 }

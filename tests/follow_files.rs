@@ -1,4 +1,4 @@
-//! Which files a follow reads: those of its log, each once, and never another one.
+//! The files that a follow reads: those of its log, each once, and never another one.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::fs::{self, File, OpenOptions};
@@ -19,9 +19,9 @@ use sage_chronicle::{
 use tempfile::TempDir;
 
 const HANG: Duration = Duration::from_secs(60);
-/// Longer than two births of files are told apart.
+/// Long enough that the birth times of two files differ.
 const TICK: Duration = Duration::from_millis(12);
-/// Longer than a file that was replaced is looked at.
+/// Longer than a replaced file is watched.
 const LINGER: Duration = Duration::from_millis(220);
 
 struct Log {
@@ -69,7 +69,7 @@ impl Log {
         Following::new(self, Follower::new(disk, Selection { from, numbered: true, ..all() }))
     }
 
-    /// The cursor behind all that is there.
+    /// The cursor behind all records.
     fn cursor(&self) -> Place {
         let mut following = self.follow(Place::Start);
         following.fresh();
@@ -83,7 +83,7 @@ impl Following {
         Following { path, follower, cursor: None, states: Vec::new(), troubles: Vec::new() }
     }
 
-    /// What is new, until nothing is left to read.
+    /// The new records, until nothing is left to read.
     fn fresh(&mut self) -> Vec<u64> {
         let mut met = Vec::new();
         loop {
@@ -120,7 +120,7 @@ impl Following {
         met
     }
 
-    /// What comes in a time in which another file would be begun.
+    /// The new records in a time in which another file would be opened.
     fn linger(&mut self) -> Vec<u64> {
         let mut met = self.fresh();
         thread::sleep(LINGER);
@@ -198,7 +198,7 @@ fn a_place_is_known_by_earlier_records_when_the_last_one_is_gone_or_was_masked()
 }
 
 #[test]
-fn records_of_one_length_with_one_ending_are_told_apart_when_the_file_is_written_over() {
+fn records_of_one_length_with_one_ending_are_distinguished_when_the_file_is_written_over() {
     let log = Log::new();
     let text = |from: u64, count: u64| -> String {
         let ending = "x".repeat(100);
@@ -221,14 +221,14 @@ fn a_file_that_comes_back_is_read_on_and_those_that_stood_there_meanwhile_are_re
     log.rename("aside");
     log.append([10]);
     assert_eq!(following.fresh(), NONE);
-    // Back before the other one was begun.
+    // The file returns before the other one was opened.
     log.rename("other");
     fs::rename(log.named("aside"), log.file()).unwrap();
     log.append([2]);
     assert_eq!(following.wait_for(2), [2, 10]);
     log.append([3]);
     assert_eq!(following.wait_for(1), [3]);
-    // Back after it was read to its end.
+    // The file returns after it was read to its end.
     log.rename("aside");
     fs::rename(log.named("other"), log.file()).unwrap();
     log.append([11]);
@@ -282,7 +282,7 @@ fn a_file_that_was_renamed_away_is_not_left_while_a_writer_has_its_lock() {
 }
 
 #[test]
-fn a_file_that_was_renamed_while_nobody_followed_is_read_to_its_end_and_then_those_born_later() {
+fn a_file_that_was_renamed_without_a_follow_is_read_to_its_end_and_then_those_born_later() {
     let log = Log::new();
     log.append([1, 2]);
     let cursor = log.cursor();
@@ -294,20 +294,20 @@ fn a_file_that_was_renamed_while_nobody_followed_is_read_to_its_end_and_then_tho
     let mut following = log.follow(cursor.clone());
     assert_eq!(following.wait_for(4), [3, 10, 20, 30]);
     assert_eq!(following.states, [FileState::Next; 3]);
-    // Nothing at the path is no reason to wait.
+    // An empty path is no reason to wait.
     log.rename("log.sage.older");
     assert_eq!(log.follow(cursor).wait_for(4), [3, 10, 20, 30]);
 }
 
 #[test]
-fn only_files_of_the_log_are_read_and_none_that_somebody_made_of_them() {
+fn only_files_of_the_log_are_read_and_no_copies_made_of_them() {
     let log = Log::new();
     log.append(1..=20);
     let cursor = log.cursor();
     log.append([21]);
     let text = fs::read_to_string(log.file()).unwrap();
     thread::sleep(TICK);
-    // A copy, an extract, another log with the same beginning, a log of its own, packed bytes.
+    // A copy, an extract, another log with the same beginning, a separate log, compressed bytes.
     fs::write(log.named("log.sage.bak"), &text).unwrap();
     thread::sleep(TICK);
     fs::write(log.named("log.sage.errors"), line(7) + &line(9)).unwrap();
@@ -338,7 +338,7 @@ fn a_strangers_file_under_a_name_of_the_log_is_never_read() {
     log.append([2]);
     let elsewhere = Log::new();
     elsewhere.append([66]);
-    // The file of the cursor by a link, a link to another file, a FIFO that would block.
+    // A link to the file of the cursor, a link to another file, a FIFO that would block.
     log.rename("elsewhere");
     symlink(log.named("elsewhere"), log.named("log.sage.1")).unwrap();
     symlink(elsewhere.file(), log.named("log.sage.2")).unwrap();
@@ -348,7 +348,7 @@ fn a_strangers_file_under_a_name_of_the_log_is_never_read() {
     let mut following = log.follow(cursor.clone());
     assert_eq!(following.wait_for(1), [10]);
     assert_eq!(following.states, [FileState::Unknown]);
-    // The file itself, of another owner. Only root can give a file away.
+    // The file itself, but with another owner. Only root can give a file away.
     fs::remove_file(log.named("log.sage.1")).unwrap();
     fs::rename(log.named("elsewhere"), log.named("log.sage.1")).unwrap();
     if chown(log.named("log.sage.1"), Some(12_345), None).is_ok() {
@@ -396,7 +396,7 @@ fn a_cursor_fits_without_its_device_and_one_without_a_birth_time_by_device_and_b
     let parts: Vec<&str> = text.split('-').collect();
     assert_eq!(parts[0], "c2");
     let place = |text: String| Place::Cursor(signed(&text).parse().unwrap());
-    // c2-device-inode-born-..., and c1-device-inode-... as version 0.1.0 wrote it.
+    // Both `c2-device-inode-born-...` and `c1-device-inode-...`, the form of version 0.1.0.
     let [device, inode, born] = [parts[1], parts[2], parts[3]];
     let rest = parts[4..parts.len() - 1].join("-");
     let elsewhere = u64::from_str_radix(device, 16).unwrap() + 1;
@@ -510,7 +510,7 @@ fn what_keeps_the_path_from_being_looked_at_for_a_moment_is_waited_through_and_r
     assert_eq!(following.troubles.len(), 1, "{:?}", following.troubles);
 }
 
-/// Real files on a file system that gives each look another inode number.
+/// Real files on a file system that reports another inode number each time.
 struct UnstableDisk {
     looks: Arc<AtomicU64>,
     is_by_path: bool,
@@ -621,7 +621,7 @@ fn follows_that_are_idle_share_a_bound_of_descriptors_and_miss_nothing() {
     assert!(open_in(&logs) <= 64, "{} are open", open_in(&logs));
 }
 
-/// Open files in the folders of these logs.
+/// The number of open files in the folders of these logs.
 #[cfg(target_os = "linux")]
 fn open_in(logs: &[Log]) -> usize {
     let open = fs::read_dir("/proc/self/fd").unwrap().filter_map(|entry| {

@@ -1,5 +1,5 @@
-//! Each way to replace the file of a log that is followed, from each kind of place, while the follow
-//! waits and while it does not run.
+//! Each way to replace the file of a followed log, from each kind of place, while the follow waits
+//! and while it does not run.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::fs::{self, OpenOptions};
@@ -18,10 +18,10 @@ use sage_chronicle::{
 use tempfile::TempDir;
 
 const HANG: Duration = Duration::from_secs(60);
-/// Longer than the files of a rotation are told apart by their births.
+/// Long enough that the birth times of the files of a rotation differ.
 const TICK: Duration = Duration::from_millis(12);
 
-/// What somebody does to the file of a log.
+/// The ways to replace or change the file of a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
     CopyAndRename,
@@ -81,8 +81,8 @@ impl Log {
         append(self.file(), numbers);
     }
 
-    /// A log with the old events 1 to 4, the third and fourth not in the order of their times, and
-    /// lines between them that are no records.
+    /// A log with the old events 1 to 4 and lines that are no records between them. The third and
+    /// fourth event are not in the order of their times.
     fn fill(&self) {
         let text = [line(1), "bad\n".into(), line_at(2, 1), "\n".into(), line_at(3, 3)].concat();
         fs::write(self.file(), text + &line_at(4, 2)).unwrap();
@@ -99,7 +99,7 @@ impl Log {
         Following { path: self.path.clone(), follower, cursor: None, states: Vec::new(), log: self }
     }
 
-    /// Does it, and appends the new events that are then to be given.
+    /// Replaces the file and appends new events. Returns the events that a follow must give then.
     fn replace(&self, way: Way) -> Vec<u64> {
         let (file, old) = (self.file(), fs::read(self.file()).unwrap());
         match way {
@@ -171,7 +171,7 @@ struct Following<'a> {
 }
 
 impl Following<'_> {
-    /// What is new, until nothing is left to read.
+    /// The new events, until nothing is left to read.
     fn fresh(&mut self) -> Vec<u64> {
         let mut met = Vec::new();
         loop {
@@ -196,7 +196,7 @@ impl Following<'_> {
         }
     }
 
-    /// What comes until `count` events came, and what comes in the time in which others would.
+    /// The events until `count` are there, and those in the time in which others would follow.
     fn wait_for(&mut self, count: usize) -> Vec<u64> {
         let begin = Instant::now();
         let mut met = self.fresh();
@@ -228,7 +228,7 @@ fn without_first(text: &[u8]) -> Vec<u8> {
     text[end + 1..].to_vec()
 }
 
-/// A follow of a log from such a place, which has given all that was there and is behind it.
+/// A follow of a log from such a place, which has given all old events.
 fn follow_from<'a>(log: &'a Log, kind: &str) -> Following<'a> {
     let end = fs::metadata(log.file()).unwrap().len();
     let (from, count) = match kind {
@@ -252,7 +252,7 @@ fn follow_from<'a>(log: &'a Log, kind: &str) -> Following<'a> {
     following
 }
 
-/// Runs the cases side by side: most of their time is waiting.
+/// Runs the cases side by side, because most of their time is waiting.
 fn in_each_case(run: impl Fn(Way, &'static str) + Send + Sync) {
     thread::scope(|scope| {
         let run = &run;
@@ -288,9 +288,9 @@ fn while_it_does_not_run_each_new_event_comes_once_and_no_old_one_again() {
         let mut following = log.follow(Place::Cursor(cursor));
         let met = following.wait_for(expected.len());
         if way == Way::RepairInOrder {
-            // One record before the last given one stands behind it now.
+            // One record from before the last given one is behind it now.
             assert_eq!(met, [3, 11, 12], "from {kind}");
-            // The cursors of these places have no numbers: the line alone counts.
+            // The cursors of these places have no numbers, so only the line identifies the record.
             let is_known = !matches!(kind, "end" | "offset");
             assert_eq!(following.states.contains(&FileState::Rewritten), is_known, "{kind}");
         } else {
@@ -299,7 +299,7 @@ fn while_it_does_not_run_each_new_event_comes_once_and_no_old_one_again() {
     });
 }
 
-/// One that takes whole lines.
+/// A follow of whole lines.
 struct Shipping<'a> {
     log: &'a Log,
     follower: BatchFollower,
@@ -331,8 +331,8 @@ impl Shipping<'_> {
         }
     }
 
-    /// Waits for the last of the new records. Within a file no number is left out or comes twice, and
-    /// one that was rewritten is given as a whole.
+    /// Waits for the last of the new records. Within a file no number is missing or repeated, and a
+    /// rewritten file is given as a whole.
     fn check(&mut self, expected: &[u64], case: &str) {
         let begin = Instant::now();
         let is_last = |batch: &LineBatch| numbers_in(&batch.bytes).last() == expected.last();
@@ -379,7 +379,8 @@ fn as_lines_each_new_record_comes_once_with_its_number_in_its_file() {
             assert!(waiting.fresh().is_empty());
             let expected = log.replace(way);
             let mut later = Shipping::begin(&log, cursor, is_synced);
-            // A cursor of these places has no number before anything was given: the line alone counts.
+            // Before the first record a cursor of these places has no number, so only the line
+            // identifies it.
             let has_numbers = !["end", "offset"].contains(&kind);
             if !has_numbers {
                 (waiting.given, later.given) = (None, None);

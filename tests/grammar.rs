@@ -1,4 +1,4 @@
-//! Which texts are JSON: tables, and the verdict of another parser.
+//! The texts that are JSON: tables, and the verdict of another parser.
 
 #![allow(clippy::indexing_slicing, reason = "a test")]
 
@@ -100,7 +100,8 @@ proptest! {
                 _ => { text.remove(at); }
             }
         }
-        // The other parser looks at no number's range and at no surrogate when it ignores values.
+        // The other parser checks neither the range of numbers nor surrogates when it ignores
+        // values.
         let other = std::str::from_utf8(&text)
             .is_ok_and(|text| serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok());
         prop_assert_eq!(is_json(&text), other, "{}", text.escape_ascii());

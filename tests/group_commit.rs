@@ -1,4 +1,4 @@
-//! Many callers, one writer: what shares a batch, what shares a sync, and that every caller is told.
+//! Many callers, one writer: they share batches and syncs, and every caller gets an outcome.
 
 #![allow(
     clippy::expect_used,
@@ -151,7 +151,8 @@ fn a_panic_in_any_operation_settles_every_caller_and_the_next_append_works() {
                 }
             }
             machine.heal();
-            // It may have begun before the thread was done with its panic, and share the fate of that batch.
+            // The append may have started before the thread finished its panic, and then fails with
+            // that batch.
             let _ = process.append(&event(10));
             for n in 0..11 {
                 process.append(&event(n)).unwrap();

@@ -1,4 +1,4 @@
-//! Which file is at the path, and what others did to it: nothing that was learnt before the lock was taken is trusted.
+//! Changes of the file at the path: nothing learnt before the lock was taken is trusted afterwards.
 
 #![allow(
     clippy::expect_used,
@@ -35,7 +35,7 @@ fn two_processes_that_take_turns_see_each_others_records() {
 }
 
 #[test]
-fn a_file_that_became_shorter_is_learnt_anew() {
+fn a_file_that_became_shorter_is_scanned_from_its_beginning() {
     let _alone = alone();
     let machine = Machine::new();
     let process = machine.start();
@@ -81,7 +81,7 @@ fn a_file_put_in_its_place_is_the_log_from_then_on() {
 }
 
 #[test]
-fn a_file_put_in_its_place_that_ends_alike_is_learnt_anew() {
+fn a_file_put_in_its_place_that_ends_alike_is_scanned_from_its_beginning() {
     let _alone = alone();
     let machine = Machine::new();
     let process = machine.start();
@@ -104,7 +104,7 @@ fn a_hit_counts_only_if_its_record_still_carries_the_id() {
     let process = machine.start();
     let [here, gone] = ["here", "gone"].map(|id| named(id, ""));
     process.append(&gone).unwrap();
-    // So much behind it that no catch-up looks at its bytes.
+    // More bytes behind it than a catch-up compares.
     process.append(&named("end", &"x".repeat(9000))).unwrap();
     machine.change(PATH, |image| image.overwrite(0, line_of(&here).as_bytes()));
     let receipt = process.append(&gone).unwrap();
@@ -206,7 +206,7 @@ fn lines_that_others_append_without_the_lock_do_not_shift_our_receipts() {
 }
 
 #[test]
-fn a_tail_torn_at_any_byte_is_ended_and_harms_nobody() {
+fn a_tail_torn_at_any_byte_is_ended_and_harms_no_record() {
     let _alone = alone();
     let last = line_of(&event(1));
     for cut in 1..last.len() {

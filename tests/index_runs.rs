@@ -1,4 +1,5 @@
-//! A side index grows by runs behind its table: what is whole of them is known, and the rest is scanned.
+//! A side index grows by runs behind its table. Complete runs are used; the rest of the log is
+//! scanned.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod indexed;
@@ -13,14 +14,14 @@ use fs4::FileExt;
 use indexed::{EVENTS, Process, indexed_log, is_long, log_length, wait_for};
 use sage_chronicle::{ChroniclePath, Receipt};
 
-/// Of one summary of the log: where its part stands in the index, and what it covers.
+/// A table or run of the index: its place in the file and the range of the log that it covers.
 struct Part {
     place: Range<usize>,
     covers: Range<u64>,
     meta: usize,
 }
 
-/// The parts of an index, as far as they are whole by their numbers.
+/// The table and the runs of an index, as far as their numbers are plausible.
 fn parts(index: &[u8]) -> Vec<Part> {
     let mut parts = Vec::new();
     let mut at = 0;
@@ -36,21 +37,22 @@ fn parts(index: &[u8]) -> Vec<Part> {
     parts
 }
 
-/// How many runs the index has behind its table, once it covers the log.
+/// The number of runs behind the table, once the index covers the log.
 fn runs_of(log: &ChroniclePath, index: &Path) -> usize {
     let covered = |bytes: &[u8]| parts(bytes).last().map_or(0, |part| part.covers.end);
     wait_for(|| fs::read(index).is_ok_and(|bytes| covered(&bytes) == log_length(log)));
     parts(&fs::read(index).unwrap()).len() - 1
 }
 
-/// Events of more bytes than make a run due.
+/// The events of one run: more bytes than make a run due.
 const RUN: u64 = 8_000;
 /// The first event of each run.
 const RUNS: [u64; 3] = [EVENTS, EVENTS + RUN, EVENTS + 2 * RUN];
-/// Records of 1 MiB without an id: so long a log that its table stays while two runs come, which are less than an eighth of it, and not while three come.
+/// Records of 1 MiB without an id. The log is so long that its table stays for two runs, which are
+/// less than an eighth of it, but not for three.
 const LONG: u64 = 45;
 
-/// A log of `EVENTS` events and `LONG` records without id, and its side index, which is a table.
+/// A log of `EVENTS` events and `LONG` records without id. Its side index is one table.
 fn long_log(folder: &Path) -> (ChroniclePath, PathBuf) {
     let (log, _, index) = indexed_log(folder);
     fs::remove_file(&index).unwrap();
@@ -79,7 +81,7 @@ fn log_with_runs(folder: &Path) -> (ChroniclePath, PathBuf) {
     (log, index)
 }
 
-/// Whether a process knows these events as what they are.
+/// Whether a process recognises these events as duplicates with their receipts.
 fn knows(
     process: &Process,
     log: &ChroniclePath,
@@ -92,11 +94,11 @@ fn knows(
     }
 }
 
-/// Some of the table and of each run, those at their ends among them.
+/// Some events of the table and of each run, with the first and last ones.
 const SOME: [u64; 8] =
     [0, EVENTS - 1, RUNS[0], RUNS[0] + 1, RUNS[1] - 1, RUNS[1], RUNS[1] + RUN / 2, RUNS[2] - 1];
 
-/// Keeps others from making an index while it lives.
+/// Prevents other processes from building an index while it lives.
 fn making(index: &Path) -> fs::File {
     let mut name = index.as_os_str().to_owned();
     name.push("-new");
@@ -117,7 +119,7 @@ fn a_log_that_grows_adds_runs_and_a_new_process_knows_them_without_reading_it() 
     }
     let new = process.append(&log, RUNS[2]..RUNS[2] + 10);
     assert!(new.iter().all(|receipt| !receipt.duplicate));
-    // So many look-ups that it takes the runs into memory, beside what it appended.
+    // Enough look-ups to load the runs into memory, beside the appended events.
     let again = process.append(&log, 0..RUNS[2] + 10);
     let is_known = |(receipt, seq): (&Receipt, u64)| receipt.duplicate && receipt.seq == seq;
     assert!(again.iter().zip((0..).map(seq_of)).all(is_known));
@@ -167,13 +169,13 @@ fn no_byte_of_runs_makes_a_wrong_answer() {
         let Range { start, end } = part.place;
         for length in [start + 1, start + 100, start + 160, start + 4096, part.meta, end - 1] {
             look(&good[..length], &format!("cut to {length} bytes"));
-            // As a crash leaves it, or who adds the run: the header is not there yet.
+            // The state after a crash, or while a process adds the run: the header is missing.
             let mut begun = good[..length.max(start + 4096)].to_vec();
             begun[start..start + 4096].fill(0);
             look(&begun, &format!("cut to {length} bytes, without header"));
         }
     }
-    // Runs that do not continue where the one before ends.
+    // Runs that do not continue where the run before ends.
     look(&[&good[..one.place.start], &good[two.place.clone()]].concat(), "without the first run");
     look(&[&good[..], &good[two.place.clone()]].concat(), "with a run twice");
     look(&good[one.place.start..], "without the table");
@@ -204,7 +206,7 @@ fn a_run_that_another_process_adds_is_left_to_it() {
     indexed_log(tempfile::tempdir().unwrap().path());
     assert_eq!(fs::read(&index).unwrap(), table);
     drop(making);
-    // The next one adds it.
+    // The next process adds the run.
     Process::new().append(&log, RUNS[1]..RUNS[2]);
     assert_eq!(runs_of(&log, &index), 1);
     knows(&Process::new(), &log, SOME, "in one run");
@@ -240,7 +242,7 @@ fn a_run_whose_place_another_one_took_is_not_asked() {
     assert_eq!(runs_of(&log, &index), 1);
     let process = Process::new();
     knows(&process, &log, [0], "before");
-    // Somebody took the run for torn, and put a longer one in its place.
+    // Another process took the run for torn and put a longer one in its place.
     let bytes = fs::read(&index).unwrap();
     let file = fs::OpenOptions::new().write(true).open(&index).unwrap();
     file.set_len(parts(&bytes)[1].place.start as u64).unwrap();
@@ -259,13 +261,13 @@ fn a_run_about_what_was_cut_off_the_log_is_not_believed() {
     let file = fs::OpenOptions::new().write(true).open(log.as_path()).unwrap();
     file.set_len(cut).unwrap();
     let process = Process::new();
-    // What was not cut off is known without reading it.
+    // The events before the cut are known without reading the log.
     let (again, read) = process.again(&log, RUNS[0]);
     assert!(again.duplicate && read < 300_000, "{read} bytes were read");
     knows(&process, &log, [0, RUNS[0], RUNS[1], RUNS[1] + 99], "after the cut");
     let new = process.append(&log, RUNS[1] + 100..RUNS[1] + 101).remove(0);
     assert_eq!((new.duplicate, new.seq), (false, LONG + RUNS[1] + 101));
-    // As long as the run says, and longer, by other records.
+    // As long as the run states, and longer, with other records.
     let (later, count) = (100_000, RUN);
     Process::new().append(&log, later..later + count);
     let process = Process::new();

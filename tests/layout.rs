@@ -1,6 +1,6 @@
-//! The order of the `mod` lines in `lib.rs` and in every `mod.rs` is the order of dependence: a
-//! module uses only modules that stand before it, and what a folder's own `mod.rs` defines comes
-//! after all of its children.
+//! The order of the `mod` lines in `lib.rs` and in every `mod.rs` is the order of dependence. A
+//! module uses only modules that are before it. What a folder's own `mod.rs` defines comes after all
+//! of its children.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::collections::BTreeMap;

@@ -16,8 +16,8 @@ pub(crate) struct ChunkSummary {
     /// Length of the whole lines in bytes.
     pub(crate) length: usize,
     pub(crate) records: u64,
-    /// For each id and key its hash and the offset of its record. A record behind a byte order entry
-    /// has no number, but its ids count.
+    /// The hash and the record offset of each id and key. A record behind a byte order mark has no
+    /// number, but its ids count.
     pub(crate) names: Vec<(u64, usize)>,
     /// Offsets of lines, and the number of records before each. The first line is always among
     /// them.

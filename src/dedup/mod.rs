@@ -12,7 +12,7 @@
 //! the log is scanned instead. So this folder may only trade speed, never correctness.
 //!
 //! The files are in the order of dependence. First one record (`lookup`), the table and the scan
-//! (`scan_state`, `chunk_summary`, `parallel_scan`); then the index file (`sorted_run`,
+//! (`scan_state`, `chunk_summary`, `parallel_scan`). Then the index file (`sorted_run`,
 //! `index_file`), the writer's view of it all (`log_view`), and the building of an index.
 
 pub(crate) mod lookup;

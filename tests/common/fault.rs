@@ -1,4 +1,4 @@
-//! Which operation fails, and how; and how one is held until the test lets it go.
+//! Faults: which operation fails, how it fails, and how a test holds one until it releases it.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -9,7 +9,7 @@ pub const EIO: i32 = 5;
 /// `ENOSPC`.
 pub const ENOSPC: i32 = 28;
 
-/// What a writer asks of the machine.
+/// The operations that a writer requests of the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     Open,
@@ -43,16 +43,16 @@ impl Kind {
     ];
 }
 
-/// What becomes of an operation.
+/// The outcome of an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is done.
+    /// It succeeds.
     Go,
-    /// It fails. A sync then loses the pages that it was to write.
+    /// It fails. A sync then loses the pages that it had to write.
     Fail(i32),
-    /// An append takes only so many bytes.
+    /// An append takes only this many bytes.
     Short(usize),
-    /// A lock is held by somebody, pages stay in the cache.
+    /// A lock is busy; pages stay in the cache.
     Refuse,
     /// The thread panics.
     Panic,
@@ -66,11 +66,11 @@ pub struct Operation {
     pub kind: Kind,
     pub offset: u64,
     pub length: u64,
-    /// What came of it; `None` while it is under way.
+    /// Whether it succeeded; `None` while it is running.
     pub good: Option<bool>,
 }
 
-/// Which operations are meant.
+/// Selects operations.
 #[derive(Debug, Clone, Copy)]
 pub struct When {
     kind: Option<Kind>,
@@ -80,33 +80,33 @@ pub struct When {
 }
 
 impl When {
-    /// The next one of this kind.
+    /// The next operation of this kind.
     pub fn next(kind: Kind) -> Self {
         When { kind: Some(kind), process: None, skip: 0, times: 1 }
     }
 
-    /// The next one, whatever it is.
+    /// The next operation of any kind.
     pub fn any() -> Self {
         When { kind: None, ..When::next(Kind::Open) }
     }
 
-    /// Only of this process.
+    /// Only operations of this process.
     pub fn of(self, process: u32) -> Self {
         When { process: Some(process), ..self }
     }
 
-    /// Not before so many of them are past.
+    /// Skips the first `skip` operations.
     pub fn after(self, skip: usize) -> Self {
         When { skip, ..self }
     }
 
-    /// All from there on.
+    /// All selected operations from there on.
     pub fn always(self) -> Self {
         When { times: usize::MAX, ..self }
     }
 }
 
-/// A verdict, and when it is given.
+/// A verdict, and the operations that get it.
 pub struct Rule {
     when: When,
     effect: Effect,
@@ -131,7 +131,7 @@ impl Rule {
         (Rule { when, effect }, Gate { arrived, release })
     }
 
-    /// The effect on this operation, if it is meant.
+    /// The effect on this operation, if it is selected.
     pub fn meets(&mut self, process: u32, kind: Kind) -> Option<Effect> {
         let when = &mut self.when;
         let meant = when.kind.is_none_or(|wanted| wanted == kind)
@@ -151,7 +151,7 @@ impl Rule {
 }
 
 impl Effect {
-    /// The verdict, once it is known.
+    /// Waits for the verdict.
     pub fn verdict(self) -> Verdict {
         match self {
             Effect::Say(verdict) => verdict,
@@ -164,25 +164,25 @@ impl Effect {
     }
 }
 
-/// Where an operation waits for the test; dropping it lets everything through.
+/// The place where an operation waits for the test. Dropping it releases every operation.
 pub struct Gate {
     arrived: Receiver<()>,
     release: Sender<Verdict>,
 }
 
 impl Gate {
-    /// Waits until an operation stands at the gate.
+    /// Waits until an operation is at the gate.
     pub fn arrived(&self) {
         let waited = self.arrived.recv_timeout(super::HANG);
         waited.expect("no operation came to the gate");
     }
 
-    /// Whether an operation comes to the gate within `time`.
+    /// Whether an operation reaches the gate within `time`.
     pub fn is_reached_within(&self, time: Duration) -> bool {
         self.arrived.recv_timeout(time).is_ok()
     }
 
-    /// Lets the operation that stands there go on, or the next one.
+    /// Releases the operation at the gate, or the next one.
     pub fn release(&self, verdict: Verdict) {
         let _ = self.release.send(verdict);
     }

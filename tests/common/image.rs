@@ -8,8 +8,9 @@ pub const PAGE: usize = 4096;
 
 /// Both images of one file.
 ///
-/// A failed sync leaves its pages clean in the cache and as they were on the disk. A page that brought new bytes is stuck
-/// then: what is written into it later does not come to the disk either, until it was dropped and read again.
+/// A failed sync leaves its pages clean in the cache and unchanged on the disk. A page with new
+/// bytes is then stuck: later writes to it do not reach the disk either, until it was dropped and
+/// read again.
 #[derive(Debug, Clone, Default)]
 pub struct Image {
     pub cached: Vec<u8>,
@@ -19,7 +20,7 @@ pub struct Image {
 }
 
 impl Image {
-    /// A file that is on the disk as it is.
+    /// A file whose bytes are all on the disk.
     pub fn durable(bytes: &[u8]) -> Image {
         Image { cached: bytes.to_vec(), disk: bytes.to_vec(), ..Image::default() }
     }
@@ -44,7 +45,7 @@ impl Image {
         }
     }
 
-    /// The pages that wait are written.
+    /// Writes the dirty pages to the disk.
     pub fn write_back(&mut self) {
         self.disk.resize(self.cached.len(), 0);
         for page in std::mem::take(&mut self.dirty) {
@@ -55,7 +56,8 @@ impl Image {
         }
     }
 
-    /// The pages that wait fail, and count as clean from now on. Those with bytes new to the disk are stuck.
+    /// The dirty pages fail and count as clean from now on. Those with bytes new to the disk are
+    /// stuck.
     pub fn lose(&mut self) {
         let old = self.disk.len();
         let pages = std::mem::take(&mut self.dirty);
@@ -66,7 +68,7 @@ impl Image {
         }
     }
 
-    /// Drops the clean pages of `range`. False when others stay.
+    /// Drops the clean pages of `range`. False if other pages stay.
     pub fn drop_cached(&mut self, range: &Range<usize>) -> bool {
         let mut gone = true;
         for page in pages(&(range.start..range.end.min(self.cached.len()))) {
@@ -82,7 +84,7 @@ impl Image {
         gone
     }
 
-    /// Bytes that a power cut may lose: from the first one that the disk does not hold.
+    /// The bytes that a power cut may lose: from the first one that is not on the disk.
     pub fn unsynced(&self) -> Range<usize> {
         let same = self.cached.iter().zip(&self.disk);
         let first = same.take_while(|(cached, disk)| cached == disk).count();

@@ -1,4 +1,5 @@
-//! The machine: files with two images, descriptors with their own view of errors, advisory locks, and a power switch.
+//! The machine: files with two images, descriptors with a view of errors of their own, advisory
+//! locks, and a power switch.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -17,10 +18,10 @@ use super::process::{HANG, Process};
 
 /// The log of most tests.
 pub const PATH: &str = "/machine/log.sage";
-/// Another name of it, which lock sessions have: a symlink.
+/// Another name of the log, a symlink, for lock sessions.
 pub const OTHER_NAME: &str = "/machine/other-name.sage";
 const DEVICE: u64 = 7;
-/// The process that the machine names as holder of a foreign lock.
+/// The process that the machine reports as holder of a foreign lock.
 const STRANGER: u32 = 4242;
 
 /// One machine. Every process on it sees the same files.
@@ -46,16 +47,16 @@ struct State {
 #[derive(Debug, Clone, Default)]
 struct Inode {
     image: Image,
-    /// Failed syncs so far; each descriptor remembers how many it was told of.
+    /// Failed syncs so far. Each descriptor counts those that were reported to it.
     errors: u64,
     locked_by: Option<u64>,
     syncing: BTreeMap<u32, usize>,
 }
 
-/// The machine at one moment: what a power cut would find.
+/// The machine at one moment, as a power cut would find it.
 #[derive(Debug, Clone)]
 pub struct Crash {
-    /// The log; `None` when its name is not on the disk.
+    /// The log; `None` if its name is not on the disk.
     pub image: Option<Image>,
 }
 
@@ -63,7 +64,8 @@ pub struct Crash {
 struct View {
     machine: Arc<Machine>,
     process: u32,
-    /// By inode: the open descriptions of a lock session, whose writers share them. Else each descriptor has its own.
+    /// By inode: the open file descriptions of a lock session, which its writers share. Without a
+    /// session each descriptor has its own.
     session: Option<Mutex<BTreeMap<u64, Arc<Description>>>>,
 }
 
@@ -72,7 +74,7 @@ struct Description {
     number: u64,
     told: Mutex<u64>,
     syncs: Arc<Syncs>,
-    /// One writer of a session writes a batch.
+    /// Set while one writer of a session writes a batch.
     in_batch: Mutex<bool>,
 }
 
@@ -85,7 +87,7 @@ struct Descriptor {
     is_shared: bool,
 }
 
-/// A lock that a program holds that is none of ours; dropping it releases it.
+/// A lock that another program holds; dropping it releases it.
 pub struct StrangersLock(Arc<Machine>, u64);
 
 impl Machine {
@@ -105,7 +107,8 @@ impl Machine {
         self.start_with(None)
     }
 
-    /// Starts a process that appends in a lock session: two names of one file share its open description.
+    /// Starts a process that appends in a lock session: two names of one file share an open file
+    /// description.
     pub fn start_session(self: &Arc<Self>) -> Process {
         self.start_with(Some(Mutex::default()))
     }
@@ -141,17 +144,17 @@ impl Machine {
         gate
     }
 
-    /// From now on nothing fails.
+    /// Removes all faults.
     pub fn heal(&self) {
         self.state().rules.clear();
     }
 
-    /// How many operations did not go as they were meant to.
+    /// The number of operations with an injected outcome.
     pub fn injected(&self) -> usize {
         self.state().injected
     }
 
-    // What was done.
+    // The operations so far.
 
     pub fn log(&self) -> Vec<Operation> {
         self.state().log.clone()
@@ -172,7 +175,7 @@ impl Machine {
         self.log()[from..].iter().map(|seen| seen.kind).collect()
     }
 
-    /// Waits until what was done is as `holds` says.
+    /// Waits until `holds` accepts the operations so far.
     pub fn wait_until(&self, holds: impl Fn(&[Operation]) -> bool) {
         let state = self.state();
         let waited = self.changed.wait_timeout_while(state, HANG, |state| !holds(&state.log));
@@ -180,9 +183,9 @@ impl Machine {
         assert!(!timed_out.timed_out(), "the operations never came");
     }
 
-    // What other programs do.
+    // The actions of other programs.
 
-    /// Puts a durable file at `path`, in place of any.
+    /// Puts a durable file at `path`, replacing any other.
     pub fn put(&self, path: &str, bytes: &[u8]) {
         let mut state = self.state();
         state.count += 1;
@@ -200,7 +203,7 @@ impl Machine {
         edit(&mut state.inodes.get_mut(&number).unwrap().image);
     }
 
-    /// Appends to the log without the lock, if there is one.
+    /// Appends to the log without the lock, if the log exists.
     pub fn stranger_appends(&self, bytes: &[u8]) {
         if self.state().names.contains_key(Path::new(PATH)) {
             self.change(PATH, |image| image.append(bytes));
@@ -230,7 +233,7 @@ impl Machine {
         StrangersLock(self.clone(), number)
     }
 
-    // What is there.
+    // The contents of the machine.
 
     /// The file as the page cache shows it.
     pub fn content(&self, path: &str) -> Vec<u8> {
@@ -244,7 +247,7 @@ impl Machine {
         self.state().names.contains_key(Path::new(path))
     }
 
-    /// The same, empty if nothing was made at `path`.
+    /// As `content`, but empty if no file is at `path`.
     pub fn content_or_nothing(&self, path: &str) -> Vec<u8> {
         let state = self.state();
         let number = state.names.get(Path::new(path));
@@ -256,7 +259,7 @@ impl Machine {
         String::from_utf8_lossy(&self.content(PATH)).into_owned()
     }
 
-    /// The machine that starts after a power cut: it has what the disk holds.
+    /// The machine after a power cut: it has what the disk holds.
     pub fn after_power_cut(&self) -> Arc<Machine> {
         let after = Machine::new();
         let state = self.state();
@@ -267,7 +270,7 @@ impl Machine {
         after
     }
 
-    /// From now on remembers what a power cut before each operation would find.
+    /// Records from now on what a power cut before each operation would find.
     pub fn record_crashes(&self) {
         self.state().crashes = Some(Vec::new());
     }
@@ -280,7 +283,7 @@ impl Machine {
         crashes
     }
 
-    /// How many operations were begun.
+    /// The number of operations that were started.
     pub fn clock(&self) -> usize {
         self.state().log.len()
     }
@@ -289,7 +292,8 @@ impl Machine {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets an operation begin: it is logged, and may meet a fault. Returns its place in the log and what to do.
+    /// Starts an operation: it is logged and may get a fault. Returns its index in the log, and the
+    /// verdict.
     fn begin(
         &self,
         process: u32,
@@ -349,7 +353,7 @@ impl State {
 }
 
 impl View {
-    /// Where the symlinks of `path` end.
+    /// The path behind the symlinks.
     fn real<'a>(&self, path: &'a Path) -> &'a Path {
         let is_link = self.session.is_some() && path == Path::new(OTHER_NAME);
         if is_link { Path::new(PATH) } else { path }
@@ -471,7 +475,7 @@ impl Descriptor {
         self.machine.end(place, result)
     }
 
-    /// A sync that is under way is seen by the next one: there may be only one for each file of a process.
+    /// Detects concurrent syncs: each file of a process may have only one.
     fn enter_sync(&self) {
         let mut state = self.machine.state();
         let syncing = &mut state.inodes.get_mut(&self.inode).unwrap().syncing;
@@ -577,7 +581,7 @@ impl LogLock for Descriptor {
     }
 
     fn try_lock_shared(&self) -> io::Result<bool> {
-        // Nothing that the tests do with it lets two readers meet.
+        // No test depends on two readers that share the lock.
         self.try_lock()
     }
 

@@ -13,10 +13,10 @@ use sage_chronicle::{
 
 use super::machine::PATH;
 
-/// What takes longer hangs.
+/// An operation that takes longer hangs.
 pub const HANG: Duration = Duration::from_secs(60);
 
-/// All processes of a test binary share its threads, and some tests hold them: one test at a time.
+/// All processes of a test binary share its threads, and some tests block them: one test at a time.
 pub fn alone() -> MutexGuard<'static, ()> {
     static BUILD_LOCK: Mutex<()> = Mutex::new(());
     BUILD_LOCK.lock().unwrap_or_else(PoisonError::into_inner)
@@ -28,7 +28,7 @@ pub struct Process {
     pub id: u32,
 }
 
-/// An append under way.
+/// An append that is running.
 pub struct Pending {
     outcome: Receiver<Outcome>,
     pub ticket: Ticket,
@@ -71,13 +71,13 @@ impl Process {
 }
 
 impl Pending {
-    /// How it ended.
+    /// Waits for the outcome.
     pub fn outcome(self) -> Outcome {
         let outcome = self.outcome.recv_timeout(HANG);
         outcome.expect("an append was never settled")
     }
 
-    /// Whether it is settled already.
+    /// Whether the append is settled already.
     pub fn is_settled(&mut self) -> bool {
         match self.outcome.try_recv() {
             Ok(outcome) => {
@@ -115,7 +115,7 @@ pub fn within(milliseconds: u64) -> AppendOptions {
     AppendOptions { lock_timeout: Duration::from_millis(milliseconds), ..AppendOptions::default() }
 }
 
-/// The same for a record that need not be synced.
+/// The same for a record without a sync.
 pub fn os() -> AppendOptions {
     AppendOptions { durability: Durability::Os, ..options() }
 }
@@ -129,7 +129,7 @@ pub fn event(n: usize) -> String {
     named(&format!("event-{n}"), "")
 }
 
-/// An event with an id and as much more as `text`.
+/// An event with an id and a text.
 pub fn named(id: &str, text: &str) -> String {
     format!(
         r#"{{"type":"X","eventId":"{id}","timestamp":"t","actor":{{"agent":"a","id":"b"}},"text":"{text}"}}"#
@@ -142,7 +142,7 @@ pub fn line_of(event: &str) -> String {
     format!("{}\n", String::from_utf8(event.line().to_vec()).unwrap())
 }
 
-/// How many lines of `log` are this event.
+/// The number of lines in `log` that are this event.
 pub fn count_of(log: &[u8], event: &str) -> usize {
     let line = line_of(event);
     let line = line.trim_end().as_bytes();

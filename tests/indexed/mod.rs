@@ -25,7 +25,7 @@ struct CountingDisk(Counts);
 #[derive(Clone, Default)]
 struct Counts {
     read: Arc<AtomicU64>,
-    /// Of these, while the lock was held.
+    /// Reads while the lock was held.
     under_lock: Arc<AtomicU64>,
 }
 
@@ -95,7 +95,7 @@ impl Disk for CountingDisk {
     }
 }
 
-/// A process of its own, as far as the log can tell.
+/// A separate process, from the log's point of view.
 pub struct Process {
     pub registry: Arc<Registry>,
     counts: Counts,
@@ -117,7 +117,8 @@ impl Process {
         self.registry.append(log, texts, false, AppendOptions::default()).unwrap().0
     }
 
-    /// The receipt of an event that the log has, and how many bytes of the log were read for it.
+    /// The receipt of an event that the log already has, and the bytes of the log that were read
+    /// for it.
     pub fn again(&self, log: &ChroniclePath, n: u64) -> (Receipt, u64) {
         self.again_with(log, n, AppendOptions::default())
     }
@@ -151,7 +152,7 @@ pub fn indexed_log(folder: &Path) -> (ChroniclePath, Vec<Receipt>, PathBuf) {
     (log, receipts, index)
 }
 
-/// The index is made in the background, and nothing tells when.
+/// The index is made in the background, without any signal.
 pub fn wait_for(condition: impl Fn() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(60);
     while !condition() {
