@@ -53,7 +53,8 @@ fn chained() -> AppendOptions {
     AppendOptions { rules, ..options() }
 }
 
-/// Two processes, a torn tail, batches, duplicates, chains, conflicts and a process that starts late.
+/// Two processes, a torn tail, batches, duplicates, chains, conflicts, and a third process that
+/// starts late.
 fn scenario(machine: &Arc<Machine>) -> Outcomes {
     let mut outcomes = Outcomes::default();
     let first = machine.start();

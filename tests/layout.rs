@@ -1,6 +1,6 @@
 //! The order of the `mod` lines in `lib.rs` and in every `mod.rs` is the order of dependence. A
-//! module uses only modules that are before it. What a folder's own `mod.rs` defines comes after all
-//! of its children.
+//! module uses only modules that are before it. What a folder's own `mod.rs` defines comes after
+//! all of its children.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::collections::BTreeMap;
@@ -233,8 +233,7 @@ fn unsafe_code_stands_in_two_files_of_the_binding() {
 }
 
 /// The name of the type that a line of code defines.
-fn type_defined_in(line: &str) -> Option<&str> {
-    let mut line = line;
+fn type_defined_in(mut line: &str) -> Option<&str> {
     for word in ["pub(crate) ", "pub(super) ", "pub "] {
         line = line.strip_prefix(word).unwrap_or(line);
     }
