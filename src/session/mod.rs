@@ -6,9 +6,9 @@
 //! also in that time.
 //!
 //! **Shared between processes**: the locks of the files and of their lock files. **Local to the
-//! process**: which batch of the session is under way ([`kept_lock`]), and the appends that a
+//! process**: which batch of the session is under way (`kept_lock`), and the appends that a
 //! session accepted. A session never writes by itself: its appends are those of writers over
-//! [`files::SessionDisk`].
+//! `files::SessionDisk`.
 
 mod kept_lock;
 mod files;
