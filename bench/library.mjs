@@ -37,6 +37,8 @@ export class Library {
   async #indexed(name, log) {
     const { size } = statSync(log.path);
     if (size < 2 ** 20 || covered(log.path) >= size * 0.79) return;
+    // An index is extended by 2 MiB at least. With less to add, a short log gets a new one.
+    if (size - covered(log.path) < 2 ** 21) this.dropIndex(log);
     const child = await Child.start();
     try {
       for (let n = 0; n < 600 && covered(log.path) < size * 0.8; n += 1) {
@@ -47,7 +49,8 @@ export class Library {
     } finally {
       await child.stop();
     }
-    if (covered(log.path) < size * 0.79) throw new Error(`no side index of ${log.path} was made`);
+    if (covered(log.path) < size * 0.79)
+      throw new Error(`no side index of ${log.path} was made by ${name}`);
   }
 
   /** How many of its events have the rare type. */
