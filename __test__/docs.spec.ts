@@ -232,6 +232,17 @@ describe('docs/tools.md', () => {
   });
 });
 
+describe('docs/runtimes.md', () => {
+  it('has the versions that scripts/platforms/runtimes.mjs installs', () => {
+    const script = readFileSync(join(root, 'scripts/platforms/runtimes.mjs'), 'utf8');
+    const installed = [...script.matchAll(/source: '(\w+)@([\d.]+)'/g)];
+    expect(installed.map(([, name]) => name)).toEqual(['bun', 'deno']);
+    const rows = [...textOf('docs/runtimes.md').matchAll(/^\| (\w+) \| ([\d.]+) \|/gm)];
+    const versions = new Map(rows.map(([, name = '', version]) => [name.toLowerCase(), version]));
+    for (const [, name = '', version] of installed) expect(versions.get(name)).toBe(version);
+  });
+});
+
 describe('README.md', () => {
   it('has an API table of at most 25 names, each exported', () => {
     const [, api = ''] = textOf('README.md').split('\n## The API\n');
