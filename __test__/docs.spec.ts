@@ -16,10 +16,11 @@ import { chronicle, scratchFolder } from './scratch';
 const scratch = scratchFolder();
 const root = fileURLToPath(new URL('..', import.meta.url));
 /** Every page of the repository. */
-const pages = ['.', 'bench', 'docs', 'docs/decisions', 'docs/design'].flatMap((folder) =>
-  readdirSync(join(root, folder))
-    .filter((name) => name.endsWith('.md'))
-    .map((name) => join(folder, name)),
+const pages = ['.', 'bench', 'docs', 'docs/decisions', 'docs/design', 'docs/recipes'].flatMap(
+  (folder) =>
+    readdirSync(join(root, folder))
+      .filter((name) => name.endsWith('.md'))
+      .map((name) => join(folder, name)),
 );
 const textOf = (page: string) => readFileSync(join(root, page), 'utf8');
 
@@ -240,6 +241,24 @@ describe('docs/runtimes.md', () => {
     const rows = [...textOf('docs/runtimes.md').matchAll(/^\| (\w+) \| ([\d.]+) \|/gm)];
     const versions = new Map(rows.map(([, name = '', version]) => [name.toLowerCase(), version]));
     for (const [, name = '', version] of installed) expect(versions.get(name)).toBe(version);
+  });
+});
+
+describe('docs/recipes', () => {
+  const folder = 'examples/recipes';
+  const shown = pages
+    .filter((page) => page.startsWith('docs/recipes/'))
+    .flatMap((page) => [
+      ...textOf(page).matchAll(/^`examples\/recipes\/([\w.-]+)`:\n\n```js\n([\s\S]*?)^```$/gm),
+    ])
+    .map(([, name, code]) => [String(name), String(code)] as const);
+
+  it('show every program of examples/recipes', () => {
+    expect(shown.map(([name]) => name).sort()).toEqual(readdirSync(join(root, folder)).sort());
+  });
+
+  it.each(shown)('show %s as it is', (name, code) => {
+    expect(code).toBe(textOf(join(folder, name)));
   });
 });
 
