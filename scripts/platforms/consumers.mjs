@@ -171,6 +171,7 @@ async function runProject(project, source, registry) {
   const folder = join(scratch, project);
   cpSync(join(consumers, project), folder, { recursive: true });
   copyUse(folder);
+  if (project === 'express') cpSync(join(root, 'examples', 'recipes'), folder, { recursive: true });
   const { command, add } = packageManager(project);
   if (registry) useRegistry(folder, registry.url);
   if (project === 'workspace') {
