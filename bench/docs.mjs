@@ -35,35 +35,107 @@ function goalTable(measures) {
   return markdown([['', 'goal', 'here', 'spread', ''], ...rows]);
 }
 
-/** The rows of README, in their order. */
-const chosen = [
-  [
-    'sequential/plain',
-    'a durable append, awaited one by one, against a C loop of flock, write, fdatasync',
-  ],
-  [
-    'sequential/handed',
-    'the same against C that hands each to a second thread, so that its first stays free',
-  ],
-  ['in-flight/better-sqlite3', '1,000 appends in flight: times as fast as better-sqlite3'],
-  ['in-flight/lmdb', '1,000 appends in flight: times as fast as lmdb'],
-  ['batches/better-sqlite3', 'batches of 1,000: times as fast as better-sqlite3'],
-  ['processes/10', '10 processes at once, against a C program with the sync outside the lock'],
-  ['processes/10/better-sqlite3', '10 processes at once: times as fast as better-sqlite3'],
-  ['sizes/1000000', 'an append into 1,000,000 events, against an empty log'],
-  ['sizes/10000000', 'an append into 10,000,000 events, against an empty log'],
-  [
-    'reading/1000000/read',
-    'reading 1,000,000 events into objects, against `readFile` and `JSON.parse` of each line',
-  ],
-  ['reading/1000000/query', 'a query with 1 % hits in 1,000,000: times as fast as reading all'],
+/** The contestants that a reader may choose instead, and what they are called in a table. */
+const peerNames = [
+  ['ours', '**@sage/chronicle**'],
+  ['better-sqlite3', 'better-sqlite3 (WAL, `FULL`)'],
+  ['lmdb', 'lmdb'],
+  ['sonic-boom', 'sonic-boom (under pino), `fsync`; no lock'],
+  ['append-file', '`appendFile` and `fsync`; no lock'],
+  ['proper-lockfile', 'proper-lockfile and `appendFile`'],
+  ['copy-rename', 'copy, sync, rename'],
 ];
 
-function readmeTable(measures) {
-  const rows = chosen
-    .filter(([id]) => measures[id])
-    .map(([id, what]) => [what, short(measures[id].median), spread(measures[id])]);
-  return markdown([['', 'ratio', 'spread'], ...rows]);
+/** The workloads that compare appends, as columns of a table. */
+const appending = [
+  ['sequential', 'one by one', 'C append'],
+  ['in-flight', '1,000 under way', ''],
+  ['batches', 'batches of 1,000', 'C batch'],
+  ['10 processes', '10 processes', 'C crowd'],
+];
+
+/** Durable appends a second, a row for each contestant. The best one in a column is bold. */
+function peersTable(parts) {
+  const rowsOf = (of) =>
+    parts.find(({ workload, title }) => workload === of || title.startsWith(of))?.rows ?? {};
+  const columns = appending.map(([of, title, limit]) => {
+    const rows = rowsOf(of);
+    const rate = (name) => rows[name]?.micros && Math.round(1e6 / rows[name].micros.median);
+    return {
+      title,
+      rate,
+      limit: rate(limit),
+      best: Math.max(...peerNames.map(([n]) => rate(n) || 0)),
+    };
+  });
+  const cell = (rate, best) => {
+    if (!rate) return '';
+    const number = rate.toLocaleString('en-US');
+    return rate === best ? `**${number}**` : number;
+  };
+  const rows = peerNames.map(([name, label]) => [
+    label,
+    ...columns.map(({ rate, best }) => cell(rate(name), best)),
+  ]);
+  const limits = [
+    'a C program with the same lock and sync',
+    ...columns.map(({ limit }) => cell(limit)),
+  ];
+  return markdown([['', ...columns.map(({ title }) => title)], ...rows, limits]);
+}
+
+/** What is done with a long log, and the contestants that do it: rows of the tables of `parts`. */
+const longLog = [
+  ['append one event, awaited', 'sizes', { ours: 'ours, N', sqlite: 'better-sqlite3, N' }],
+  ['first append of a new process', 'cold', { ours: 'ours', sqlite: 'better-sqlite3' }],
+  [
+    'read all into objects',
+    'reading',
+    { ours: 'readChronicle', sqlite: 'better-sqlite3: all', lmdb: 'lmdb: all' },
+  ],
+  [
+    'the last 50',
+    'reading',
+    {
+      ours: 'tailChronicle of 50',
+      sqlite: 'better-sqlite3: the last 50',
+      lmdb: 'lmdb: the last 50',
+    },
+  ],
+  [
+    'query a type with 1 % hits',
+    'reading',
+    { ours: 'queryChronicle, 1 % hits', sqlite: 'better-sqlite3: of a type, no index' },
+  ],
+  [
+    'count a type',
+    'reading',
+    { ours: 'countEvents of a type', sqlite: 'better-sqlite3: count of a type, no index' },
+  ],
+  ['verify every line and id', 'reading', { ours: 'verifyChronicle' }],
+];
+
+/** A duration in the unit that suits it. */
+function duration(micros) {
+  if (micros === undefined) return '';
+  if (micros < 1e3) return `${short(micros)} us`;
+  return micros < 1e6 ? `${short(micros / 1e3)} ms` : `${short(micros / 1e6)} s`;
+}
+
+/** The figures of a log of `size` events, against the packages that do the same. */
+function longLogTable(parts, size) {
+  const number = size.toLocaleString('en-US');
+  const rows = longLog.map(([what, workload, names]) => {
+    const part = parts.find(
+      (one) => one.workload === workload && one.title.includes(`${number} events`),
+    );
+    const time = (name) => {
+      const row = part?.rows[name?.replace('N', number)];
+      return duration(row?.micros?.median ?? (row?.millis && row.millis.median * 1e3));
+    };
+    return [what, time(names.ours), time(names.sqlite), time(names.lmdb)];
+  });
+  return markdown([['', '@sage/chronicle', 'better-sqlite3', 'lmdb'], ...rows]);
 }
 
 const workloadTables = (parts) =>
@@ -118,14 +190,20 @@ const measures = Object.assign({}, ...parts.map((part) => part.measures));
 const peers = Object.entries(where.peers).map(([name, version]) => `${name} ${version}`);
 const run = `One run on ${where.date}, ${settings.rounds} rounds: ${sentence(where)}${peers.length > 0 ? `; ${peers.join(', ')}` : ''}.`;
 
+/** The names and contents of the marked places of a page. */
+const page = (places) => (text) =>
+  Object.entries(places).reduce((done, [name, content]) => filled(done, name, content), text);
+
+const size = Math.max(...settings.sizes);
 const texts = {
-  'README.md': (text) => filled(text, 'figures', readmeTable(measures)),
-  'docs/performance.md': (text) =>
-    filled(
-      filled(filled(text, 'run', run), 'goals', goalTable(measures)),
-      'figures',
-      workloadTables(parts),
-    ),
+  'README.md': page({ figures: `${peersTable(parts)}\n\n${run}` }),
+  'docs/performance.md': page({
+    run,
+    appends: peersTable(parts),
+    'long log': `With ${size.toLocaleString('en-US')} events in the log:\n\n${longLogTable(parts, size)}`,
+    figures: workloadTables(parts),
+  }),
+  'bench/README.md': page({ goals: `${run}\n\n${goalTable(measures)}` }),
   'docs/performance.svg': () =>
     chart('Durable appends a second, against other packages and C', panels(parts, measures)),
 };
