@@ -199,6 +199,14 @@ describe('docs/guarantees.md, as scripts/prove/pages.mjs prints it,', () => {
   });
 });
 
+describe('llms.txt', () => {
+  it('has the pages and sections of now', async () => {
+    const script = join(root, 'scripts/docs/llms.mjs');
+    const { stderr } = await run(process.execPath, [script, '--check'], null);
+    expect(stderr).toBe('');
+  });
+});
+
 describe('docs/debugging.md', () => {
   it('has every variable that tests and scripts read', () => {
     const roots = ['__test__', 'bench', 'scripts', 'tests'];
@@ -263,13 +271,19 @@ describe('docs/recipes', () => {
 });
 
 describe('README.md', () => {
-  it('has an API table of at most 25 names, each exported', () => {
-    const [, api = ''] = textOf('README.md').split('\n## The API\n');
+  const text = textOf('README.md');
+
+  it('has at most 150 lines', () => {
+    expect(text.split('\n').length - 1).toBeLessThanOrEqual(150);
+  });
+
+  it('has an API table of 12 names, each exported', () => {
+    const [, api = ''] = text.split('\n## The API\n');
     const [table = ''] = api.split('\n## ');
     const cells = [...table.matchAll(/^\| (`.*?) \|/gm)].map(([, cell]) => String(cell));
-    const names = cells.flatMap((cell) => [...cell.matchAll(/`(\w+)/g)].map(([, name]) => name));
+    const names = cells.map((cell) => /`(\w+)/.exec(cell)?.[1]);
     expect(names).toContain('append');
-    expect(names.length).toBeLessThanOrEqual(25);
+    expect(names).toHaveLength(12);
     expect(names.filter((name) => !(String(name) in chronicle))).toEqual([]);
   });
 });
@@ -290,6 +304,10 @@ describe('the pages', () => {
       return !anchorsOf(target).includes(String(anchor));
     });
     expect(missing.map(([link]) => link)).toEqual([]);
+  });
+
+  it.each(pages)('%s runs no other package of the name of the command', (page) => {
+    expect(textOf(page)).not.toMatch(/npx (--yes |-y )?chronicle/);
   });
 
   it.each(pages)('%s names only files that are there', (page) => {

@@ -1,6 +1,6 @@
 // A program that uses the crate, among writers in other languages.
 import { execFileSync } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, it } from 'vitest';
@@ -14,8 +14,9 @@ const scratch = scratchFolder();
 const python = present('rust', 'python3');
 
 let program = '';
+let sink = '';
 beforeAll(() => {
-  const args = ['build', '--locked', '--no-default-features', '--example', 'append'];
+  const args = ['build', '--locked', '--no-default-features', '--examples'];
   const messages = execFileSync('cargo', [...args, '--message-format=json'], {
     cwd: root,
     encoding: 'utf8',
@@ -26,9 +27,10 @@ beforeAll(() => {
     .split('\n')
     .filter(Boolean)
     .map((line) => JSON.parse(line));
-  program = built.find(
-    ({ executable, target }) => executable && target.name === 'append',
-  ).executable;
+  const executableOf = (name: string) =>
+    built.find(({ executable, target }) => executable && target.name === name).executable;
+  program = executableOf('append');
+  sink = executableOf('sink');
 }, 300_000);
 
 /** What the program printed of its appends, in their order. */
@@ -107,7 +109,39 @@ describe('a program in Rust', () => {
   });
 });
 
-it('the crate has the sources, an example and the pages, and nothing of whatever else lies in a clone', () => {
+describe('a daemon in Rust with events of its own form', () => {
+  const trigger = (persona: string, n: number) =>
+    JSON.stringify({ persona, repo: 'sage', file: `${n}.rs`, timestamp: 1767322800000 + n });
+
+  it('appends them as they are, beside a program that takes no lock', async () => {
+    const path = scratch.path('valve.ndjson');
+    // What such a daemon wrote before: no type, no actor, no lock, no sync.
+    const before = `${trigger('before', 0)}\n`;
+    writeFileSync(path, before);
+    const daemons = ['warden', 'scribe'].map((persona) => {
+      const daemon = new Child(sink, [path]);
+      for (let n = 0; n < 50; n += 1) daemon.send(trigger(persona, n));
+      daemon.closeInput();
+      return daemon;
+    });
+    for (let n = 0; n < 50; n += 1) appendFileSync(path, `\n${trigger('unlocked', n)}\n`);
+    await endsWell(daemons);
+
+    const anyExtension = true;
+    const events = await chronicle.readChronicle<Record<string, unknown>>(path, { anyExtension });
+    expect(events).toHaveLength(151);
+    expect(readFileSync(path, 'utf8').startsWith(before)).toBe(true);
+    const warden = events.filter(({ persona }) => persona === 'warden');
+    expect(warden.map((event) => JSON.stringify(event))).toEqual(
+      Array.from({ length: 50 }, (_, n) => trigger('warden', n)),
+    );
+    const since = { since: 1767322800000 + 49 };
+    expect(await chronicle.countEvents(path, since, { anyExtension })).toBe(3);
+    expect((await chronicle.verifyChronicle(path, { anyExtension })).ok).toBe(true);
+  });
+});
+
+it('the crate has the sources, examples and the pages, and nothing of whatever else lies in a clone', () => {
   const args = ['package', '--list', '--allow-dirty', '--locked', '--offline'];
   const options = { cwd: root, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] } as const;
   const listed = execFileSync('cargo', args, options).trim().split('\n');
@@ -117,7 +151,7 @@ it('the crate has the sources, an example and the pages, and nothing of whatever
   expect(sources).toContain('src/lib.rs');
   expect(listed.filter((path) => ![...sources, ...made].includes(path)).sort()).toEqual(
     [
-      ...['Cargo.lock', 'Cargo.toml', 'build.rs', 'examples/append.rs'],
+      ...['Cargo.lock', 'Cargo.toml', 'build.rs', 'examples/append.rs', 'examples/sink.rs'],
       ...['ARCHITECTURE.md', 'CHANGELOG.md', 'FORMAT.md', 'LICENSE', 'README.md'],
     ].sort(),
   );
