@@ -112,13 +112,25 @@ describe('the examples of the documentation', () => {
 describe('docs/migration.md', () => {
   const text = textOf('docs/migration.md');
   const names = text.slice(text.indexOf('\n## Names\n'), text.indexOf('\n## Differences\n'));
-  const rows = [...names.matchAll(/^\| `(\w+)` \|.*\| `(__test__\/[\w.-]+)` \|$/gm)].map(
-    ([, name = '', spec = '']) => [name, spec] as const,
-  );
+  // The first cell has one name or several.
+  const line = /^\| ((?:`\w+`(?:, )?)+) \|.*`(__test__\/[\w.-]+)` \|$/gm;
+  const [differing = [], others = []] = names
+    .split('\nThe other ')
+    .map((part) =>
+      [...part.matchAll(line)].flatMap(([, cell = '', spec = '']) =>
+        [...cell.matchAll(/\w+/g)].map(([name]) => [name, spec] as const),
+      ),
+    );
+  const rows = [...differing, ...others];
 
   it('has the 51 names of the predecessor and the one that it did not export, each once', () => {
     expect(new Set(rows.map(([name]) => name)).size).toBe(rows.length);
     expect(rows).toHaveLength(52);
+  });
+
+  it('has the numbers of those that differ, and of the others', () => {
+    expect(text).toContain(`These ${differing.length} differ`);
+    expect(text).toContain(`The other ${others.length} are as they were`);
   });
 
   it.each(rows)('%s is exported, and %s is about it', (name, spec) => {
