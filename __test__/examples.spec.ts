@@ -1,13 +1,13 @@
 // The programs of docs/recipes/, each run as its page shows.
 import { once } from 'node:events';
-import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, readdirSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { Child } from './child';
 import { run } from './cli';
-import { chronicle, scratchFolder } from './scratch';
+import { chronicle, present, scratchFolder } from './scratch';
 
 const scratch = scratchFolder();
 const recipe = (name: string) =>
@@ -231,5 +231,23 @@ describe('pino-destination.mjs', () => {
     const logged = await chronicle.queryChronicle(path, { type: 'LOG', actor: { agent: 'app' } });
     expect(logged.map((event) => event['msg'])).toEqual(['started', 'stopped']);
     expect((await chronicle.verifyChronicle(path)).findings).toEqual([]);
+  });
+});
+
+describe('the picture of the README', () => {
+  const linux = process.platform === 'linux' && present('picture', 'script');
+
+  it.skipIf(!linux)('is made from a run in which an agent is killed', async () => {
+    const script = fileURLToPath(new URL('../scripts/docs/picture.mjs', import.meta.url));
+    const args = [script, '--out', scratch.folder()];
+    expect(await run(process.execPath, args, null)).toEqual({ code: 0, stdout: '', stderr: '' });
+    const names = readdirSync(scratch.folder());
+    expect(names).toEqual(['session-dark.svg', 'session-light.svg']);
+    for (const name of names) {
+      const text = readFileSync(scratch.path(name), 'utf8').replace(/<[^>]*>/g, '');
+      expect(text).toContain('[1]  Killed');
+      expect(text).toMatch(/coder: \d+ were there, \d+ are new/);
+      expect(text).toMatch(/ok: 400 records/);
+    }
   });
 });
