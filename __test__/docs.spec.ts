@@ -243,7 +243,8 @@ describe('docs/tools.md', () => {
     const entries = readdirSync(join(root, '__test__/consumers'), { withFileTypes: true });
     const projects = entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
     expect(projects.length).toBeGreaterThan(10);
-    const ways = (name: string) => (name === 'workspace' ? ['sources'] : ['staged', 'tarball']);
+    const only: Record<string, string[]> = { workspace: ['sources'], override: ['tarball'] };
+    const ways = (name: string) => only[name] ?? ['staged', 'tarball'];
     const wanted = projects.flatMap((name) => ways(name).map((way) => `${name} ${way}`));
     const rows = /^\| ([\w-]+) \|.*\| (\w+) \| passed, .* \|$/gm;
     const told = [...textOf('docs/tools.md').matchAll(rows)].map(
@@ -279,6 +280,15 @@ describe('docs/recipes', () => {
 
   it.each(shown)('show %s as it is', (name, code) => {
     expect(code).toBe(textOf(join(folder, name)));
+  });
+});
+
+describe('docs/monorepo.md', () => {
+  it('has the lines by which a project of users binds the name', () => {
+    const folder = '__test__/consumers/override';
+    const [, overrides = ''] = textOf(join(folder, 'pnpm-workspace.yaml')).split('packages/*\n');
+    expect(textOf('docs/monorepo.md')).toContain(`\`\`\`yaml\n${overrides}\`\`\``);
+    expect(textOf('docs/monorepo.md')).toContain(`\`\`\`ini\n${textOf(join(folder, '.npmrc'))}`);
   });
 });
 

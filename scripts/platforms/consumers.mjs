@@ -19,7 +19,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { runCommand } from '../test/command.mjs';
 import { startRegistry } from '../release/registry.mjs';
@@ -179,6 +179,9 @@ async function runProject(project, source, registry) {
     environment.CARGO_TARGET_DIR ??= join(root, 'target');
     await run(project, [...command, 'install', '--no-frozen-lockfile', '--ignore-scripts']);
     await run(project, [...command, '--filter', packageName, 'run', 'build']);
+  } else if (project === 'override') {
+    cpSync(source, join(folder, 'vendor', basename(source)));
+    await run(project, [...command, 'install', '--no-frozen-lockfile', '--ignore-scripts']);
   } else {
     await run(project, [...command, ...add, source]);
   }
@@ -228,8 +231,8 @@ await holds('the package is packed', async () => {
 });
 for (const project of source ? projects : []) {
   if (named.length > 0 && !named.includes(project)) continue;
-  // It builds the addon itself.
-  if (given.staged && project === 'workspace') continue;
+  // One builds the addon itself, the other one is about the tarball.
+  if (given.staged && ['workspace', 'override'].includes(project)) continue;
   const manager = packageManager(project);
   const [command, ...args] = manager.command;
   if (outputOf(command, [...args, '--version']) === null) {
