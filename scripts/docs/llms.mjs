@@ -9,6 +9,7 @@ import { root } from '../test/setup.mjs';
 /** The pages of the index, by subject. What is left of docs/ follows them. */
 const groups = {
   'Use it': [
+    'start',
     'guide',
     'options',
     'api',

@@ -13,7 +13,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { finish, holds } from '../test/report.mjs';
 import { root } from '../test/setup.mjs';
 
@@ -163,6 +163,19 @@ try {
       unwanted.filter((name) => existsSync(join(installed, name))),
       [],
     );
+  });
+  await holds('each link and picture of its pages leads to a file of it', () => {
+    const pages = readdirSync(installed, { recursive: true }).filter((name) => /\.md$/.test(name));
+    assert.ok(pages.length > 20);
+    const target = /\]\(([^)#\s]+)(?:#[^)]*)?\)|(?:src|srcset)="([^"]+)"/g;
+    const dead = pages.flatMap((page) =>
+      [...readFileSync(join(installed, page), 'utf8').matchAll(target)]
+        .map(([, link, picture]) => link ?? picture)
+        .filter((link) => !/^[a-z]+:/.test(link))
+        .filter((link) => !existsSync(join(installed, dirname(page), link)))
+        .map((link) => `${page}: ${link}`),
+    );
+    assert.deepEqual(dead, []);
   });
   await holds('it runs no script on installation and needs no other package', () => {
     const manifest = JSON.parse(readFileSync(join(installed, 'package.json'), 'utf8'));
