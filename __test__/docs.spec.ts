@@ -10,7 +10,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import ts from 'typescript';
 import { describe, expect, it } from 'vitest';
-import { run } from './cli';
+import { commands, parse, run } from './cli';
 import { chronicle, scratchFolder } from './scratch';
 
 const scratch = scratchFolder();
@@ -106,6 +106,41 @@ describe('the examples of the documentation', () => {
       return `${example?.name}: ${source.trim()}: ${ts.flattenDiagnosticMessageText(messageText, ' ')}`;
     });
     expect(wrong).toEqual([]);
+  });
+});
+
+describe('the shell lines of the documentation', () => {
+  const call = /(?<![\w/.=-])chronicle (?=[a-z])([^|&;<#\n]*)/g;
+  const callsIn = (code: RegExp) =>
+    pages.flatMap((page) =>
+      [...textOf(page).matchAll(code)].flatMap(([, text]) =>
+        [...String(text).matchAll(call)].map(
+          ([line, words]) => [`${page}: ${line.trim()}`, String(words)] as const,
+        ),
+      ),
+    );
+  const wordsOf = (text: string) =>
+    [...text.matchAll(/'([^']*)'|"([^"]*)"|(\S+)/g)].map(([, single, double, bare]) =>
+      String(single ?? double ?? bare),
+    );
+
+  const lines = callsIn(/^```sh\n([\s\S]*?)^```$/gm);
+  it.each(lines)('are calls that the command understands: %s', (_, text) => {
+    const [name, ...args] = wordsOf(text);
+    const command = commands.find((one) => one.name === name);
+    expect(command && parse(command, args)).toBeDefined();
+  });
+
+  it('and its mentions in texts have the names of commands and options', () => {
+    const mentions = callsIn(/`(chronicle [^`\n]+)`/g);
+    expect(lines.length + mentions.length).toBeGreaterThan(30);
+    const wrong = mentions.filter(([, text]) => {
+      const [name, ...args] = wordsOf(String(text.split(' -- ')[0]));
+      const command = commands.find((one) => one.name === name);
+      const options = args.flatMap((arg) => /^--([a-z-]+)/.exec(arg)?.[1] ?? []);
+      return options.some((option) => !command?.options.some((one) => one.name === option));
+    });
+    expect(wrong.map(([line]) => line)).toEqual([]);
   });
 });
 
