@@ -154,10 +154,16 @@ async function onlyBun(bun) {
 
 /** What only Deno has: its package manager, and permissions. */
 async function onlyDeno(deno) {
+  const folder = consumer('deno-consumer');
   await holds('deno install takes the addon of the platform', async () => {
-    const folder = consumer('deno-consumer');
     await run(deno, ['install'], folder);
     assert.match(await run(deno, ['run', '--allow-all', 'consumer.mjs'], folder), /record 1/);
+  });
+  await holds('deno test runs with the double, and checks the types', async () => {
+    const name = 'deno-double.test.ts';
+    cpSync(join(project, name), join(folder, name));
+    const output = await run(deno, ['test', '--allow-all', name], folder);
+    assert.match(output, /1 passed \| 0 failed/);
   });
   await holds('deno needs the permissions env, read and ffi', async () => {
     const program = (...rights) =>
