@@ -55,7 +55,7 @@ impl ProcessContext {
         Err(Error::io(message, "append", cause).with_written(Written::No))
     }
 
-    /// The warning about a log on a network file system, once for each of those.
+    /// The warning about a log on a network file system, once for each file system.
     pub(crate) fn network_warning(
         &self,
         path: &Path,

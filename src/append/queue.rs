@@ -16,9 +16,11 @@ use crate::path::ChroniclePath;
 use crate::storage::{Stat, lock_timeout};
 use crate::threads::pool::{self, Alarm};
 
-/// Requests that a batch is held back for, how long, and how many have to wait for a sync for that.
+/// A batch with fewer requests is held back for a moment.
 const BATCH_REQUESTS: usize = 64;
+/// How long a batch is held back.
 const MAX_GATHER_TIME: Duration = Duration::from_micros(200);
+/// A batch is held back only while at least this number of requests waits for a sync.
 const MIN_SYNCING_REQUESTS: usize = 4;
 /// A batch takes whole requests until it has this many bytes.
 const BATCH_BYTES: usize = 8 << 20;

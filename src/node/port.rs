@@ -44,17 +44,17 @@ enum Cancel {
     Stop(Arc<StopFlag>, Weak<Deferred>),
 }
 
-/// Whether work in steps has flag, and whether it is to stop.
+/// Whether work in steps has begun, and whether it is to stop.
 #[derive(Default)]
 pub(super) struct StopFlag {
-    /// The work has flag, or never will.
+    /// The work has begun, or never will.
     has_begun: AtomicBool,
     /// The work is to stop.
     pub(super) stop: Arc<AtomicBool>,
 }
 
 impl StopFlag {
-    /// Marks the work as flag. Returns false if it was cancelled before.
+    /// Marks the work as begun. Returns false if it was cancelled before.
     pub(super) fn begin(&self) -> bool {
         !self.has_begun.swap(true, Ordering::AcqRel)
     }

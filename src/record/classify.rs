@@ -1,5 +1,5 @@
-//! From bytes to lines to verdicts. Only this file decides whether bytes are a record, a malformed
-//! line or a torn tail.
+//! From bytes to lines to verdicts. Only this file decides whether the bytes of a line are a
+//! record, blank or malformed, and whether those of a tail are torn.
 
 use std::borrow::Cow;
 

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use crate::mutex::locked;
 
 /// Writers that keep descriptors open: the log's, and the side index's for a long log. Those of
-/// readers and of directories being synced come on top: together at most 256.
+/// readers and of directories being synced come on top: together at most 256. Streams, follows and
+/// sessions have their own.
 const MAX_HOLDERS: usize = 96;
 
 /// A writer that keeps a descriptor open between its batches.

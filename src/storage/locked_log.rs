@@ -29,7 +29,8 @@ const PROBE_LIFETIME: Duration = Duration::from_secs(10);
 
 /// How one try for the lock ended.
 pub(crate) enum AcquireOutcome {
-    /// The lock is held, and the file, which is so, is the one at the path.
+    /// The lock is held, and the file is the one at the path. The `Stat` is of that file, under the
+    /// lock.
     Acquired(LogLockGuard, Stat),
     /// Another process, or another descriptor of this one, holds the lock.
     Busy,

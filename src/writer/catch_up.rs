@@ -93,7 +93,8 @@ fn read_last_page_again(sync: &SyncJob, file: &OpenFile, length: u64) -> Result<
         return Ok(());
     }
     sync.sync_once(file).map_err(|error| error.with_written(Written::No))?;
-    // A page that some process maps stays in the cache; then this rests on the sync alone.
+    // A page that some process maps stays in the cache. Then the sync alone is the proof, which is
+    // weaker: docs/design/durability.md, "Limits".
     read_again(sync, file, page_of(length)..length).map(|_| ())
 }
 

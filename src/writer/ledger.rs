@@ -18,8 +18,8 @@ use crate::storage::syncs::Syncs;
 
 /// What happened to the bytes of the log.
 pub(super) enum LedgerEntry<'a> {
-    /// A descriptor was opened: a new generation. `is_same_file`: of the file of the one before, as
-    /// far as that can be known.
+    /// A descriptor was opened: a new generation. `is_same_file`: it is of the same file as the
+    /// descriptor before, as far as that can be known.
     Opened { file: &'a OpenFile, stat: &'a Stat, is_same_file: bool },
     /// The file was found rewritten in place, with this length now.
     Rewritten { length: u64 },

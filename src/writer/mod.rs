@@ -11,7 +11,7 @@
 //!   lock                        storage/locked_log.rs   the file that is at the path now
 //!   catch up                    catch_up.rs       verify, then scan what others appended
 //!   decide                      append/decide.rs  duplicate, conflict, or new
-//!   append                      append_bytes.rs   one write(2) at the end of the file
+//!   write                       append_bytes.rs   one write(2) at the end of the file
 //!   release, hand over
 //!
 //! SyncJob::run                  sync_job.rs       the same thread or another, one at a time
@@ -33,10 +33,12 @@
 //! | type | owns | never |
 //! | --- | --- | --- |
 //! | `RequestQueue` | requests that wait, and their deadlines | touches a file |
-//! | `WriteJob` | the descriptor and the view of the log | waits for the sync of its batch |
+//! | `WriteJob` | the descriptor and the view of the log | waits for the sync of a batch |
 //! | `SyncJob` | the ledger, and batches that wait for a sync | takes the lock of the log |
 //! | `Ledger` | the account of durable bytes of one descriptor | does I/O |
 //! | `Registry` | the writers of a process | knows what is in a log |
+//!
+//! Two rare cases sync under the lock: a catch-up that verifies, and a write that is taken back.
 
 mod append_bytes;
 mod ledger;

@@ -4,8 +4,9 @@
 //! sync job of a log is under way; it takes all batches that were handed over by then. The write
 //! job goes on meanwhile, because the lock of the log is not needed here.
 //!
-//! A failed sync belongs to the open file description. It rejects every batch that was written
-//! through it and not yet synced, whichever writer wrote the batch.
+//! A failed sync belongs to the open file description. It rejects every batch of this writer that
+//! is not yet synced. Another writer of the description sees the count of failures, and rejects its
+//! own batches.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
@@ -46,7 +47,7 @@ struct Unsynced {
 /// A batch that is in the file and waits for its sync.
 struct WrittenBatch {
     file: OpenFile,
-    /// Syncs of the description that had failed when the batch began: one more, and it may be lost.
+    /// Failed syncs of the description when the batch began. After one more the batch may be lost.
     failures: u64,
     rewrites: u64,
     /// The log after the batch.

@@ -63,13 +63,13 @@ struct LogState {
     view: LogView,
     /// How far was scanned without the lock; a tail that is not ended stays behind it.
     scanned_ahead_to: u64,
-    /// The index was consulted since the last batch. What came meanwhile is scanned, however much
-    /// it is, because that takes less time.
+    /// The index was consulted since the last batch. Until the next batch what came meanwhile is
+    /// scanned: a second look at the index would take longer.
     index_consulted: bool,
     /// The next batches, as many as this, take in one request only.
     one_by_one: usize,
-    /// Vain tries for the lock, which make the pauses longer. A batch takes back two, not all: a
-    /// file whose lock is fought over is waited for at the pace of all processes.
+    /// Vain tries for the lock, which make the pauses longer. A batch subtracts two of them. While
+    /// many processes want the lock, each of them so keeps to long pauses.
     attempts: u32,
     waiting: Option<CountedWaiter>,
     /// When the lock was first tried for the next batch.
@@ -261,9 +261,9 @@ impl WriteJob {
         length.saturating_sub(known) > LONG_SCAN_BYTES && !self.sync.ledger().must_verify()
     }
 
-    /// Scans without the lock up to a length that was seen under it. What lies before cannot
-    /// change, because a failed write is taken back under the lock under which it was made. The
-    /// side index is consulted first.
+    /// Scans without the lock up to a length that was seen under it. The bytes before that length
+    /// cannot change: a failed write is taken back before its lock is released. The side index is
+    /// consulted first.
     fn scan_ahead(&self, log: &mut LogState, length: u64) -> Next {
         log.scanned_ahead_to = length;
         match self.queue.without_deadlines(|| self.learn(log, length)) {
