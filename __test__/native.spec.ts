@@ -1,5 +1,5 @@
 // Loading the package where its addon cannot be had.
-import { cpSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -7,6 +7,7 @@ import { expect, it } from 'vitest';
 import { folder, thrown } from './support.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
+const { name: packageName } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 
 /** A copy of the package without its addon. */
 function withoutAddon(): string {
@@ -24,7 +25,7 @@ it('without the addon says for which platform, which package has it, and how to 
   expect(error).toBeInstanceOf(Error);
   expect(error.code).toBe('ERR_CHRONICLE_BINDING');
   expect(error.message).toContain(`${process.platform} ${process.arch}`);
-  expect(error.message).toContain(`@sage/chronicle-${process.platform}-${process.arch}`);
+  expect(error.message).toContain(`${packageName}-${process.platform}-${process.arch}`);
   for (const cure of ['--omit=optional', '11.3', 'supportedArchitectures', 'npm run setup']) {
     expect(error.message).toContain(cure);
   }
@@ -50,7 +51,7 @@ it('the addon of a clone is taken, whatever version of a package with another on
   const copy = withoutAddon();
   const { arch, platform } = process;
   for (const end of ['', '-gnu', '-musl', '-msvc']) {
-    const other = join(copy, 'node_modules', '@sage', `chronicle-${platform}-${arch}${end}`);
+    const other = join(copy, 'node_modules', `${packageName}-${platform}-${arch}${end}`);
     mkdirSync(other, { recursive: true });
     writeFileSync(join(other, 'package.json'), '{"version":"9.9.9"}');
   }

@@ -2,7 +2,7 @@
 
 const { existsSync } = require('node:fs');
 const { join } = require('node:path');
-const { version } = require('../../package.json');
+const { name: packageName, version } = require('../../package.json');
 
 /**
  * The platform in the names of addon packages: operating system, processor and, where several
@@ -52,13 +52,13 @@ function prohibition(cause) {
 function bindingError(cause) {
   const forbidden = prohibition(cause);
   if (forbidden !== undefined) {
-    const message = `the addon of @sage/chronicle may not be loaded: ${forbidden}`;
+    const message = `the addon of ${packageName} may not be loaded: ${forbidden}`;
     return Object.assign(new Error(message, { cause }), { code: 'ERR_CHRONICLE_BINDING' });
   }
   const { arch, platform } = process;
   const system = platform === 'linux' ? `${platform} ${arch} (${libc()})` : `${platform} ${arch}`;
   const message = [
-    `the addon of @sage/chronicle for ${system} cannot be loaded; it comes with the package @sage/chronicle-${triple()}`,
+    `the addon of ${packageName} for ${system} cannot be loaded; it comes with the package ${packageName}-${triple()}`,
     '- npm: install again without omitting optional dependencies (no --omit=optional), by npm 11.3 or newer: older ones may leave out what a lock file of another platform does not list',
     '- pnpm: add this platform to supportedArchitectures and install again',
     '- or build it from a clone of the sources with: npm run setup',
@@ -84,11 +84,11 @@ function checkVersion() {
   for (const name of triples()) {
     if (existsSync(join(folder, `chronicle.${name}.node`))) return;
   }
-  for (const name of triples().map((triple) => `@sage/chronicle-${triple}`)) {
+  for (const name of triples().map((triple) => `${packageName}-${triple}`)) {
     const found = versionOf(name);
     if (found === undefined || found === version) continue;
     const message = [
-      `@sage/chronicle ${version} needs ${name} of the same version, and found ${found}`,
+      `${packageName} ${version} needs ${name} of the same version, and found ${found}`,
       '- install again, so that the lock file has the same version of both; no override may name one of them alone',
     ].join('\n');
     throw Object.assign(new Error(message), { code: 'ERR_CHRONICLE_VERSION' });

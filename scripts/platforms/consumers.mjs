@@ -130,6 +130,16 @@ function copyMember(folder) {
   );
 }
 
+/** The tarball of this clone, unpacked as a member of a workspace. */
+async function unpack(project, folder) {
+  mkdirSync(folder, { recursive: true });
+  const here = join(root, 'scripts', 'release', 'here.mjs');
+  const printed = await run(project, [process.execPath, here, folder]);
+  const tarball = join(folder, printed.trim().split('\n').at(-1));
+  await run(project, ['tar', '-xzf', tarball, '--strip-components=1', '-C', folder]);
+  rmSync(tarball);
+}
+
 /** Points every package manager to the registry with the staged packages. */
 function useRegistry(folder, address) {
   const [scope] = packageName.split('/');
@@ -178,7 +188,19 @@ async function runProject(project, source, registry) {
     copyMember(join(folder, 'packages', 'chronicle'));
     environment.CARGO_TARGET_DIR ??= join(root, 'target');
     await run(project, [...command, 'install', '--no-frozen-lockfile', '--ignore-scripts']);
-    await run(project, [...command, '--filter', packageName, 'run', 'build']);
+    await run(project, [...command, '--filter', packageName, 'run', 'build:addon']);
+  } else if (project === 'member') {
+    const member = join(folder, 'packages', 'chronicle');
+    await unpack(project, member);
+    await run(project, [...command, 'install', '--frozen-lockfile', '--ignore-scripts']);
+    const tools = readdirSync(join(folder, 'node_modules', '.pnpm'), { withFileTypes: true });
+    const names = tools.filter((entry) => entry.isDirectory()).map(({ name }) => name);
+    // pnpm keeps its own links in that folder; no package came with the member.
+    assert.deepEqual(
+      names.filter((name) => name !== 'node_modules'),
+      [],
+    );
+    assert.ok(!existsSync(join(member, 'node_modules')));
   } else if (project === 'override') {
     cpSync(source, join(folder, 'vendor', basename(source)));
     await run(project, [...command, 'install', '--no-frozen-lockfile', '--ignore-scripts']);
@@ -231,8 +253,8 @@ await holds('the package is packed', async () => {
 });
 for (const project of source ? projects : []) {
   if (named.length > 0 && !named.includes(project)) continue;
-  // One builds the addon itself, the other one is about the tarball.
-  if (given.staged && ['workspace', 'override'].includes(project)) continue;
+  // One builds the addon itself, the others are about the tarball.
+  if (given.staged && ['workspace', 'member', 'override'].includes(project)) continue;
   const manager = packageManager(project);
   const [command, ...args] = manager.command;
   if (outputOf(command, [...args, '--version']) === null) {

@@ -1,4 +1,4 @@
-// What a user gets: the tarball of `npm pack`, installed with scripts disabled into an empty
+// What a user gets: the tarball of `npm run tarball`, installed with scripts disabled into an empty
 // project and used from ECMAScript modules, CommonJS and TypeScript under each way of resolving it.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
@@ -19,7 +19,7 @@ import { root } from '../test/setup.mjs';
 
 const folder = mkdtempSync(join(tmpdir(), 'chronicle-pack-'));
 const project = join(folder, 'project');
-const installed = join(project, 'node_modules', '@sage', 'chronicle');
+const installed = join(project, 'node_modules', '@sage/chronicle');
 const windows = process.platform === 'win32';
 const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
 
@@ -110,8 +110,16 @@ try {
       [],
     );
   });
-  await holds('npm pack writes a tarball', () => {
-    run('npm', ['pack', '--silent', '--pack-destination', folder], root);
+  await holds('a build without Rust leaves the addon as it is, says so, and does not fail', () => {
+    const child = spawnSync(process.execPath, [join(root, 'scripts', 'test', 'build.mjs')], {
+      encoding: 'utf8',
+      env: { PATH: folder },
+    });
+    assert.equal(child.status, 0, child.stderr);
+    assert.match(child.stdout, /^build: cargo not found.*chronicle\..+\.node is used as it is\n$/);
+  });
+  await holds('a tarball is written, without scripts and development tools', () => {
+    run(process.execPath, [join(root, 'scripts', 'release', 'here.mjs'), folder], root);
     tarball = readdirSync(folder).find((name) => name.endsWith('.tgz'));
     assert.ok(tarball);
   });
@@ -185,6 +193,8 @@ try {
       [],
     );
     assert.deepEqual(Object.keys(manifest.dependencies ?? {}), []);
+    // A workspace that has the unpacked tarball as a member would install and run these.
+    assert.deepEqual([manifest.scripts, manifest.devDependencies], [undefined, undefined]);
     assert.ok(!existsSync(join(installed, 'binding.gyp')));
   });
   await holds('the command is installed, and appends', () => {

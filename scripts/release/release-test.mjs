@@ -76,7 +76,7 @@ async function install(registry, ...args) {
   assert.equal(child.code, 0, child.stderr);
 }
 
-const installed = () => readdirSync(join(project, 'node_modules', '@sage')).sort();
+const installed = () => readdirSync(join(project, 'node_modules/@sage')).sort();
 const manifestOf = (packageName) => join(project, 'node_modules', packageName, 'package.json');
 
 const append = `

@@ -27,7 +27,7 @@ delete environment.FORCE_COLOR;
 async function outcomeOf(suite) {
   if (suite.unequal) {
     const names = suite.unequal();
-    const output = names.map((name) => `${name} is not what npm run build writes\n`).join('');
+    const output = names.map((name) => `${name} is not what npm run build:addon writes\n`).join('');
     return { code: names.length === 0 ? 0 : 1, output };
   }
   if (suite.needs && outputOf(suite.needs.command, suite.needs.args) === null) {

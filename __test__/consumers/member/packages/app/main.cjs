@@ -1,0 +1,6 @@
+'use strict';
+
+const chronicle = require('@sage/chronicle');
+const { useChronicle } = require('../../use.cjs');
+
+useChronicle(chronicle);
