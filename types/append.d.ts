@@ -1,6 +1,6 @@
 /** Appending events. */
 
-import type { ChronicleEventBase, EventInput } from './events.js';
+import type { EventsToAppend, EventToAppend, EventType } from './events.js';
 import type { AbortSignalLike, ChroniclePath, PathOptions } from './path.js';
 
 /** The outcome of an append. The receipt of a duplicate describes the original record. */
@@ -117,9 +117,9 @@ export interface AppendOptions extends AppendSyncOptions {
  * });
  * ```
  */
-export function append<E extends ChronicleEventBase>(
+export function append<T extends EventType>(
   path: ChroniclePath,
-  event: E & EventInput<E['type']>,
+  event: EventToAppend<T>,
   options?: AppendOptions,
 ): Promise<Receipt>;
 
@@ -128,9 +128,9 @@ export function append<E extends ChronicleEventBase>(
  *
  * @throws ChronicleError (as a rejection), as {@link append}.
  */
-export function appendEvent<E extends ChronicleEventBase>(
+export function appendEvent<T extends EventType>(
   path: ChroniclePath,
-  event: E & EventInput<E['type']>,
+  event: EventToAppend<T>,
   options?: number | AppendOptions,
 ): Promise<void>;
 
@@ -142,9 +142,9 @@ export function appendEvent<E extends ChronicleEventBase>(
  *
  * @throws ChronicleError (as a rejection), as {@link append}; `index` names the event at fault.
  */
-export function appendEvents<E extends ChronicleEventBase & { type: T }, T extends string = string>(
+export function appendEvents<T extends EventType>(
   path: ChroniclePath,
-  events: readonly (E & EventInput<E['type']>)[],
+  events: EventsToAppend<T>,
   options?: AppendOptions,
 ): Promise<Receipt[]>;
 
@@ -184,9 +184,9 @@ export function appendLines(
  *
  * @throws ChronicleError (as a rejection), as {@link append}.
  */
-export function appendEventWithId<E extends ChronicleEventBase & { eventId: string }>(
+export function appendEventWithId<T extends EventType>(
   path: ChroniclePath,
-  event: E & EventInput<E['type']>,
+  event: EventToAppend<T> & { readonly eventId: string },
   options?: number | AppendOptions,
 ): Promise<Receipt>;
 
@@ -196,9 +196,9 @@ export function appendEventWithId<E extends ChronicleEventBase & { eventId: stri
  *
  * @throws ChronicleError, as {@link append}.
  */
-export function appendEventSync<E extends ChronicleEventBase>(
+export function appendEventSync<T extends EventType>(
   path: ChroniclePath,
-  event: E & EventInput<E['type']>,
+  event: EventToAppend<T>,
   options?: AppendSyncOptions,
 ): Receipt;
 

@@ -207,13 +207,41 @@ export interface ChronicleEventMap {
 /** Every known event; closed, so that `switch (event.type)` narrows. */
 export type ChronicleEvent = ChronicleEventMap[keyof ChronicleEventMap];
 
+/** The name of an event type. An editor completes the known ones; any other string is one, too. */
+export type EventType = keyof ChronicleEventMap | (string & {});
+
+/**
+ * The event `E` as a caller may give it. An optional field may also be `undefined`, an array may be
+ * read-only, and `timestamp` may be a `Date`, which is stored as ISO 8601.
+ */
+export type Given<E> = {
+  readonly [Field in keyof E]:
+    | (E[Field] extends infer V ? (V extends readonly (infer Item)[] ? readonly Item[] : V) : never)
+    | (Field extends 'timestamp' ? Date : never)
+    | (object extends Pick<E, Field> ? undefined : never);
+};
+
 /**
  * The event that may be appended under the type `T`: the known event of that name, or for any other
- * name the envelope with any payload.
+ * name the envelope with any payload. {@link EventToAppend} also takes further fields.
  */
 export type EventInput<T extends string> = T extends keyof ChronicleEventMap
-  ? ChronicleEventMap[T]
-  : ChronicleEventBase & { type: T };
+  ? Given<ChronicleEventMap[T]>
+  : Given<ChronicleEventBase> & { readonly type: T };
+
+/**
+ * The parameter of {@link append} for the type `T`. A known type has its fields checked; the event
+ * may have others, too.
+ */
+export type EventToAppend<T extends string> = { readonly type: T } & EventInput<T> & {
+    // `any` and not `unknown`: an interface without an index signature is no `unknown` record.
+    readonly [field: string]: any;
+  };
+
+/** The events of a batch: each is one of {@link EventToAppend} by its own type. */
+export type EventsToAppend<T extends string> = readonly ({ readonly type: T } & {
+  [K in T]: EventToAppend<K>;
+}[T])[];
 
 // The guards: true if `type` is equal and every required payload field is present. The values of
 // the fields are not checked.

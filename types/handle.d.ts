@@ -4,7 +4,14 @@
 
 import type { AppendOptions, Receipt } from './append.js';
 import type { Verification, VerifyOptions } from './checks.js';
-import type { ChronicleEvent, ChronicleEventBase, EventInput } from './events.js';
+import type {
+  ChronicleEvent,
+  ChronicleEventMap,
+  EventInput,
+  EventsToAppend,
+  EventToAppend,
+  EventType,
+} from './events.js';
 import type { ChroniclePath, PathOptions } from './path.js';
 import type {
   ChronicleIterator,
@@ -64,9 +71,13 @@ type TypesOf<S extends StandardSchemaV1> = NonNullable<S['~standard']['types']>;
 /** An event whose `timestamp` a clock may fill in. */
 export type Timeless<E> = E extends { timestamp?: unknown }
   ? { [Field in keyof E as Field extends 'timestamp' ? never : Field]: E[Field] } & {
-      timestamp?: E['timestamp'] | null;
+      timestamp?: E['timestamp'] | null | undefined;
     }
   : E;
+
+type TimelessToAppend<T extends string> =
+  | EventToAppend<T>
+  | ({ readonly type: T } & Timeless<EventInput<T>> & { readonly [field: string]: any });
 
 /** Options of {@link openChronicle}. `undefined` counts as absent; unknown names are refused. */
 export interface OpenOptions extends PathOptions {
@@ -92,7 +103,19 @@ export interface OpenOptions extends PathOptions {
   clock?: Clock | undefined;
 }
 
+/** A value whose objects and arrays are read-only at every level, as frozen events are. */
+export type DeepReadonly<V> = V extends (...args: never[]) => unknown
+  ? V
+  : V extends object
+    ? { readonly [Key in keyof V]: DeepReadonly<V[Key]> }
+    : V;
+
 type WithoutPath<Options> = Omit<Options, 'anyExtension'>;
+
+/** The events of `E` with the type `T`. */
+type Narrowed<E, T extends keyof ChronicleEventMap> = ChronicleEvent extends E
+  ? ChronicleEventMap[T]
+  : Extract<E, { type: T }>;
 
 /** The common part of all open chronicles. After `close()` every method rejects with `ECLOSED`. */
 export interface OpenChronicle<E = ChronicleEvent> {
@@ -109,8 +132,10 @@ export interface OpenChronicle<E = ChronicleEvent> {
    */
   read(
     options?: WithoutPath<ReadOptions> & { positions?: false | undefined },
-  ): Promise<Readonly<E>[]>;
-  read(options: WithoutPath<ReadOptions> & { positions: true }): Promise<Positioned<Readonly<E>>[]>;
+  ): Promise<DeepReadonly<E>[]>;
+  read(
+    options: WithoutPath<ReadOptions> & { positions: true },
+  ): Promise<Positioned<DeepReadonly<E>>[]>;
 
   /** As `tailChronicle`: the last `n` events (default 10), new objects. */
   tail(
@@ -123,6 +148,18 @@ export interface OpenChronicle<E = ChronicleEvent> {
   ): Promise<Positioned<E>[]>;
 
   /** As `streamChronicle`. A pending `next()` rejects when the chronicle is closed. */
+  stream<const T extends keyof ChronicleEventMap>(
+    options: WithoutPath<StreamOptions> & {
+      where: Where & { type: T | readonly T[] };
+      positions?: false | undefined;
+    },
+  ): ChronicleIterator<Narrowed<E, T>>;
+  stream<const T extends keyof ChronicleEventMap>(
+    options: WithoutPath<StreamOptions> & {
+      where: Where & { type: T | readonly T[] };
+      positions: true;
+    },
+  ): ChronicleIterator<Positioned<Narrowed<E, T>>>;
   stream(
     options?: WithoutPath<StreamOptions> & { positions?: false | undefined },
   ): ChronicleIterator<E>;
@@ -134,12 +171,32 @@ export interface OpenChronicle<E = ChronicleEvent> {
    * As `followChronicle`. A pending `next()` resolves as done when the chronicle is closed, so that
    * `for await` ends and `cursor` can be saved.
    */
+  follow<const T extends keyof ChronicleEventMap>(
+    options: WithoutPath<FollowOptions> & {
+      where: Where & { type: T | readonly T[] };
+      positions?: false | undefined;
+    },
+  ): FollowIterator<Narrowed<E, T>>;
+  follow<const T extends keyof ChronicleEventMap>(
+    options: WithoutPath<FollowOptions> & {
+      where: Where & { type: T | readonly T[] };
+      positions: true;
+    },
+  ): FollowIterator<Positioned<Narrowed<E, T>>>;
   follow(
     options?: WithoutPath<FollowOptions> & { positions?: false | undefined },
   ): FollowIterator<E>;
   follow(options: WithoutPath<FollowOptions> & { positions: true }): FollowIterator<Positioned<E>>;
 
-  /** As `queryChronicle`. */
+  /** As `queryChronicle`. A `type` of the map narrows the events. */
+  query<const T extends keyof ChronicleEventMap>(
+    where: Where & { type: T | readonly T[] },
+    options?: WithoutPath<QueryOptions> & { positions?: false | undefined },
+  ): Promise<Narrowed<E, T>[]>;
+  query<const T extends keyof ChronicleEventMap>(
+    where: Where & { type: T | readonly T[] },
+    options: WithoutPath<QueryOptions> & { positions: true },
+  ): Promise<Positioned<Narrowed<E, T>>[]>;
   query(
     where?: Where,
     options?: WithoutPath<QueryOptions> & { positions?: false | undefined },
@@ -168,14 +225,14 @@ export interface OpenChronicle<E = ChronicleEvent> {
 /** An open chronicle whose events follow the rule of {@link append}. */
 export interface Chronicle<E = ChronicleEvent> extends OpenChronicle<E> {
   /** As the function `append`. */
-  append<T extends ChronicleEventBase>(
-    event: T & EventInput<T['type']>,
+  append<T extends EventType>(
+    event: EventToAppend<T>,
     options?: WithoutPath<AppendOptions>,
   ): Promise<Receipt>;
 
   /** As the function `appendEvents`. */
-  appendMany<T extends ChronicleEventBase & { type: N }, N extends string = string>(
-    events: readonly (T & EventInput<T['type']>)[],
+  appendMany<T extends EventType>(
+    events: EventsToAppend<T>,
     options?: WithoutPath<AppendOptions>,
   ): Promise<Receipt[]>;
 }
@@ -183,14 +240,14 @@ export interface Chronicle<E = ChronicleEvent> extends OpenChronicle<E> {
 /** A {@link Chronicle} with a clock: a `timestamp` may be missing. */
 export interface TimedChronicle<E = ChronicleEvent> extends OpenChronicle<E> {
   /** As the function `append`. */
-  append<T extends Timeless<ChronicleEventBase>>(
-    event: T & Timeless<EventInput<T['type']>>,
+  append<T extends EventType>(
+    event: TimelessToAppend<T>,
     options?: WithoutPath<AppendOptions>,
   ): Promise<Receipt>;
 
   /** As the function `appendEvents`. */
-  appendMany<T extends Timeless<ChronicleEventBase> & { type: N }, N extends string = string>(
-    events: readonly (T & Timeless<EventInput<T['type']>>)[],
+  appendMany<T extends EventType>(
+    events: readonly ({ readonly type: T } & { [K in T]: TimelessToAppend<K> }[T])[],
     options?: WithoutPath<AppendOptions>,
   ): Promise<Receipt[]>;
 }

@@ -1,7 +1,7 @@
 /** Holding the locks of several files. */
 
 import type { AppendOptions, Receipt } from './append.js';
-import type { ChronicleEventBase, EventInput } from './events.js';
+import type { EventToAppend, EventType } from './events.js';
 import type { AbortSignalLike, ChroniclePath, PathOptions } from './path.js';
 
 // The ECMAScript library of ES2022 has no such symbol.
@@ -43,9 +43,9 @@ export interface ChronicleLock {
    * @throws ChronicleError (as a rejection), as {@link append}; `EVALIDATION` also for a path
    *   outside the lock and for a `'shared'` lock; `ECLOSED` after a call of `release()`.
    */
-  append<E extends ChronicleEventBase>(
+  append<T extends EventType>(
     path: ChroniclePath,
-    event: E & EventInput<E['type']>,
+    event: EventToAppend<T>,
     options?: AppendOptions,
   ): Promise<Receipt>;
   /**

@@ -1,6 +1,6 @@
 /** Reading, streaming and following the events of a chronicle. */
 
-import type { ChronicleEvent } from './events.js';
+import type { ChronicleEvent, ChronicleEventMap, EventType } from './events.js';
 import type { AbortSignalLike, ChroniclePath, PathOptions } from './path.js';
 
 /**
@@ -110,7 +110,7 @@ export type Time = string | number | Date;
  */
 export interface Where {
   /** `type` is this, or one of these. */
-  type?: string | readonly string[] | undefined;
+  type?: EventType | readonly EventType[] | undefined;
   /** `actor.agent` and `actor.id` are these. */
   actor?: { agent?: string | undefined; id?: string | undefined } | undefined;
   /** `tags` has this, or all of these. */
@@ -244,6 +244,8 @@ export interface ChronicleIterator<E> extends AsyncIterableIterator<E> {
   readonly cursor: string | undefined;
   /** Closes the file. A pending `next()` resolves as done. */
   return(value?: unknown): Promise<IteratorResult<E, any>>;
+  /** Closes the file, for `await using`. Only where `Symbol.asyncDispose` exists. */
+  [Symbol.asyncDispose](): Promise<void>;
   [Symbol.asyncIterator](): ChronicleIterator<E>;
 }
 
@@ -276,6 +278,17 @@ export interface FollowIterator<E> extends ChronicleIterator<E> {
  * }
  * ```
  */
+export function streamChronicle<const T extends keyof ChronicleEventMap>(
+  path: ChroniclePath,
+  options: StreamOptions & {
+    where: Where & { type: T | readonly T[] };
+    positions?: false | undefined;
+  },
+): ChronicleIterator<ChronicleEventMap[T]>;
+export function streamChronicle<const T extends keyof ChronicleEventMap>(
+  path: ChroniclePath,
+  options: StreamOptions & { where: Where & { type: T | readonly T[] }; positions: true },
+): ChronicleIterator<Positioned<ChronicleEventMap[T]>>;
 export function streamChronicle<E = ChronicleEvent>(
   path: ChroniclePath,
   options?: StreamOptions & { positions?: false | undefined },
@@ -328,6 +341,17 @@ export function streamChronicle<E = ChronicleEvent>(
  * await save(following.cursor);
  * ```
  */
+export function followChronicle<const T extends keyof ChronicleEventMap>(
+  path: ChroniclePath,
+  options: FollowOptions & {
+    where: Where & { type: T | readonly T[] };
+    positions?: false | undefined;
+  },
+): FollowIterator<ChronicleEventMap[T]>;
+export function followChronicle<const T extends keyof ChronicleEventMap>(
+  path: ChroniclePath,
+  options: FollowOptions & { where: Where & { type: T | readonly T[] }; positions: true },
+): FollowIterator<Positioned<ChronicleEventMap[T]>>;
 export function followChronicle<E = ChronicleEvent>(
   path: ChroniclePath,
   options?: FollowOptions & { positions?: false | undefined },
@@ -348,6 +372,16 @@ export function followChronicle<E = ChronicleEvent>(
  *
  * @throws ChronicleError (as a rejection), as {@link streamChronicle}.
  */
+export function queryChronicle<const T extends keyof ChronicleEventMap>(
+  path: ChroniclePath,
+  where: Where & { type: T | readonly T[] },
+  options?: QueryOptions & { positions?: false | undefined },
+): Promise<ChronicleEventMap[T][]>;
+export function queryChronicle<const T extends keyof ChronicleEventMap>(
+  path: ChroniclePath,
+  where: Where & { type: T | readonly T[] },
+  options: QueryOptions & { positions: true },
+): Promise<Positioned<ChronicleEventMap[T]>[]>;
 export function queryChronicle<E = ChronicleEvent>(
   path: ChroniclePath,
   where?: Where,

@@ -26,6 +26,7 @@ import type {
   ChroniclePath,
   ErrorCode,
   EventInput,
+  Given,
   Positioned,
   Receipt,
 } from '@sage/chronicle';
@@ -78,7 +79,7 @@ export async function appends(): Promise<void> {
   await append(path, known);
   const foreign = {} as ChronicleEventBase;
   await append(path, foreign);
-  await append<BuildEvent>(path, { type: 'BUILD', status: 'started', ...envelope });
+  await append<'BUILD'>(path, { type: 'BUILD', status: 'started', ...envelope });
 
   // @ts-expect-error not a path
   await append(1, { type: 'BUILD', status: 'success', ...envelope });
@@ -223,6 +224,7 @@ export function errors(thrown: unknown): ErrorCode | undefined {
   return isChronicleError(thrown) ? thrown.code : made.code;
 }
 
-same<EventInput<'BUILD'>, BuildEvent>(true);
+same<EventInput<'BUILD'>, Given<BuildEvent>>(true);
 // @ts-expect-error the comparison itself can fail
 same<EventInput<'BUILD'>, ChronicleEvent>(true);
+same<EventInput<'BUILD'>['status'], BuildEvent['status']>(true);

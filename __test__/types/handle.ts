@@ -7,6 +7,7 @@ import type {
   ChronicleEvent,
   ChronicleIterator,
   Clock,
+  DeepReadonly,
   OpenOptions,
   Positioned,
   Receipt,
@@ -54,9 +55,12 @@ export async function opens(path: string): Promise<void> {
     { type: 'OTHER', any: 1, ...envelope },
   ]);
   const events = await log.read();
-  same<typeof events, Readonly<ChronicleEvent>[]>(true);
+  same<typeof events, DeepReadonly<ChronicleEvent>[]>(true);
+  // @ts-expect-error frozen at every level
+  events[0]!.actor.id = 'x';
+  // @ts-expect-error its arrays, too
   const plain: ChronicleEvent[] = events;
-  const positions: Positioned<Readonly<ChronicleEvent>>[] = await log.read({ positions: true });
+  const positions: Positioned<DeepReadonly<ChronicleEvent>>[] = await log.read({ positions: true });
   const last: ChronicleEvent[] = await log.tail(3);
   const stream: ChronicleIterator<ChronicleEvent> = log.stream({ reverse: true, limit: 1 });
   const cursor: string | undefined = stream.cursor;
