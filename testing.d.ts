@@ -4,7 +4,20 @@
  * @packageDocumentation
  */
 
-import type { AdapterEvent, AdapterOptions, ChronicleEvent, ChroniclePath } from './index.js';
+import type {
+  AdapterEvent,
+  AdapterOptions,
+  Chronicle,
+  ChronicleEvent,
+  ChroniclePath,
+  Clock,
+  FreeChronicle,
+  OpenOptions,
+  PathOptions,
+  StandardSchemaV1,
+  TimedChronicle,
+  Timeless,
+} from './index.js';
 
 /** Chronicles for tests, by path, as lenient as an adapter. */
 export interface TestChronicle {
@@ -52,6 +65,48 @@ export interface TestChronicle {
  */
 export function makeChronicle(options?: AdapterOptions): TestChronicle;
 
+/**
+ * Opens an empty chronicle in memory, as `openChronicle` opens a file: the same type, and the same
+ * code but for the disk. Duplicates, conflicts, errors, cursors and follows are those of a file. No
+ * other handle or process sees its events, and they are gone when the object is. Errors name the
+ * path `/memory/log.sage`.
+ *
+ * @param options as of `openChronicle`: `validate` and `clock`.
+ * @throws ChronicleError (as a rejection) `EVALIDATION`: a bad option.
+ *
+ * @example
+ * ```ts
+ * const log = await openMemoryChronicle({ clock: { now: () => 0 } });
+ * await runAgent(log);
+ * expect(await log.count({ type: 'BUILD' })).toBe(1);
+ * ```
+ */
+export function openMemoryChronicle<E = ChronicleEvent>(
+  options?: OpenOptions & { validate?: 'contract' | undefined; clock?: undefined },
+): Promise<Chronicle<E>>;
+export function openMemoryChronicle<E = ChronicleEvent>(
+  options: OpenOptions & { validate?: 'contract' | undefined; clock: Clock },
+): Promise<TimedChronicle<E>>;
+export function openMemoryChronicle<E = ChronicleEvent>(
+  options: OpenOptions & { validate: 'none' },
+): Promise<FreeChronicle<E, AdapterEvent>>;
+export function openMemoryChronicle<S extends StandardSchemaV1>(
+  options: PathOptions & { validate: S; clock?: undefined },
+): Promise<
+  FreeChronicle<
+    NonNullable<S['~standard']['types']>['output'],
+    NonNullable<S['~standard']['types']>['input']
+  >
+>;
+export function openMemoryChronicle<S extends StandardSchemaV1>(
+  options: PathOptions & { validate: S; clock: Clock },
+): Promise<
+  FreeChronicle<
+    NonNullable<S['~standard']['types']>['output'],
+    Timeless<NonNullable<S['~standard']['types']>['input']>
+  >
+>;
+
 /** The result of a matcher, for vitest and jest. */
 export interface MatcherResult {
   pass: boolean;
@@ -59,15 +114,19 @@ export interface MatcherResult {
 }
 
 /**
- * Fields that an event must have, equal by `===`. The fields of `actor` are compared one by one.
+ * Fields that an event must have. Values are equal as by `toEqual`, and may be asymmetric matchers
+ * such as `expect.any(String)`. The fields of `actor` are compared one by one.
  */
 export interface EventPattern {
   readonly type?: string;
-  readonly actor?: { readonly agent?: string; readonly id?: string } | undefined;
+  readonly actor?: { readonly agent?: unknown; readonly id?: unknown } | undefined;
   readonly [field: string]: unknown;
 }
 
-/** Some event matches the pattern. */
+/**
+ * Some event matches the pattern. The message of a failure shows how the nearest event differs.
+ * Called as a function and not by `expect`, values are compared as by `isDeepStrictEqual`.
+ */
 export function toContainEvent(events: readonly unknown[], pattern: EventPattern): MatcherResult;
 
 /**

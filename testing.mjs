@@ -4,6 +4,7 @@ import testing from './testing.js';
 export const {
   makeChronicle,
   matchers,
+  openMemoryChronicle,
   toContainEvent,
   toHaltOnContradiction,
   toMaintainCausalChain,

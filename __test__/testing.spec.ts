@@ -207,7 +207,10 @@ const cases: Case[] = [
   ['toContainEvent', [a, ...foreign], false, { actor: { agent: 'x' } }, 'Expected to find event'],
   ['toContainEvent', [a, b], false, { type: 'B', eventId: 'a' }, 'Expected to find event matching'],
   ['toContainEvent', [{ n: 1 }], false, { n: '1' }, 'Expected to find event'],
-  ['toContainEvent', [{ type: 'A', list: [1] }], false, { list: [1] }, 'Expected to find event'],
+  ['toContainEvent', [{ type: 'A', list: [1] }], true, { list: [1] }, 'Found matching event'],
+  ['toContainEvent', [{ type: 'A', list: [1] }], false, { list: [2] }, 'In events'],
+  ['toContainEvent', [{ args: { path: 'x' } }], true, { args: { path: 'x' } }, 'Found matching'],
+  ['toContainEvent', [{ args: { path: 'x', n: 1 } }], false, { args: { path: 'x' } }, 'Expected'],
   ['toContainEvent', [], false, { type: 'A' }, '"type": "A"'],
 
   ['toMaintainCausalChain', [a, b, c], true, 'Causal chain properly maintained across 3 events'],
@@ -297,6 +300,29 @@ describe('the matchers', () => {
       thrown(() => testing.toContainEvent([], null as never)),
       'EVALIDATION',
     );
+  });
+
+  it('take asymmetric matchers, at any depth', () => {
+    const events = [{ type: 'CALL', args: { path: 'x', n: 1 }, actor: { agent: 'a', id: '7' } }];
+    expect(events).toContainEvent({ type: expect.stringMatching(/^C/), args: expect.anything() });
+    expect(events).toContainEvent({ args: { path: expect.any(String), n: 1 } });
+    expect(events).toContainEvent({ args: expect.objectContaining({ path: 'x' }) });
+    expect(events).toContainEvent({ actor: { id: expect.stringContaining('7') } });
+    expect(events).not.toContainEvent({ args: { path: expect.any(Number), n: 1 } });
+    expect(testing.toContainEvent(events, { type: expect.any(String) }).pass).toBe(true);
+  });
+
+  it('show how the nearest event differs', () => {
+    const events = [a, { type: 'CALL', tool: 'bash', args: { path: 'x' } }, b];
+    const { message } = thrown(() =>
+      expect(events).toContainEvent({ type: 'CALL', tool: 'bash', args: { path: 'y' } }),
+    );
+    expect(message).toContain('Nearest of 3 events, at index 1');
+    // The runner's own diff, line by line.
+    expect(message).toMatch(/-\s+"path": "y"/);
+    expect(message).toMatch(/\+\s+"path": "x"/);
+    const many = Array.from({ length: 50 }, () => a);
+    expect(testing.toContainEvent(many, { type: 'NONE' }).message()).toContain('and 30 more');
   });
 
   it('match what a chronicle for tests gives', async () => {

@@ -1,6 +1,6 @@
 'use strict';
 
-const { makeChronicle, matchers } = require('../../testing.js');
+const { makeChronicle, matchers, openMemoryChronicle } = require('../../testing.js');
 
 expect.extend(matchers);
 
@@ -38,4 +38,23 @@ test('the matchers extend expect', async () => {
   expect(events).not.toHaltOnContradiction();
   expect(() => expect(events).toHaltOnContradiction()).toThrow('none found');
   expect(() => expect(events).not.toContainEvent({ filePath: 'x' })).toThrow('Found matching');
+});
+
+test('toContainEvent compares as the runner does, and shows the diff of the nearest event', () => {
+  const events = [{ type: 'CALL', args: { path: 'x', n: 1 } }, { type: 'OTHER' }];
+  expect(events).toContainEvent({ args: { path: expect.any(String), n: 1 } });
+  expect(events).toContainEvent({ args: expect.objectContaining({ n: 1 }) });
+  const match = () => expect(events).toContainEvent({ type: 'CALL', args: { path: 'y', n: 1 } });
+  expect(match).toThrow('Nearest of 2 events, at index 0');
+  expect(match).toThrow(/"path": "y"/);
+});
+
+test('a chronicle in memory is one of the real thing', async () => {
+  const log = await openMemoryChronicle({ clock: { now: () => new Date(1e12) } });
+  const event = { type: 'NOTE', actor: { agent: 'a', id: 'b' } };
+  expect(await log.append(event)).toMatchObject({ seq: 1, duplicate: false });
+  expect(await log.append(event)).toMatchObject({ seq: 1, duplicate: true });
+  expect(await log.read()).toMatchObject([{ timestamp: '2001-09-09T01:46:40.000Z' }]);
+  await expect(log.append({ type: '' })).rejects.toThrow();
+  await log.close();
 });

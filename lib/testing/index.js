@@ -5,9 +5,10 @@ const { basename, dirname, join, resolve } = require('node:path');
 const { appendOne } = require('../append/append.js');
 const { invalid } = require('../binding/errors.js');
 const { Memory } = require('../binding/native.js');
-const { ADAPTER, MEMORY, readOptions } = require('../binding/options.js');
+const { ADAPTER, MEMORY, OPEN, readOptions } = require('../binding/options.js');
 const { absolute } = require('../binding/working-folder.js');
 const { fileStore, lenientLog } = require('../handle/adapter.js');
+const { openChronicle } = require('../handle/handle.js');
 const { readChronicle, tailChronicle } = require('../read/read.js');
 const matchers = require('./matchers.js');
 
@@ -118,7 +119,18 @@ function folderStore(folder) {
   };
 }
 
+/** What errors name as the path of a chronicle in memory. */
+const MEMORY_PATH = resolve('/memory/log.sage');
+
+/**
+ * @param {unknown} [options]
+ * @returns {Promise<any>}
+ */
+async function openMemoryChronicle(options) {
+  return openChronicle(MEMORY_PATH, { ...readOptions(options, OPEN), [MEMORY]: new Memory() });
+}
+
 /** @type {typeof import('../../testing.d.ts')} */
-const testing = { makeChronicle, matchers, ...matchers };
+const testing = { makeChronicle, openMemoryChronicle, matchers, ...matchers };
 
 module.exports = testing;

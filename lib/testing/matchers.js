@@ -1,5 +1,6 @@
 'use strict';
 
+const { isDeepStrictEqual } = require('node:util');
 const { invalid } = require('../binding/errors.js');
 const { placesInTime } = require('../event/compare.js');
 
@@ -8,7 +9,14 @@ const { placesInTime } = require('../event/compare.js');
  * of a chronicle in file order; an event may be any JSON value.
  *
  * @typedef {import('../../testing.d.ts').MatcherResult} MatcherResult
+ * @typedef {{
+ *   equals?: (a: unknown, b: unknown) => boolean,
+ *   utils?: { diff?: (a: unknown, b: unknown) => string | null | undefined },
+ * }} Runner what vitest and jest bind a matcher to
  */
+
+/** The events that a message of a failed match lists. */
+const MAX_LISTED_EVENTS = 20;
 
 /**
  * @param {boolean} pass
@@ -29,23 +37,70 @@ function eventsOf(received) {
 }
 
 /**
- * Whether the value has each of these fields, equal by `===`.
+ * The equality of the runner, which knows asymmetric matchers (`expect.any(String)`). Without a
+ * runner it is deep equality.
  *
- * @param {any} value
- * @param {object} fields
+ * @param {Runner | undefined | void} runner
+ * @returns {(value: unknown, wanted: any) => boolean}
  */
-function hasFields(value, fields) {
-  return Object.entries(fields).every(([field, wanted]) => value?.[field] === wanted);
+function equalityOf(runner) {
+  const equals = runner?.equals;
+  if (typeof equals === 'function') return (value, wanted) => equals(value, wanted);
+  return (value, wanted) =>
+    typeof wanted?.asymmetricMatch === 'function'
+      ? wanted.asymmetricMatch(value)
+      : isDeepStrictEqual(value, wanted);
 }
 
 /**
+ * The fields of the pattern that the event has, by name. The fields of an actor are compared one by
+ * one, and count as one.
+ *
  * @param {any} event
  * @param {Record<string, any>} pattern
+ * @param {(value: unknown, wanted: any) => boolean} equals
  */
-function fits(event, { actor, ...fields }) {
-  const isObject = typeof actor === 'object' && actor !== null;
-  const sameActor = isObject ? hasFields(event?.actor, actor) : event?.actor === actor;
-  return (actor === undefined || sameActor) && hasFields(event, fields);
+function fittingFields(event, pattern, equals) {
+  return Object.entries(pattern).filter(([field, wanted]) => {
+    if (field !== 'actor' || isMatcher(wanted)) return equals(event?.[field], wanted);
+    if (wanted === undefined) return true;
+    if (typeof wanted !== 'object' || wanted === null) return equals(event?.actor, wanted);
+    return Object.entries(wanted).every(([name, part]) => equals(event?.actor?.[name], part));
+  });
+}
+
+/** @param {any} value */
+function isMatcher(value) {
+  return typeof value?.asymmetricMatch === 'function';
+}
+
+/**
+ * The event that has most fields of the pattern, the last one among equals, and its index.
+ *
+ * @param {any[]} events
+ * @param {Record<string, any>} pattern
+ * @param {(value: unknown, wanted: any) => boolean} equals
+ */
+function nearest(events, pattern, equals) {
+  let [index, most] = [-1, 0];
+  for (const [at, event] of events.entries()) {
+    const count = fittingFields(event, pattern, equals).length;
+    if (count >= most && count > 0) [index, most] = [at, count];
+  }
+  return index;
+}
+
+/**
+ * How the event differs from the pattern, in the fields of the pattern.
+ *
+ * @param {any} event
+ * @param {Record<string, any>} pattern
+ * @param {Runner | undefined | void} runner
+ */
+function difference(event, pattern, runner) {
+  const parts = Object.keys(pattern).map((field) => [field, event?.[field]]);
+  const found = Object.fromEntries(parts);
+  return runner?.utils?.diff?.(pattern, found) ?? shown(found);
 }
 
 /** @param {unknown} value */
@@ -54,19 +109,31 @@ function shown(value) {
 }
 
 /**
+ * @this {Runner | undefined | void}
  * @param {readonly unknown[]} received
  * @param {import('../../testing.d.ts').EventPattern} pattern
  */
 function toContainEvent(received, pattern) {
+  const runner = this;
+  const equals = equalityOf(runner);
   const events = eventsOf(received);
   if (typeof pattern !== 'object' || pattern === null) throw invalid('pattern must be an object');
-  const found = events.find((event) => fits(event, pattern));
+  const count = Object.keys(pattern).length;
+  const found = events.find((event) => fittingFields(event, pattern, equals).length === count);
   if (found !== undefined) return result(true, () => `Found matching event: ${shown(found)}`);
-  const brief = () => events.map((event) => ({ type: event?.type, eventId: event?.eventId }));
-  return result(
-    false,
-    () => `Expected to find event matching:\n${shown(pattern)}\nIn events:\n${shown(brief())}`,
-  );
+  return result(false, () => {
+    const wanted = `Expected to find event matching:\n${shown(pattern)}`;
+    const index = nearest(events, pattern, equals);
+    if (index !== -1) {
+      const place = `Nearest of ${events.length} events, at index ${index}`;
+      return `${wanted}\n${place}:\n${difference(events[index], pattern, runner)}`;
+    }
+    const listed = events.slice(0, MAX_LISTED_EVENTS);
+    const brief = listed.map((event) => ({ type: event?.type, eventId: event?.eventId }));
+    const rest = events.length - listed.length;
+    const more = rest > 0 ? `\nand ${rest} more` : '';
+    return `${wanted}\nIn events:\n${shown(brief)}${more}`;
+  });
 }
 
 /** @param {readonly unknown[]} received */
