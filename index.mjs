@@ -44,6 +44,7 @@ export const {
   isDuplicateEvent,
   isDuplicateUsingIndex,
   isEnvvarChangeEvent,
+  isEvent,
   isFileAddedEvent,
   isFileMergedEvent,
   isFileRemovedEvent,

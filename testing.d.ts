@@ -5,6 +5,7 @@
  */
 
 import type {
+  Adapter,
   AdapterEvent,
   AdapterOptions,
   Chronicle,
@@ -20,7 +21,7 @@ import type {
 } from './index.js';
 
 /** Chronicles for tests, by path, as lenient as an adapter. */
-export interface TestChronicle {
+export interface TestChronicle extends Pick<Adapter, 'query' | 'stream' | 'follow'> {
   /** All events of the chronicle, as new objects; `[]` before the first append. */
   read<E = ChronicleEvent>(path: ChroniclePath): Promise<E[]>;
 

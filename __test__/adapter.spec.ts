@@ -252,3 +252,41 @@ describe('options of an adapter', () => {
     }
   });
 });
+
+describe('conditions and iterators of an adapter', () => {
+  it('are those of the package, by the paths of the adapter', async () => {
+    const baseDir = folder();
+    const log = createAdapter({ baseDir, clock: { now: () => noon } });
+    for (const n of [1, 2, 3])
+      await log.append('a.sage', { type: n % 2 ? 'ODD' : 'EVEN', n } as never);
+    const found = await log.query<{ n: number }>('a.sage', { type: 'ODD' }, { reverse: true });
+    expect(found.map(({ n }) => n)).toEqual([3, 1]);
+    const streamed: number[] = [];
+    const stream = log.stream<{ n: number }>('a.sage', { from: { seq: 2 } });
+    for await (const { n } of stream) streamed.push(n);
+    expect(streamed).toEqual([2, 3]);
+    expect(typeof stream.cursor).toBe('string');
+    const following = log.follow<{ n: number }>('a.sage', { from: 'end' });
+    await following.ready;
+    const next = following.next();
+    await log.append('a.sage', { type: 'LATER', n: 4 } as never);
+    expect((await next).value).toMatchObject({ n: 4 });
+    await following.return();
+    expect(await log.query('missing.sage')).toEqual([]);
+  });
+
+  it('refuse a path that leads out of the folder, and unknown options, with a rejection', async () => {
+    const log: any = createAdapter({ baseDir: folder() });
+    for (const call of [
+      () => log.query('../a.sage', {}),
+      () => log.stream('../a.sage').next(),
+      () => log.follow('../a.sage').next(),
+      () => log.query('a.sage', {}, { retries: 1 }),
+      () => log.stream('a.sage', { retries: 1 }).next(),
+      () => log.follow('a.sage', { retries: 1 }).next(),
+      () => log.query('a.sage', { typ: 'X' }),
+    ]) {
+      expectCode(await rejection(call()), 'EVALIDATION');
+    }
+  });
+});

@@ -69,3 +69,12 @@ describe('the sixteen guards', () => {
     }
   });
 });
+
+describe('isEvent', () => {
+  it('compares the type, of anything', () => {
+    expect(chronicle.isEvent({ type: 'STEP', n: 1 }, 'STEP')).toBe(true);
+    expect(chronicle.isEvent({ type: 'STEP' }, 'BUILD')).toBe(false);
+    for (const value of [null, undefined, 5, 'STEP', [], {}])
+      expect(chronicle.isEvent(value, 'STEP')).toBe(false);
+  });
+});

@@ -5,6 +5,7 @@ import { execFileSync } from 'node:child_process';
 import { readlinkSync, readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
+import { inspect } from 'node:util';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { append, computeEventId, flushSync, openChronicle, readChronicle } from '../index.mjs';
 import type { Chronicle, Receipt } from '../index.mjs';
@@ -49,12 +50,18 @@ describe('openChronicle', () => {
     const log = await opened(freshPath());
     const names = Object.getOwnPropertyNames(Object.getPrototypeOf(log));
     expect(names.filter((name) => name !== 'constructor').sort()).toEqual([
-      ...methods,
+      ...methods.filter((name) => name < 'path'),
+      'path',
+      ...methods.filter((name) => name > 'path'),
       'tail',
       'verify',
     ]);
     expect(Object.keys(log)).toEqual([]);
-    expect(Object.getOwnPropertySymbols(Object.getPrototypeOf(log))).toEqual([Symbol.asyncDispose]);
+    expect(Object.getOwnPropertySymbols(Object.getPrototypeOf(log))).toEqual([
+      inspect.custom,
+      Symbol.asyncDispose,
+    ]);
+    expect(inspect({ log })).toBe(`{ log: Chronicle { path: ${JSON.stringify(log.path)} } }`);
   });
 
   it('does without the file, and makes none', async () => {

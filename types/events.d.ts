@@ -243,6 +243,26 @@ export type EventsToAppend<T extends string> = readonly ({ readonly type: T } & 
   [K in T]: EventToAppend<K>;
 }[T])[];
 
+/**
+ * Whether the value is an object with this `type`. The payload is not checked. A type outside
+ * {@link ChronicleEventMap} narrows to an event with any payload.
+ *
+ * @example
+ * ```ts
+ * for (const event of await readChronicle(path)) {
+ *   if (isEvent(event, 'BUILD')) console.log(event.status);
+ * }
+ * ```
+ */
+export function isEvent<T extends keyof ChronicleEventMap>(
+  event: unknown,
+  type: T,
+): event is ChronicleEventMap[T];
+export function isEvent<T extends string>(
+  event: unknown,
+  type: T,
+): event is ChronicleEventBase & { type: T; [field: string]: unknown };
+
 // The guards: true if `type` is equal and every required payload field is present. The values of
 // the fields are not checked.
 

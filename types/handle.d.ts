@@ -119,6 +119,9 @@ type Narrowed<E, T extends keyof ChronicleEventMap> = ChronicleEvent extends E
 
 /** The common part of all open chronicles. After `close()` every method rejects with `ECLOSED`. */
 export interface OpenChronicle<E = ChronicleEvent> {
+  /** The absolute path of the file. */
+  readonly path: string;
+
   /**
    * All events, as by `readChronicle`, from a cache: only records appended since the last `read`
    * are read from the file. The array is the caller's own. All readers share the events, which are
@@ -344,6 +347,43 @@ export interface Adapter {
 
   /** The last `n` events (default 10) in file order. As `tailChronicle`. */
   tail<E = ChronicleEvent>(path: ChroniclePath, n?: number): Promise<E[]>;
+
+  /** The events that match. As `queryChronicle`; a `type` of the map narrows. */
+  query<const T extends keyof ChronicleEventMap>(
+    path: ChroniclePath,
+    where: Where & { type: T | readonly T[] },
+    options?: WithoutPath<QueryOptions> & { positions?: false | undefined },
+  ): Promise<ChronicleEventMap[T][]>;
+  query<E = ChronicleEvent>(
+    path: ChroniclePath,
+    where?: Where,
+    options?: WithoutPath<QueryOptions> & { positions?: false | undefined },
+  ): Promise<E[]>;
+  query<E = ChronicleEvent>(
+    path: ChroniclePath,
+    where: Where | undefined,
+    options: WithoutPath<QueryOptions> & { positions: true },
+  ): Promise<Positioned<E>[]>;
+
+  /** The events one by one, in bounded memory. As `streamChronicle`. */
+  stream<E = ChronicleEvent>(
+    path: ChroniclePath,
+    options?: WithoutPath<StreamOptions> & { positions?: false | undefined },
+  ): ChronicleIterator<E>;
+  stream<E = ChronicleEvent>(
+    path: ChroniclePath,
+    options: WithoutPath<StreamOptions> & { positions: true },
+  ): ChronicleIterator<Positioned<E>>;
+
+  /** The events, then those appended later. As `followChronicle`. */
+  follow<E = ChronicleEvent>(
+    path: ChroniclePath,
+    options?: WithoutPath<FollowOptions> & { positions?: false | undefined },
+  ): FollowIterator<E>;
+  follow<E = ChronicleEvent>(
+    path: ChroniclePath,
+    options: WithoutPath<FollowOptions> & { positions: true },
+  ): FollowIterator<Positioned<E>>;
 }
 
 /**

@@ -59,10 +59,21 @@ function hasEventFields(event, names) {
   return reading('names', () => names.every((name) => name in event));
 }
 
+/**
+ * @param {unknown} event
+ * @param {string} type
+ * @returns {event is any}
+ */
+function isEvent(event, type) {
+  if (typeof event !== 'object' || event === null) return false;
+  return /** @type {{ type?: unknown }} */ (event).type === type;
+}
+
 module.exports = {
   filterEventsByType,
   getEventType,
   hasEventFields,
+  isEvent,
   isPlanDraftedEvent: guard('PLAN_DRAFTED', ['planId', 'summary', 'steps']),
   isPlanApprovedEvent: guard('PLAN_APPROVED', ['planId', 'reviewerId', 'justification']),
   isPlanDeniedEvent: guard('PLAN_DENIED', ['planId', 'reviewerId', 'reason']),

@@ -3,23 +3,30 @@
 const { resolve } = require('node:path');
 const { appendOne, asNotWritten } = require('../append/append.js');
 const { isChronicleError } = require('../binding/errors.js');
-const { ADAPTER, readOptions } = require('../binding/options.js');
+const { ADAPTER, FOLLOW, QUERY, STREAM, readOptions } = require('../binding/options.js');
 const { ownCopy } = require('../binding/own-properties.js');
 const { validateChroniclePath } = require('../binding/path.js');
 const { absolute } = require('../binding/working-folder.js');
 const { eventText } = require('../event/text.js');
-const { readChronicle, tailChronicle } = require('../read/read.js');
+const { followChronicle } = require('../read/follow.js');
+const { queryChronicle, readChronicle, tailChronicle } = require('../read/read.js');
+const { streamChronicle } = require('../read/stream.js');
 const { stamped, systemClock } = require('./clock.js');
+const { failedIterator } = require('./iteration.js');
 
 /**
  * The storage of an adapter's chronicles. Paths are checked already; `more` has options that only
  * the binding has.
  *
- * @typedef {{
- *   append(path: string, event: object, more: object): Promise<import('../../index.d.ts').Receipt>,
- *   read(path: string, options: object): Promise<any[]>,
- *   tail(path: string, n: number | undefined, options: object): Promise<any[]>,
- * }} Store
+ * @typedef {object} Store
+ * @property {(path: string, event: object, more: object) => Promise<Receipt>} append
+ * @property {(path: string, options: object) => Promise<any[]>} read
+ * @property {(path: string, n: number | undefined, options: object) => Promise<any[]>} tail
+ * @property {(path: string, where: unknown, options: object) => Promise<any[]>} query
+ * @property {(path: string, options: object) => any} stream
+ * @property {(path: string, options: object) => any} follow
+ *
+ * @typedef {import('../../index.d.ts').Receipt} Receipt
  */
 
 /**
@@ -34,6 +41,9 @@ function createAdapter(options) {
   return {
     read: log.read,
     tail: log.tail,
+    query: log.query,
+    stream: log.stream,
+    follow: log.follow,
     async append(path, event) {
       await log.append(path, event);
     },
@@ -52,6 +62,10 @@ function fileStore(place, appendOptions) {
     append: (path, event, more) => appendOne(place(path), event, appendOptions, more),
     read: (path, options) => readChronicle(place(path), options),
     tail: (path, n, options) => tailChronicle(place(path), n, options),
+    query: (path, where, options) =>
+      queryChronicle(place(path), /** @type {any} */ (where), options),
+    stream: (path, options) => streamChronicle(place(path), options),
+    follow: (path, options) => followChronicle(place(path), options),
   };
 }
 
@@ -65,6 +79,18 @@ function lenientLog(store, options) {
   const { clock = systemClock, anyExtension = false } = ownCopy(options);
   // Checked before the store resolves the path, which removes `..` segments.
   const checkedPath = (/** @type {string} */ path) => validateChroniclePath(path, { anyExtension });
+  /**
+   * @param {unknown} more
+   * @param {typeof STREAM} kinds
+   * @param {(known: object) => any} start
+   */
+  const iterating = (more, kinds, start) => {
+    try {
+      return start({ ...readOptions(more, kinds), anyExtension });
+    } catch (error) {
+      return failedIterator(error);
+    }
+  };
   return {
     /** @param {string} path */
     read: (path) => withCodeInMessage(async () => store.read(checkedPath(path), { anyExtension })),
@@ -72,6 +98,20 @@ function lenientLog(store, options) {
     /** @param {string} path @param {number} [n] */
     tail: (path, n) =>
       withCodeInMessage(async () => store.tail(checkedPath(path), n, { anyExtension })),
+
+    /** @param {string} path @param {unknown} [where] @param {unknown} [more] */
+    query: (path, where, more) =>
+      withCodeInMessage(async () =>
+        store.query(checkedPath(path), where, { ...readOptions(more, QUERY), anyExtension }),
+      ),
+
+    /** @param {string} path @param {unknown} [more] */
+    stream: (path, more) =>
+      iterating(more, STREAM, (known) => store.stream(checkedPath(path), known)),
+
+    /** @param {string} path @param {unknown} [more] */
+    follow: (path, more) =>
+      iterating(more, FOLLOW, (known) => store.follow(checkedPath(path), known)),
 
     /** @param {string} path @param {unknown} event */
     append: (path, event) =>

@@ -85,6 +85,15 @@ class Chronicle {
     this.#closing = new Closing(file);
   }
 
+  get path() {
+    return this.#file;
+  }
+
+  /** What `console.log` shows. */
+  [Symbol.for('nodejs.util.inspect.custom')]() {
+    return `Chronicle { path: ${JSON.stringify(this.#file)} }`;
+  }
+
   /** @param {unknown} event @param {unknown} [options] */
   async append(event, options) {
     return this.#appending(options, (known) => {

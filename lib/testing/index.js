@@ -9,7 +9,9 @@ const { ADAPTER, MEMORY, OPEN, readOptions } = require('../binding/options.js');
 const { absolute } = require('../binding/working-folder.js');
 const { fileStore, lenientLog } = require('../handle/adapter.js');
 const { openChronicle } = require('../handle/handle.js');
-const { readChronicle, tailChronicle } = require('../read/read.js');
+const { followChronicle } = require('../read/follow.js');
+const { queryChronicle, readChronicle, tailChronicle } = require('../read/read.js');
+const { streamChronicle } = require('../read/stream.js');
 const matchers = require('./matchers.js');
 
 /**
@@ -38,6 +40,9 @@ function makeChronicle(options) {
 
   return {
     read: log.read,
+    query: log.query,
+    stream: log.stream,
+    follow: log.follow,
 
     async append(path, event) {
       const key = keyOf(path);
@@ -86,6 +91,10 @@ function memoryStore() {
     append: (path, event, more) => appendOne(path, event, inMemory(APPEND_OPTIONS), more),
     read: (path, options) => readChronicle(path, inMemory(options)),
     tail: (path, n, options) => tailChronicle(path, n, inMemory(options)),
+    query: (path, where, options) =>
+      queryChronicle(path, /** @type {any} */ (where), inMemory(options)),
+    stream: (path, options) => streamChronicle(path, inMemory(options)),
+    follow: (path, options) => followChronicle(path, inMemory(options)),
     clear() {
       memory = new Memory();
     },
