@@ -110,3 +110,32 @@ describe('a message', () => {
     expectShort(causalChainIntegrity.brokenLinks[0]!.details);
   });
 });
+
+describe('a message about a place or a time', () => {
+  const where = (since: unknown) => rejection(queryChronicle(freshPath(), { since } as never));
+  const from = (place: unknown) =>
+    rejection(streamChronicle(freshPath(), { from: place } as never).next());
+
+  it('says that a place has exactly one of its fields', async () => {
+    const rule =
+      "must be 'start', 'end' or an object with exactly one of seq, offset, eventId, time, cursor";
+    for (const place of [5, {}, { seq: 1, offset: 1 }]) {
+      expect((await from(place)).message).toBe(`from ${rule}`);
+    }
+  });
+
+  it('has the forms of a time, and what was given instead', async () => {
+    const rule = 'must be an ISO 8601 string, a Date or milliseconds; got';
+    for (const [since, got] of [
+      [1.5, '1.5'],
+      [Number.NaN, 'NaN'],
+      [null, 'null'],
+      [{}, 'object'],
+      [true, 'boolean'],
+      [new Date('nonsense'), 'an invalid Date'],
+    ]) {
+      expect((await where(since)).message).toBe(`where.since ${rule} ${got}`);
+    }
+    expect((await from({ time: null })).message).toBe(`from.time ${rule} null`);
+  });
+});

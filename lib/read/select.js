@@ -51,7 +51,19 @@ function time(value, name) {
   if (typeof value === 'string') return value;
   const milliseconds = typeof value === 'number' ? value : dateValue(value);
   if (Number.isInteger(milliseconds)) return Number(milliseconds);
-  throw invalid(`${name} must be an ISO 8601 string, a Date or an integer of milliseconds`);
+  const got = typeof value === 'number' ? value : otherThanTime(milliseconds, value);
+  throw invalid(`${name} must be an ISO 8601 string, a Date or milliseconds; got ${got}`);
+}
+
+/**
+ * What is neither a text nor a number nor a valid Date, in words.
+ *
+ * @param {number | undefined} milliseconds NaN for a Date without a time
+ * @param {unknown} value
+ */
+function otherThanTime(milliseconds, value) {
+  if (milliseconds !== undefined) return 'an invalid Date';
+  return value === null ? 'null' : typeof value;
 }
 
 /**
@@ -141,9 +153,10 @@ function placeOf(given, name) {
   if (given === undefined || given === 'start' || given === 'end') return given;
   return reading(name, () => {
     const kinds = Object.keys(PLACES).join(', ');
-    if (!isObject(given)) throw invalid(`${name} must be 'start', 'end' or have one of ${kinds}`);
+    const rule = `must be 'start', 'end' or an object with exactly one of ${kinds}`;
+    if (!isObject(given)) throw invalid(`${name} ${rule}`);
     const place = fields(given, name, PLACES);
-    if (Object.keys(place).length !== 1) throw invalid(`${name} must have one of ${kinds}`);
+    if (Object.keys(place).length !== 1) throw invalid(`${name} ${rule}`);
     return place;
   });
 }
