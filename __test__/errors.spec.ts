@@ -1,7 +1,8 @@
 import { inspect } from 'node:util';
 import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
-import { append, ChronicleError, ErrorCodes, isChronicleError } from '../index.mjs';
+import { append, appendEvents, appendLines, ChronicleError, ErrorCodes } from '../index.mjs';
+import { isChronicleError, lockChronicles, openChronicle } from '../index.mjs';
 import { binding, event, expectCode, freshPath, rejection } from './support.js';
 
 describe('ErrorCodes', () => {
@@ -64,6 +65,71 @@ describe('ChronicleError', () => {
     const error = expectCode(await rejection(theCaller()), 'ECONFLICT');
     expect(error.stack).toContain('theCaller');
     expect(error.path).toBe(path);
+  });
+});
+
+describe('the stack of an append that nobody awaits', () => {
+  /** The error of an append that its caller does not await. */
+  const unawaited = (call: () => Promise<unknown>) => {
+    let appended: Promise<unknown>;
+    (function theCaller() {
+      appended = call();
+    })();
+    return rejection(appended!);
+  };
+  const conflict = { expectedTail: 'nobody' };
+
+  it('has the caller, and no frame of the package', async () => {
+    const path = freshPath();
+    const log = await openChronicle(path);
+    const lock = await lockChronicles([freshPath('other.sage')]);
+    const [locked] = lock.paths;
+    for (const call of [
+      () => append(path, event(), conflict),
+      () => appendEvents(path, [event()], conflict),
+      () => appendLines(path, JSON.stringify(event()), conflict),
+      () => log.append(event(), conflict),
+      () => log.appendMany([event()], conflict),
+      () => lock.append(locked!, event(), conflict),
+    ]) {
+      const error = expectCode(await unawaited(call), 'ECONFLICT');
+      const [first, ...frames] = error.stack!.split('\n');
+      expect(first).toBe(`ChronicleError: ${error.message}`);
+      expect(frames.filter((frame) => frame.includes('theCaller'))).toHaveLength(1);
+      expect(frames.filter((frame) => /[\\/]lib[\\/]/.test(frame))).toEqual([]);
+      expect(Object.keys(error)).not.toContain('stack');
+    }
+    await lock.release();
+    await log.close();
+  });
+
+  it('has it again after hundreds of appends, whatever became of them', async () => {
+    const path = freshPath();
+    const signal = AbortSignal.abort('enough');
+    const work = Array.from({ length: 200 }, (_, n) => [
+      append(path, event({ n })),
+      rejection(append(path, event({ n: -1 - n }), conflict)),
+      rejection(append(path, event({ n: 500 }), { signal })),
+    ]);
+    await Promise.all(work.flat());
+    expect((await unawaited(() => append(path, event(), conflict))).stack).toContain('theCaller');
+  });
+
+  it('is left alone where the program wants no stack, or makes its own', async () => {
+    const path = freshPath();
+    const { prepareStackTrace, stackTraceLimit } = Error;
+    try {
+      Error.stackTraceLimit = 0;
+      const error = await unawaited(() => append(path, event(), conflict));
+      expect(error.stack).toBe(`ChronicleError: ${error.message}`);
+      expect(Error.stackTraceLimit).toBe(0);
+      Error.stackTraceLimit = stackTraceLimit;
+      Error.prepareStackTrace = (_error, frames) => frames;
+      const other = await unawaited(() => append(path, event(), conflict));
+      expect(other.stack).toBeInstanceOf(Array);
+    } finally {
+      Object.assign(Error, { prepareStackTrace, stackTraceLimit });
+    }
   });
 });
 

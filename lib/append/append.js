@@ -1,5 +1,6 @@
 'use strict';
 
+const { dropCallSite, keepCallSite } = require('../binding/call-site.js');
 const {
   hasBatchSubscribers,
   hasSubscribers,
@@ -108,11 +109,16 @@ async function submitBatch(path, events, options, more) {
   const text = asNotWritten(path, () => batchText(events, count));
   const nativeOptions = toNative({ ...known, ...more });
   const memory = known[MEMORY];
-  const { outcome } = await request(
-    (port, id) => port.append(id, name, text, nativeOptions, memory),
-    signal,
-  );
-  return unwrap(outcome, { signal, path: name });
+  const site = keepCallSite(known.durability);
+  try {
+    const { outcome } = await request(
+      (port, id) => port.append(id, name, text, nativeOptions, memory),
+      signal,
+    );
+    return unwrap(outcome, { signal, path: name, site });
+  } finally {
+    dropCallSite(site);
+  }
 }
 
 /**
@@ -168,11 +174,16 @@ async function submitBytes(path, lines, options, kinds, more) {
   });
   const nativeOptions = toNative({ ...known, ...more });
   const memory = known[MEMORY];
-  const { outcome } = await request(
-    (port, id) => port.appendBytes(id, name, bytes, nativeOptions, memory),
-    signal,
-  );
-  return unwrap(outcome, { signal, path: name });
+  const site = keepCallSite(known.durability);
+  try {
+    const { outcome } = await request(
+      (port, id) => port.appendBytes(id, name, bytes, nativeOptions, memory),
+      signal,
+    );
+    return unwrap(outcome, { signal, path: name, site });
+  } finally {
+    dropCallSite(site);
+  }
 }
 
 /**
@@ -241,11 +252,16 @@ async function submitAppend(path, event, options, more, by) {
   const text = asNotWritten(path, () => eventText(event));
   const nativeOptions = toNative(more === undefined ? known : { ...known, ...more });
   const memory = known[MEMORY];
-  const { outcome } = await request(
-    (port, id) => (by ?? port).append(id, name, text, nativeOptions, memory),
-    signal,
-  );
-  return unwrap(outcome, { signal, path: name, single: true })[0];
+  const site = keepCallSite(known.durability);
+  try {
+    const { outcome } = await request(
+      (port, id) => (by ?? port).append(id, name, text, nativeOptions, memory),
+      signal,
+    );
+    return unwrap(outcome, { signal, path: name, single: true, site })[0];
+  } finally {
+    dropCallSite(site);
+  }
 }
 
 /**

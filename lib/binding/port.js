@@ -1,5 +1,6 @@
 'use strict';
 
+const { atCallSite } = require('./call-site.js');
 const { hasBatchSubscribers, publishBatch } = require('./diagnostics.js');
 const { fromFailure, reading } = require('./errors.js');
 const { inRealmContext } = require('./event-loop.js');
@@ -210,23 +211,25 @@ function reasonOf(signal) {
  * function whose caller the error's stack shall show.
  *
  * @param {string | object} outcome as JSON text, or parsed
- * @param {{ signal?: Signal, path?: string, first?: number, single?: boolean }} [of]
+ * @param {{ signal?: Signal, path?: string, first?: number, single?: boolean,
+ *   site?: object }} [of]
  *   - `path`: for an error without a path.
  *   - `first`: the index of the request's first event in the caller's batch.
  *   - `single`: the request had one event, so an error has no index.
+ *   - `site`: the place of the caller's call, for the stack of an error.
  */
 function unwrap(outcome, of = {}) {
   const parsed = typeof outcome === 'string' ? JSON.parse(outcome) : outcome;
   // The common outcome. Copying it would take longer than the rest of this function.
   if (Object.hasOwn(parsed, 'ok') && !Object.hasOwn(parsed, 'warnings')) return parsed.ok;
-  const { signal, path, first = 0, single = false } = ownCopy(of);
+  const { signal, path, first = 0, single = false, site } = ownCopy(of);
   const { ok, error, cancelled, warnings } = ownCopy(parsed);
   if (warnings) for (const warning of warnings) emitWarning(warning, path);
   if (cancelled) throw reasonOf(signal);
   if (error) {
     const failure = ownCopy(error);
     const index = single || failure.index === undefined ? undefined : first + failure.index;
-    throw fromFailure({ path, ...failure, index });
+    throw atCallSite(fromFailure({ path, ...failure, index }), site);
   }
   return ok;
 }
