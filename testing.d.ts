@@ -10,11 +10,11 @@ import type {
   AdapterOptions,
   Chronicle,
   ChronicleEvent,
-  ChroniclePath,
   Clock,
   FreeChronicle,
   OpenOptions,
   PathOptions,
+  PathOrUrl,
   StandardSchemaV1,
   TimedChronicle,
   Timeless,
@@ -23,7 +23,7 @@ import type {
 /** Chronicles for tests, by path, as lenient as an adapter. */
 export interface TestChronicle extends Pick<Adapter, 'query' | 'stream' | 'follow'> {
   /** All events of the chronicle, as new objects; `[]` before the first append. */
-  read<E = ChronicleEvent>(path: ChroniclePath): Promise<E[]>;
+  read<E = ChronicleEvent>(path: PathOrUrl): Promise<E[]>;
 
   /**
    * Appends the event unless the chronicle has its id already. Only `type` is required; a missing
@@ -31,23 +31,20 @@ export interface TestChronicle extends Pick<Adapter, 'query' | 'stream' | 'follo
    *
    * @throws ChronicleError (as a rejection), as by an adapter: the message begins with the code.
    */
-  append<E extends AdapterEvent>(path: ChroniclePath, event: E): Promise<void>;
+  append<E extends AdapterEvent>(path: PathOrUrl, event: E): Promise<void>;
 
   /** The events from the given index on (from 0), one after the other. */
-  tail<E = ChronicleEvent>(
-    path: ChroniclePath,
-    fromIndex?: number,
-  ): AsyncGenerator<E, void, undefined>;
+  tail<E = ChronicleEvent>(path: PathOrUrl, fromIndex?: number): AsyncGenerator<E, void, undefined>;
 
   /** Synchronous: the paths with appends, as given, in the order of their first appends. */
   getAllPaths(): string[];
 
   /** Synchronous: the number of events of the chronicle after the last append of this object. */
-  getEventCount(path: ChroniclePath): number;
+  getEventCount(path: PathOrUrl): number;
 
   /** The events with all of these fields, equal by `===`. */
   findEvents<E = ChronicleEvent>(
-    path: ChroniclePath,
+    path: PathOrUrl,
     partial: { readonly [field: string]: unknown },
   ): Promise<E[]>;
 

@@ -285,8 +285,11 @@ describe('conditions and iterators of an adapter', () => {
       () => log.stream('a.sage', { retries: 1 }).next(),
       () => log.follow('a.sage', { retries: 1 }).next(),
       () => log.query('a.sage', { typ: 'X' }),
+      () => log.query('a.sage', {}, { anyExtension: true }),
+      () => log.stream('a.sage', { from: 'middle' }).next(),
     ]) {
-      expectCode(await rejection(call()), 'EVALIDATION');
+      const error = expectCode(await rejection(call()), 'EVALIDATION');
+      expect(error.message).toMatch(/^EVALIDATION: (?!EVALIDATION)/);
     }
   });
 });

@@ -16,10 +16,12 @@ const {
 } = require('./binding/errors.js');
 const { WINDOW, readOptions } = require('./binding/options.js');
 const { ownCopy } = require('./binding/own-properties.js');
-const { pathText } = require('./binding/path.js');
+const { pathText, shownPath } = require('./binding/path.js');
 const { printable } = require('./binding/printable.js');
 const { joined } = require('./binding/working-folder.js');
 const { readChronicle, readPages, tailChronicle } = require('./read/read.js');
+
+/** @typedef {import('../index.d.ts').PathOrUrl} PathOrUrl */
 
 const ANY_PATH = { anyExtension: true };
 
@@ -36,7 +38,7 @@ function anyPath(path) {
 }
 
 /**
- * @param {string} path
+ * @param {PathOrUrl} path
  * @param {unknown} event
  * @param {number} [timeoutMs]
  * @returns {Promise<void>}
@@ -47,27 +49,27 @@ async function atomicAppendEvent(path, event, timeoutMs) {
   await appendOne(file, event, options, { ...ANY_PATH, lenient: true });
 }
 
-/** @param {string} path */
+/** @param {PathOrUrl} path */
 async function readChronicleFile(path) {
   return readChronicle(anyPath(path), ANY_PATH);
 }
 
-/** @param {string} path @param {number} [n] */
+/** @param {PathOrUrl} path @param {number} [n] */
 async function tailChronicleFile(path, n) {
   return tailChronicle(anyPath(path), n, ANY_PATH);
 }
 
-/** @param {string} path */
+/** @param {PathOrUrl} path */
 async function fileExists(path) {
   try {
-    await access(path);
+    await access(pathText(path));
     return true;
   } catch {
     return false;
   }
 }
 
-/** @param {string} path */
+/** @param {PathOrUrl} path */
 async function ensureChronicleDirectory(path) {
   const folder = dirname(pathText(path));
   try {
@@ -75,19 +77,19 @@ async function ensureChronicleDirectory(path) {
   } catch (thrown) {
     const cause = causeOf(thrown);
     throw new ChronicleError('EIO', `could not make ${printable(folder)}: ${cause.message}`, {
-      path,
+      path: shownPath(path),
       cause,
     });
   }
 }
 
-/** @param {string} path @param {string} eventId @param {unknown} [options] */
+/** @param {PathOrUrl} path @param {string} eventId @param {unknown} [options] */
 async function isDuplicateEvent(path, eventId, options) {
   const answers = await batchCheckDuplicates(path, [eventId], options);
   return answers.get(eventId) === true;
 }
 
-/** @param {string} path @param {string} eventId */
+/** @param {PathOrUrl} path @param {string} eventId */
 async function isDuplicateUsingIndex(path, eventId) {
   return isDuplicateEvent(path, eventId);
 }
@@ -95,7 +97,7 @@ async function isDuplicateUsingIndex(path, eventId) {
 /**
  * Whether a file has each id, as the id or the key of any record: so an append decides, too.
  *
- * @param {string} path
+ * @param {PathOrUrl} path
  * @param {readonly string[]} eventIds
  * @param {unknown} [options]
  * @returns {Promise<Map<string, boolean>>}
@@ -125,22 +127,22 @@ async function batchCheckDuplicates(path, eventIds, options) {
   return answers;
 }
 
-/** @param {string} path */
+/** @param {PathOrUrl} path */
 async function maintainEventIndex(path) {
   pathText(path);
 }
 
 /**
- * @param {string} path
+ * @param {PathOrUrl} path
  * @param {number} [timeoutMs]
  */
 async function acquireLock(path, timeoutMs) {
   const lock = await lockChronicles([path], { lockTimeoutMs: timeoutMs });
   const [fd = -1] = descriptorsOf(lock);
-  return { fd, path, release: lock.release };
+  return { fd, path: shownPath(path), release: lock.release };
 }
 
-/** @param {string} _path */
+/** @param {PathOrUrl} _path */
 async function cleanStaleLocks(_path) {
   // The kernel releases the locks of a process that ended, so no lock is stale.
 }

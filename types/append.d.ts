@@ -1,7 +1,7 @@
 /** Appending events. */
 
 import type { EventsToAppend, EventToAppend, EventType } from './events.js';
-import type { AbortSignalLike, ChroniclePath, PathOptions } from './path.js';
+import type { AbortSignalLike, PathOptions, PathOrUrl } from './path.js';
 
 /** The outcome of an append. The receipt of a duplicate describes the original record. */
 export interface Receipt {
@@ -118,7 +118,7 @@ export interface AppendOptions extends AppendSyncOptions {
  * ```
  */
 export function append<T extends EventType>(
-  path: ChroniclePath,
+  path: PathOrUrl,
   event: EventToAppend<T>,
   options?: AppendOptions,
 ): Promise<Receipt>;
@@ -129,7 +129,7 @@ export function append<T extends EventType>(
  * @throws ChronicleError (as a rejection), as {@link append}.
  */
 export function appendEvent<T extends EventType>(
-  path: ChroniclePath,
+  path: PathOrUrl,
   event: EventToAppend<T>,
   options?: number | AppendOptions,
 ): Promise<void>;
@@ -143,7 +143,7 @@ export function appendEvent<T extends EventType>(
  * @throws ChronicleError (as a rejection), as {@link append}; `index` names the event at fault.
  */
 export function appendEvents<T extends EventType>(
-  path: ChroniclePath,
+  path: PathOrUrl,
   events: EventsToAppend<T>,
   options?: AppendOptions,
 ): Promise<Receipt[]>;
@@ -173,7 +173,7 @@ export type AppendLinesOptions = Omit<AppendOptions, 'computeId' | 'idempotencyK
  * ```
  */
 export function appendLines(
-  path: ChroniclePath,
+  path: PathOrUrl,
   lines: string | Uint8Array,
   options?: AppendLinesOptions,
 ): Promise<Receipt[]>;
@@ -185,7 +185,7 @@ export function appendLines(
  * @throws ChronicleError (as a rejection), as {@link append}.
  */
 export function appendEventWithId<T extends EventType>(
-  path: ChroniclePath,
+  path: PathOrUrl,
   event: EventToAppend<T> & { readonly eventId: string },
   options?: number | AppendOptions,
 ): Promise<Receipt>;
@@ -197,7 +197,7 @@ export function appendEventWithId<T extends EventType>(
  * @throws ChronicleError, as {@link append}.
  */
 export function appendEventSync<T extends EventType>(
-  path: ChroniclePath,
+  path: PathOrUrl,
   event: EventToAppend<T>,
   options?: AppendSyncOptions,
 ): Receipt;

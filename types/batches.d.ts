@@ -1,5 +1,5 @@
 import type { appendLines } from './append.js';
-import type { AbortSignalLike, ChroniclePath, PathOptions } from './path.js';
+import type { AbortSignalLike, PathOptions, PathOrUrl } from './path.js';
 import type { FollowIterator, Place, ReadOptions, Where } from './read.js';
 
 /**
@@ -92,4 +92,4 @@ export type BatchIterator = FollowIterator<LineBatch>;
  * }
  * ```
  */
-export function followBatches(path: ChroniclePath, options?: FollowBatchesOptions): BatchIterator;
+export function followBatches(path: PathOrUrl, options?: FollowBatchesOptions): BatchIterator;

@@ -8,7 +8,7 @@ import type {
   ChronicleEventMap,
   EventInput,
 } from './events.js';
-import type { AbortSignalLike, ChroniclePath, PathOptions } from './path.js';
+import type { AbortSignalLike, PathOptions, PathOrUrl } from './path.js';
 import type { ReadOptions } from './read.js';
 
 /**
@@ -155,10 +155,7 @@ export interface VerifyOptions extends PathOptions {
  * @throws ChronicleError (as a rejection) `EVALIDATION`: bad path or option. `EIO`: the system
  *   failed.
  */
-export function verifyChronicle(
-  path: ChroniclePath,
-  options?: VerifyOptions,
-): Promise<Verification>;
+export function verifyChronicle(path: PathOrUrl, options?: VerifyOptions): Promise<Verification>;
 
 /** Options of the functions that follow chains. `undefined` counts as absent. */
 export type ChainOptions = Omit<ReadOptions, 'positions'>;
@@ -212,7 +209,7 @@ export interface ChainValidationResult {
  * @throws ChronicleError (as a rejection), as {@link readChronicle}.
  */
 export function buildCausalChain<E = ChronicleEvent>(
-  path: ChroniclePath,
+  path: PathOrUrl,
   options?: ChainOptions,
 ): Promise<ChainLink<E>[]>;
 
@@ -223,7 +220,7 @@ export function buildCausalChain<E = ChronicleEvent>(
  * @throws ChronicleError (as a rejection), as {@link readChronicle}.
  */
 export function validateCausalChain(
-  path: ChroniclePath,
+  path: PathOrUrl,
   options?: ChainOptions,
 ): Promise<ChainValidationResult>;
 
@@ -236,7 +233,7 @@ export function validateCausalChain(
  *   {@link readChronicle}.
  */
 export function getCompleteChain<E = ChronicleEvent>(
-  path: ChroniclePath,
+  path: PathOrUrl,
   eventId: string,
   options?: ChainOptions,
 ): Promise<E[]>;
@@ -246,10 +243,7 @@ export function getCompleteChain<E = ChronicleEvent>(
  *
  * @throws ChronicleError (as a rejection), as {@link readChronicle}.
  */
-export function getChainTail(
-  path: ChroniclePath,
-  options?: ChainOptions,
-): Promise<string | undefined>;
+export function getChainTail(path: PathOrUrl, options?: ChainOptions): Promise<string | undefined>;
 
 /** Options of {@link appendWithCausalChain}; the others are those of {@link append}. */
 export interface ChainAppendOptions extends PathOptions {
@@ -278,7 +272,7 @@ export interface ChainAppendOptions extends PathOptions {
  *   event, `ECONFLICT` also when the file was replaced before the record could be read back.
  */
 export function appendWithCausalChain<E extends ChronicleEventBase>(
-  path: ChroniclePath,
+  path: PathOrUrl,
   event: E & EventInput<E['type']>,
   options?: ChainAppendOptions,
 ): Promise<E>;

@@ -5,7 +5,7 @@
  */
 
 import type { ChronicleEvent } from './events.js';
-import type { ChroniclePath } from './path.js';
+import type { PathOrUrl } from './path.js';
 
 /** Options of the predecessor's duplicate checks. They have no effect: answers are exact. */
 export interface DuplicateCheckOptions {
@@ -23,7 +23,7 @@ export interface DuplicateCheckOptions {
  * @throws ChronicleError (as a rejection), as `append`.
  */
 export function atomicAppendEvent(
-  path: string,
+  path: PathOrUrl,
   event: { type: string },
   timeoutMs?: number,
 ): Promise<void>;
@@ -34,7 +34,7 @@ export function atomicAppendEvent(
  * @deprecated Use `readChronicle` (with `anyExtension: true`).
  * @throws ChronicleError (as a rejection), as `readChronicle`.
  */
-export function readChronicleFile<E = ChronicleEvent>(path: string): Promise<E[]>;
+export function readChronicleFile<E = ChronicleEvent>(path: PathOrUrl): Promise<E[]>;
 
 /**
  * The last `n` events (default 10) of a file of any name.
@@ -42,14 +42,14 @@ export function readChronicleFile<E = ChronicleEvent>(path: string): Promise<E[]
  * @deprecated Use `tailChronicle` (with `anyExtension: true`).
  * @throws ChronicleError (as a rejection), as `tailChronicle`.
  */
-export function tailChronicleFile<E = ChronicleEvent>(path: string, n?: number): Promise<E[]>;
+export function tailChronicleFile<E = ChronicleEvent>(path: PathOrUrl, n?: number): Promise<E[]>;
 
 /**
  * Whether the path exists and may be accessed. Never rejects.
  *
  * @deprecated Use `access` of `node:fs/promises`. For readers a missing file is an empty one.
  */
-export function fileExists(path: string): Promise<boolean>;
+export function fileExists(path: PathOrUrl): Promise<boolean>;
 
 /**
  * Creates the folder of the file, and the folders above it.
@@ -58,7 +58,7 @@ export function fileExists(path: string): Promise<boolean>;
  * @throws ChronicleError (as a rejection) `EVALIDATION`: no string. `EIO`: the system refused, see
  *   `cause.code`.
  */
-export function ensureChronicleDirectory(path: string): Promise<void>;
+export function ensureChronicleDirectory(path: PathOrUrl): Promise<void>;
 
 /**
  * Whether a record of the file has this id as `eventId` or `idempotencyKey`, so that an append
@@ -68,7 +68,7 @@ export function ensureChronicleDirectory(path: string): Promise<void>;
  * @throws ChronicleError (as a rejection) `EVALIDATION`: an argument of the wrong type.
  */
 export function isDuplicateEvent(
-  path: string,
+  path: PathOrUrl,
   eventId: string,
   options?: DuplicateCheckOptions,
 ): Promise<boolean>;
@@ -79,7 +79,7 @@ export function isDuplicateEvent(
  * @deprecated Not needed: `append` decides it under the lock; its receipt says `duplicate`.
  * @throws ChronicleError (as a rejection), as {@link isDuplicateEvent}.
  */
-export function isDuplicateUsingIndex(path: string, eventId: string): Promise<boolean>;
+export function isDuplicateUsingIndex(path: PathOrUrl, eventId: string): Promise<boolean>;
 
 /**
  * {@link isDuplicateEvent} for several ids, in one read of the file.
@@ -88,7 +88,7 @@ export function isDuplicateUsingIndex(path: string, eventId: string): Promise<bo
  * @throws ChronicleError (as a rejection), as {@link isDuplicateEvent}.
  */
 export function batchCheckDuplicates(
-  path: string,
+  path: PathOrUrl,
   eventIds: readonly string[],
   options?: DuplicateCheckOptions,
 ): Promise<Map<string, boolean>>;
@@ -99,7 +99,7 @@ export function batchCheckDuplicates(
  * @deprecated Not needed.
  * @throws ChronicleError (as a rejection) `EVALIDATION`: no string.
  */
-export function maintainEventIndex(path: string): Promise<void>;
+export function maintainEventIndex(path: PathOrUrl): Promise<void>;
 
 /** The result of {@link acquireLock}. */
 export interface AcquiredLock {
@@ -117,7 +117,7 @@ export interface AcquiredLock {
  * @deprecated Use {@link lockChronicles}, whose lock can append.
  * @throws ChronicleError (as a rejection), as {@link lockChronicles}.
  */
-export function acquireLock(path: ChroniclePath, timeoutMs?: number): Promise<AcquiredLock>;
+export function acquireLock(path: PathOrUrl, timeoutMs?: number): Promise<AcquiredLock>;
 
 /**
  * Does nothing and never rejects: the kernel releases the lock of a process that ended, so no lock
@@ -125,4 +125,4 @@ export function acquireLock(path: ChroniclePath, timeoutMs?: number): Promise<Ac
  *
  * @deprecated Leave it out.
  */
-export function cleanStaleLocks(path: ChroniclePath): Promise<void>;
+export function cleanStaleLocks(path: PathOrUrl): Promise<void>;

@@ -12,7 +12,7 @@ import type {
   EventToAppend,
   EventType,
 } from './events.js';
-import type { ChroniclePath, PathOptions } from './path.js';
+import type { PathOptions, PathOrUrl } from './path.js';
 import type {
   ChronicleIterator,
   CountOptions,
@@ -285,23 +285,23 @@ export interface FreeChronicle<E, Input> extends OpenChronicle<E> {
  * ```
  */
 export function openChronicle<E = ChronicleEvent>(
-  path: ChroniclePath,
+  path: PathOrUrl,
   options?: OpenOptions & { validate?: 'contract' | undefined; clock?: undefined },
 ): Promise<Chronicle<E>>;
 export function openChronicle<E = ChronicleEvent>(
-  path: ChroniclePath,
+  path: PathOrUrl,
   options: OpenOptions & { validate?: 'contract' | undefined; clock: Clock },
 ): Promise<TimedChronicle<E>>;
 export function openChronicle<E = ChronicleEvent>(
-  path: ChroniclePath,
+  path: PathOrUrl,
   options: OpenOptions & { validate: 'none' },
 ): Promise<FreeChronicle<E, AdapterEvent>>;
 export function openChronicle<S extends StandardSchemaV1>(
-  path: ChroniclePath,
+  path: PathOrUrl,
   options: PathOptions & { validate: S; clock?: undefined },
 ): Promise<FreeChronicle<TypesOf<S>['output'], TypesOf<S>['input']>>;
 export function openChronicle<S extends StandardSchemaV1>(
-  path: ChroniclePath,
+  path: PathOrUrl,
   options: PathOptions & { validate: S; clock: Clock },
 ): Promise<FreeChronicle<TypesOf<S>['output'], Timeless<TypesOf<S>['input']>>>;
 
@@ -334,7 +334,7 @@ export interface AdapterOptions extends PathOptions {
  */
 export interface Adapter {
   /** All events in file order, as new objects; `[]` for a missing file. As `readChronicle`. */
-  read<E = ChronicleEvent>(path: ChroniclePath): Promise<E[]>;
+  read<E = ChronicleEvent>(path: PathOrUrl): Promise<E[]>;
 
   /**
    * Appends the event durably, unless the log has its id already. Only `type` is required. An event
@@ -343,45 +343,45 @@ export interface Adapter {
    *
    * @throws ChronicleError (as a rejection), as `append`.
    */
-  append<E extends AdapterEvent>(path: ChroniclePath, event: E): Promise<void>;
+  append<E extends AdapterEvent>(path: PathOrUrl, event: E): Promise<void>;
 
   /** The last `n` events (default 10) in file order. As `tailChronicle`. */
-  tail<E = ChronicleEvent>(path: ChroniclePath, n?: number): Promise<E[]>;
+  tail<E = ChronicleEvent>(path: PathOrUrl, n?: number): Promise<E[]>;
 
   /** The events that match. As `queryChronicle`; a `type` of the map narrows. */
   query<const T extends keyof ChronicleEventMap>(
-    path: ChroniclePath,
+    path: PathOrUrl,
     where: Where & { type: T | readonly T[] },
     options?: WithoutPath<QueryOptions> & { positions?: false | undefined },
   ): Promise<ChronicleEventMap[T][]>;
   query<E = ChronicleEvent>(
-    path: ChroniclePath,
+    path: PathOrUrl,
     where?: Where,
     options?: WithoutPath<QueryOptions> & { positions?: false | undefined },
   ): Promise<E[]>;
   query<E = ChronicleEvent>(
-    path: ChroniclePath,
+    path: PathOrUrl,
     where: Where | undefined,
     options: WithoutPath<QueryOptions> & { positions: true },
   ): Promise<Positioned<E>[]>;
 
   /** The events one by one, in bounded memory. As `streamChronicle`. */
   stream<E = ChronicleEvent>(
-    path: ChroniclePath,
+    path: PathOrUrl,
     options?: WithoutPath<StreamOptions> & { positions?: false | undefined },
   ): ChronicleIterator<E>;
   stream<E = ChronicleEvent>(
-    path: ChroniclePath,
+    path: PathOrUrl,
     options: WithoutPath<StreamOptions> & { positions: true },
   ): ChronicleIterator<Positioned<E>>;
 
   /** The events, then those appended later. As `followChronicle`. */
   follow<E = ChronicleEvent>(
-    path: ChroniclePath,
+    path: PathOrUrl,
     options?: WithoutPath<FollowOptions> & { positions?: false | undefined },
   ): FollowIterator<E>;
   follow<E = ChronicleEvent>(
-    path: ChroniclePath,
+    path: PathOrUrl,
     options: WithoutPath<FollowOptions> & { positions: true },
   ): FollowIterator<Positioned<E>>;
 }

@@ -2,7 +2,7 @@
 
 import type { AppendOptions, Receipt } from './append.js';
 import type { EventToAppend, EventType } from './events.js';
-import type { AbortSignalLike, ChroniclePath, PathOptions } from './path.js';
+import type { AbortSignalLike, PathOptions, PathOrUrl } from './path.js';
 
 // The ECMAScript library of ES2022 has no such symbol.
 declare global {
@@ -44,7 +44,7 @@ export interface ChronicleLock {
    *   outside the lock and for a `'shared'` lock; `ECLOSED` after a call of `release()`.
    */
   append<T extends EventType>(
-    path: ChroniclePath,
+    path: PathOrUrl,
     event: EventToAppend<T>,
     options?: AppendOptions,
   ): Promise<Receipt>;
@@ -90,6 +90,6 @@ export interface ChronicleLock {
  * ```
  */
 export function lockChronicles(
-  paths: readonly ChroniclePath[],
+  paths: readonly PathOrUrl[],
   options?: LockOptions,
 ): Promise<ChronicleLock>;

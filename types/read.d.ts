@@ -1,7 +1,7 @@
 /** Reading, streaming and following the events of a chronicle. */
 
 import type { ChronicleEvent, ChronicleEventMap, EventType } from './events.js';
-import type { AbortSignalLike, ChroniclePath, PathOptions } from './path.js';
+import type { AbortSignalLike, PathOptions, PathOrUrl } from './path.js';
 
 /**
  * A complete line that is no record. A torn tail (bytes after the last newline that are no record)
@@ -62,15 +62,15 @@ export interface Positioned<E = ChronicleEvent> {
  *   failed. `ECORRUPT`: a bad line, with `onBadLine: 'throw'`.
  */
 export function readChronicle<E = ChronicleEvent>(
-  path: ChroniclePath,
+  path: PathOrUrl,
   options?: ReadOptions & { positions?: false | undefined },
 ): Promise<E[]>;
 export function readChronicle<E = ChronicleEvent>(
-  path: ChroniclePath,
+  path: PathOrUrl,
   options: ReadOptions & { positions: true },
 ): Promise<Positioned<E>[]>;
 export function readChronicle<E = ChronicleEvent>(
-  path: ChroniclePath,
+  path: PathOrUrl,
   options?: ReadOptions,
 ): Promise<E[] | Positioned<E>[]>;
 
@@ -83,17 +83,17 @@ export function readChronicle<E = ChronicleEvent>(
  *   that is negative or no integer, such as `Infinity`.
  */
 export function tailChronicle<E = ChronicleEvent>(
-  path: ChroniclePath,
+  path: PathOrUrl,
   n?: number,
   options?: ReadOptions & { positions?: false | undefined },
 ): Promise<E[]>;
 export function tailChronicle<E = ChronicleEvent>(
-  path: ChroniclePath,
+  path: PathOrUrl,
   n: number | undefined,
   options: ReadOptions & { positions: true },
 ): Promise<Positioned<E>[]>;
 export function tailChronicle<E = ChronicleEvent>(
-  path: ChroniclePath,
+  path: PathOrUrl,
   n?: number,
   options?: ReadOptions,
 ): Promise<E[] | Positioned<E>[]>;
@@ -279,26 +279,26 @@ export interface FollowIterator<E> extends ChronicleIterator<E> {
  * ```
  */
 export function streamChronicle<const T extends keyof ChronicleEventMap>(
-  path: ChroniclePath,
+  path: PathOrUrl,
   options: StreamOptions & {
     where: Where & { type: T | readonly T[] };
     positions?: false | undefined;
   },
 ): ChronicleIterator<ChronicleEventMap[T]>;
 export function streamChronicle<const T extends keyof ChronicleEventMap>(
-  path: ChroniclePath,
+  path: PathOrUrl,
   options: StreamOptions & { where: Where & { type: T | readonly T[] }; positions: true },
 ): ChronicleIterator<Positioned<ChronicleEventMap[T]>>;
 export function streamChronicle<E = ChronicleEvent>(
-  path: ChroniclePath,
+  path: PathOrUrl,
   options?: StreamOptions & { positions?: false | undefined },
 ): ChronicleIterator<E>;
 export function streamChronicle<E = ChronicleEvent>(
-  path: ChroniclePath,
+  path: PathOrUrl,
   options: StreamOptions & { positions: true },
 ): ChronicleIterator<Positioned<E>>;
 export function streamChronicle<E = ChronicleEvent>(
-  path: ChroniclePath,
+  path: PathOrUrl,
   options?: StreamOptions,
 ): ChronicleIterator<E> | ChronicleIterator<Positioned<E>>;
 
@@ -342,26 +342,26 @@ export function streamChronicle<E = ChronicleEvent>(
  * ```
  */
 export function followChronicle<const T extends keyof ChronicleEventMap>(
-  path: ChroniclePath,
+  path: PathOrUrl,
   options: FollowOptions & {
     where: Where & { type: T | readonly T[] };
     positions?: false | undefined;
   },
 ): FollowIterator<ChronicleEventMap[T]>;
 export function followChronicle<const T extends keyof ChronicleEventMap>(
-  path: ChroniclePath,
+  path: PathOrUrl,
   options: FollowOptions & { where: Where & { type: T | readonly T[] }; positions: true },
 ): FollowIterator<Positioned<ChronicleEventMap[T]>>;
 export function followChronicle<E = ChronicleEvent>(
-  path: ChroniclePath,
+  path: PathOrUrl,
   options?: FollowOptions & { positions?: false | undefined },
 ): FollowIterator<E>;
 export function followChronicle<E = ChronicleEvent>(
-  path: ChroniclePath,
+  path: PathOrUrl,
   options: FollowOptions & { positions: true },
 ): FollowIterator<Positioned<E>>;
 export function followChronicle<E = ChronicleEvent>(
-  path: ChroniclePath,
+  path: PathOrUrl,
   options?: FollowOptions,
 ): FollowIterator<E> | FollowIterator<Positioned<E>>;
 
@@ -373,27 +373,27 @@ export function followChronicle<E = ChronicleEvent>(
  * @throws ChronicleError (as a rejection), as {@link streamChronicle}.
  */
 export function queryChronicle<const T extends keyof ChronicleEventMap>(
-  path: ChroniclePath,
+  path: PathOrUrl,
   where: Where & { type: T | readonly T[] },
   options?: QueryOptions & { positions?: false | undefined },
 ): Promise<ChronicleEventMap[T][]>;
 export function queryChronicle<const T extends keyof ChronicleEventMap>(
-  path: ChroniclePath,
+  path: PathOrUrl,
   where: Where & { type: T | readonly T[] },
   options: QueryOptions & { positions: true },
 ): Promise<Positioned<ChronicleEventMap[T]>[]>;
 export function queryChronicle<E = ChronicleEvent>(
-  path: ChroniclePath,
+  path: PathOrUrl,
   where?: Where,
   options?: QueryOptions & { positions?: false | undefined },
 ): Promise<E[]>;
 export function queryChronicle<E = ChronicleEvent>(
-  path: ChroniclePath,
+  path: PathOrUrl,
   where: Where | undefined,
   options: QueryOptions & { positions: true },
 ): Promise<Positioned<E>[]>;
 export function queryChronicle<E = ChronicleEvent>(
-  path: ChroniclePath,
+  path: PathOrUrl,
   where?: Where,
   options?: QueryOptions,
 ): Promise<E[] | Positioned<E>[]>;
@@ -404,7 +404,7 @@ export function queryChronicle<E = ChronicleEvent>(
  * @throws ChronicleError (as a rejection), as {@link streamChronicle}.
  */
 export function countEvents(
-  path: ChroniclePath,
+  path: PathOrUrl,
   where?: Where,
   options?: CountOptions,
 ): Promise<number>;

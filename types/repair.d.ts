@@ -3,7 +3,7 @@
  */
 
 import type { ChainValidationResult } from './checks.js';
-import type { AbortSignalLike, ChroniclePath, PathOptions } from './path.js';
+import type { AbortSignalLike, PathOptions, PathOrUrl } from './path.js';
 
 /** Options of {@link analyzeChronicle}. `undefined` counts as absent; unknown names are refused. */
 export interface AnalyzeOptions extends PathOptions {
@@ -71,7 +71,7 @@ export interface ChronicleAnalysis {
  *   failed.
  */
 export function analyzeChronicle(
-  path: ChroniclePath,
+  path: PathOrUrl,
   options?: AnalyzeOptions,
 ): Promise<ChronicleAnalysis>;
 
@@ -190,7 +190,7 @@ export interface ChronicleRepairResult {
  *   unchanged, and `'unknown'` if the new file is in place but may not be durable.
  */
 export function repairChronicle(
-  path: ChroniclePath,
+  path: PathOrUrl,
   options?: ChronicleRepairOptions,
 ): Promise<ChronicleRepairResult>;
 
@@ -202,6 +202,6 @@ export function repairChronicle(
  * @throws ChronicleError (as a rejection), as {@link repairChronicle}.
  */
 export function deduplicateConsecutiveEvents(
-  path: ChroniclePath,
+  path: PathOrUrl,
   options?: DeduplicateOptions,
 ): Promise<number>;

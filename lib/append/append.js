@@ -19,7 +19,7 @@ const {
   toNative,
 } = require('../binding/options.js');
 const { ownCopy } = require('../binding/own-properties.js');
-const { pathText, validateChroniclePath } = require('../binding/path.js');
+const { pathText, shownPath, validateChroniclePath } = require('../binding/path.js');
 const { openPort, request, throwIfAborted, unwrap } = require('../binding/port.js');
 const { eventCount, eventText, lineBytes, textAt } = require('../event/text.js');
 
@@ -37,7 +37,7 @@ const MAX_PENDING_BYTES = 256 * 1024 * 1024;
 const NO_OPTIONS = Object.freeze({ __proto__: null });
 
 /**
- * @param {string} path
+ * @param {import('../../index.d.ts').PathOrUrl} path
  * @param {unknown} event
  * @param {unknown} [options]
  * @returns {Promise<Receipt>}
@@ -47,7 +47,7 @@ function append(path, event, options) {
 }
 
 /**
- * @param {string} path
+ * @param {import('../../index.d.ts').PathOrUrl} path
  * @param {unknown} event
  * @param {unknown} [options] or the lock timeout in milliseconds
  * @returns {Promise<void>}
@@ -57,7 +57,7 @@ async function appendEvent(path, event, options) {
 }
 
 /**
- * @param {string} path
+ * @param {import('../../index.d.ts').PathOrUrl} path
  * @param {unknown} event
  * @param {unknown} [options] or the lock timeout in milliseconds
  * @returns {Promise<Receipt>}
@@ -67,7 +67,7 @@ function appendEventWithId(path, event, options) {
 }
 
 /**
- * @param {string} path
+ * @param {import('../../index.d.ts').PathOrUrl} path
  * @param {readonly unknown[]} events
  * @param {unknown} [options]
  * @returns {Promise<Receipt[]>}
@@ -77,7 +77,7 @@ function appendEvents(path, events, options) {
 }
 
 /**
- * @param {string} path
+ * @param {import('../../index.d.ts').PathOrUrl} path
  * @param {readonly unknown[]} events
  * @param {unknown} options
  * @param {Options} [more] options that only the binding has
@@ -85,12 +85,12 @@ function appendEvents(path, events, options) {
  */
 function appendAll(path, events, options, more) {
   return hasSubscribers()
-    ? publishing(path, () => submitBatch(path, events, options, more))
+    ? publishing(shownPath(path), () => submitBatch(path, events, options, more))
     : submitBatch(path, events, options, more);
 }
 
 /**
- * @param {string} path
+ * @param {import('../../index.d.ts').PathOrUrl} path
  * @param {readonly unknown[]} events
  * @param {unknown} options
  * @param {Options} [more]
@@ -122,28 +122,28 @@ async function submitBatch(path, events, options, more) {
 }
 
 /**
- * @param {string} path
+ * @param {import('../../index.d.ts').PathOrUrl} path
  * @param {string | Uint8Array} lines
  * @param {unknown} [options]
  * @returns {Promise<Receipt[]>}
  */
 function appendLines(path, lines, options) {
   const append = () => submitBytes(path, lines, options, APPEND_LINES, { wholeLines: true });
-  return hasSubscribers() ? publishing(path, append) : append();
+  return hasSubscribers() ? publishing(shownPath(path), append) : append();
 }
 
 /**
  * Appends events given as JSON texts, one a line. Their digits and escapes are kept. An object with
  * a duplicate key is refused.
  *
- * @param {string} path
+ * @param {import('../../index.d.ts').PathOrUrl} path
  * @param {Uint8Array[]} lines none of them blank
  * @param {unknown} [options]
  * @returns {Promise<Receipt[]>}
  */
 async function appendTexts(path, lines, options) {
-  const { known } = readArguments(path, options, APPEND);
-  if (lines.length > 1) checkKey(path, known);
+  const { name, known } = readArguments(path, options, APPEND);
+  if (lines.length > 1) checkKey(name, known);
   const length = lines.reduce((sum, line) => sum + line.length + 1, 0);
   const bytes = Buffer.alloc(length, '\n');
   let end = 0;
@@ -152,11 +152,11 @@ async function appendTexts(path, lines, options) {
     end += line.length + 1;
   }
   const append = () => submitBytes(path, bytes, options, APPEND, { uniqueKeys: true });
-  return hasSubscribers() ? publishing(path, append) : append();
+  return hasSubscribers() ? publishing(shownPath(path), append) : append();
 }
 
 /**
- * @param {string} path
+ * @param {import('../../index.d.ts').PathOrUrl} path
  * @param {unknown} lines
  * @param {unknown} options
  * @param {typeof APPEND} kinds
@@ -187,19 +187,19 @@ async function submitBytes(path, lines, options, kinds, more) {
 }
 
 /**
- * @param {string} path
+ * @param {import('../../index.d.ts').PathOrUrl} path
  * @param {unknown} event
  * @param {unknown} [options]
  * @returns {Receipt}
  */
 function appendEventSync(path, event, options) {
   return hasSubscribers()
-    ? publishingSync(path, () => submitSync(path, event, options))
+    ? publishingSync(shownPath(path), () => submitSync(path, event, options))
     : submitSync(path, event, options);
 }
 
 /**
- * @param {string} path
+ * @param {import('../../index.d.ts').PathOrUrl} path
  * @param {unknown} event
  * @param {unknown} options
  * @returns {Receipt}
@@ -234,7 +234,7 @@ function flushSync(options) {
  */
 function appendOne(path, event, options, more, by) {
   return hasSubscribers()
-    ? publishing(path, () => submitAppend(path, event, options, more, by))
+    ? publishing(shownPath(path), () => submitAppend(path, event, options, more, by))
     : submitAppend(path, event, options, more, by);
 }
 
@@ -296,7 +296,8 @@ function asNotWritten(path, check) {
   try {
     return check();
   } catch (error) {
-    const where = typeof path === 'string' ? { path } : {};
+    const name = shownPath(path);
+    const where = typeof name === 'string' ? { path: name } : {};
     throw Object.assign(/** @type {Error} */ (error), { ...where, written: 'no' });
   }
 }

@@ -5,7 +5,7 @@ const { causeOf, invalid } = require('../binding/errors.js');
 const { Session } = require('../binding/native.js');
 const { LOCK, readOptions, toNative } = require('../binding/options.js');
 const { jsonOf } = require('../binding/own-properties.js');
-const { pathText, validateChroniclePath } = require('../binding/path.js');
+const { pathText, shownPath, validateChroniclePath } = require('../binding/path.js');
 const { openPort, request, throwIfAborted, unwrap } = require('../binding/port.js');
 const { absolute } = require('../binding/working-folder.js');
 const { appendOne } = require('./append.js');
@@ -19,7 +19,7 @@ const { appendOne } = require('./append.js');
 const sessions = new WeakMap();
 
 /**
- * @param {readonly string[]} paths
+ * @param {readonly import('../../index.d.ts').PathOrUrl[]} paths
  * @param {unknown} [options]
  * @returns {Promise<ChronicleLock>}
  */
@@ -69,7 +69,7 @@ function lockOf(session, names, files) {
     paths: Object.freeze(names),
     /** @type {ChronicleLock['append']} */
     append: (path, event, options) =>
-      appendOne(known.get(path) ?? path, event, options, {}, session),
+      appendOne(known.get(shownPath(path)) ?? path, event, options, {}, session),
     release,
   };
   if (typeof Symbol.asyncDispose === 'symbol') {

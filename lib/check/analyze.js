@@ -13,7 +13,7 @@ const { printable } = require('../binding/printable.js');
 const TOP_ACTORS = 5;
 
 /**
- * @param {string} path
+ * @param {import('../../index.d.ts').PathOrUrl} path
  * @param {unknown} [options]
  * @returns {Promise<ChronicleAnalysis>}
  */
@@ -24,7 +24,7 @@ function analyzeChronicle(path, options) {
 /**
  * {@link analyzeChronicle}. `links` receives all broken links; the result has only the first.
  *
- * @param {string} path
+ * @param {import('../../index.d.ts').PathOrUrl} path
  * @param {unknown} [options]
  * @param {Listing} [links]
  * @returns {Promise<ChronicleAnalysis>}

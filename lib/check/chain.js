@@ -4,7 +4,7 @@ const { open } = require('node:fs/promises');
 const { append, asNotWritten } = require('../append/append.js');
 const { ChronicleError, causeOf, invalid } = require('../binding/errors.js');
 const { CHAIN, CHAIN_APPEND, readOptions } = require('../binding/options.js');
-const { pathText } = require('../binding/path.js');
+const { pathText, shownPath } = require('../binding/path.js');
 const { excerpt, printable } = require('../binding/printable.js');
 const { absolute } = require('../binding/working-folder.js');
 const { sortedByTime } = require('../event/compare.js');
@@ -29,7 +29,7 @@ function link(event, field) {
 }
 
 /**
- * @param {string} path
+ * @param {import('../../index.d.ts').PathOrUrl} path
  * @param {unknown} [options]
  * @returns {Promise<import('../../index.d.ts').ChainLink<any>[]>}
  */
@@ -48,7 +48,7 @@ async function buildCausalChain(path, options) {
 }
 
 /**
- * @param {string} path
+ * @param {import('../../index.d.ts').PathOrUrl} path
  * @param {unknown} [options]
  * @returns {Promise<import('../../index.d.ts').ChainValidationResult>}
  */
@@ -128,7 +128,7 @@ function forkOf(eventId, previous, followers) {
 }
 
 /**
- * @param {string} path
+ * @param {import('../../index.d.ts').PathOrUrl} path
  * @param {string} eventId
  * @param {unknown} [options]
  * @returns {Promise<any[]>}
@@ -145,7 +145,8 @@ async function getCompleteChain(path, eventId, options) {
     const id = link(event, 'eventId');
     if (id !== undefined && !byId.has(id)) byId.set(id, event);
   }
-  if (!byId.has(eventId)) throw invalid(`no event has the eventId ${excerpt(eventId)}`, { path });
+  if (!byId.has(eventId))
+    throw invalid(`no event has the eventId ${excerpt(eventId)}`, { path: pathText(path) });
   /** @type {Set<string>} */
   const chain = new Set();
   // `chain.has` ends a circular chain.
@@ -163,7 +164,7 @@ async function getCompleteChain(path, eventId, options) {
 }
 
 /**
- * @param {string} path
+ * @param {import('../../index.d.ts').PathOrUrl} path
  * @param {unknown} [options]
  * @returns {Promise<string | undefined>}
  */
@@ -174,7 +175,7 @@ async function getChainTail(path, options) {
 
 /**
  * @template {object} E
- * @param {string} path
+ * @param {import('../../index.d.ts').PathOrUrl} path
  * @param {E} event
  * @param {unknown} [options]
  * @returns {Promise<E>}
@@ -199,7 +200,8 @@ async function appendWithCausalChain(path, event, options) {
   } catch (thrown) {
     const cause = causeOf(thrown);
     const message = `appended, but the event cannot be changed: ${excerpt(cause.message)}`;
-    throw new ChronicleError('EVALIDATION', message, { path, cause, written: 'unknown' });
+    const at = { path: shownPath(path), cause, written: /** @type {const} */ ('unknown') };
+    throw new ChronicleError('EVALIDATION', message, at);
   }
   return event;
 }

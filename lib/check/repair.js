@@ -8,7 +8,7 @@ const { pathText } = require('../binding/path.js');
 const { request, throwIfAborted, unwrap } = require('../binding/port.js');
 
 /**
- * @param {string} path
+ * @param {import('../../index.d.ts').PathOrUrl} path
  * @param {unknown} [options]
  * @returns {Promise<import('../../index.d.ts').ChronicleRepairResult>}
  */
@@ -20,7 +20,7 @@ function repairChronicle(path, options) {
  * {@link repairChronicle}. `removed` receives all lines that are moved out; the result has only the
  * first.
  *
- * @param {string} path
+ * @param {import('../../index.d.ts').PathOrUrl} path
  * @param {unknown} [options]
  * @param {Listing} [removed]
  * @returns {Promise<import('../../index.d.ts').ChronicleRepairResult>}
@@ -42,7 +42,7 @@ async function repairListed(path, options, removed) {
 }
 
 /**
- * @param {string} path
+ * @param {import('../../index.d.ts').PathOrUrl} path
  * @param {unknown} [options]
  * @returns {Promise<number>}
  */

@@ -12,7 +12,7 @@ const { openPort, request, throwIfAborted, unwrap } = require('../binding/port.j
 const MAX_FINDINGS = 10_000;
 
 /**
- * @param {string} path
+ * @param {import('../../index.d.ts').PathOrUrl} path
  * @param {unknown} [options]
  * @returns {Promise<import('../../index.d.ts').Verification>}
  */
@@ -31,7 +31,7 @@ async function verifyChronicle(path, options) {
 /**
  * {@link verifyChronicle} that passes the findings of each page to `take` and awaits it.
  *
- * @param {string} path
+ * @param {import('../../index.d.ts').PathOrUrl} path
  * @param {unknown} options
  * @param {(findings: Finding[]) => void | Promise<void>} take
  * @returns {Promise<Omit<import('../../index.d.ts').Verification, 'findings'>>}

@@ -3,7 +3,14 @@
 const { resolve } = require('node:path');
 const { appendOne, asNotWritten } = require('../append/append.js');
 const { isChronicleError } = require('../binding/errors.js');
-const { ADAPTER, FOLLOW, QUERY, STREAM, readOptions } = require('../binding/options.js');
+const {
+  ADAPTER,
+  FOLLOW,
+  QUERY,
+  STREAM,
+  readOptions,
+  withoutPath,
+} = require('../binding/options.js');
 const { ownCopy } = require('../binding/own-properties.js');
 const { validateChroniclePath } = require('../binding/path.js');
 const { absolute } = require('../binding/working-folder.js');
@@ -26,6 +33,7 @@ const { failedIterator } = require('./iteration.js');
  * @property {(path: string, options: object) => any} stream
  * @property {(path: string, options: object) => any} follow
  *
+ * @typedef {import('../../index.d.ts').PathOrUrl} PathOrUrl
  * @typedef {import('../../index.d.ts').Receipt} Receipt
  */
 
@@ -78,7 +86,8 @@ function fileStore(place, appendOptions) {
 function lenientLog(store, options) {
   const { clock = systemClock, anyExtension = false } = ownCopy(options);
   // Checked before the store resolves the path, which removes `..` segments.
-  const checkedPath = (/** @type {string} */ path) => validateChroniclePath(path, { anyExtension });
+  const checkedPath = (/** @type {PathOrUrl} */ path) =>
+    validateChroniclePath(path, { anyExtension });
   /**
    * @param {unknown} more
    * @param {typeof STREAM} kinds
@@ -86,41 +95,47 @@ function lenientLog(store, options) {
    */
   const iterating = (more, kinds, start) => {
     try {
-      return start({ ...readOptions(more, kinds), anyExtension });
+      const iterator = start({ ...readOptions(more, withoutPath(kinds)), anyExtension });
+      const next = iterator.next.bind(iterator);
+      const value = () => withCodeInMessage(next);
+      return Object.defineProperty(iterator, 'next', { configurable: true, value, writable: true });
     } catch (error) {
-      return failedIterator(error);
+      return failedIterator(withCode(error));
     }
   };
   return {
-    /** @param {string} path */
+    /** @param {PathOrUrl} path */
     read: (path) => withCodeInMessage(async () => store.read(checkedPath(path), { anyExtension })),
 
-    /** @param {string} path @param {number} [n] */
+    /** @param {PathOrUrl} path @param {number} [n] */
     tail: (path, n) =>
       withCodeInMessage(async () => store.tail(checkedPath(path), n, { anyExtension })),
 
-    /** @param {string} path @param {unknown} [where] @param {unknown} [more] */
+    /** @param {PathOrUrl} path @param {unknown} [where] @param {unknown} [more] */
     query: (path, where, more) =>
       withCodeInMessage(async () =>
-        store.query(checkedPath(path), where, { ...readOptions(more, QUERY), anyExtension }),
+        store.query(checkedPath(path), where, {
+          ...readOptions(more, withoutPath(QUERY)),
+          anyExtension,
+        }),
       ),
 
-    /** @param {string} path @param {unknown} [more] */
+    /** @param {PathOrUrl} path @param {unknown} [more] */
     stream: (path, more) =>
       iterating(more, STREAM, (known) => store.stream(checkedPath(path), known)),
 
-    /** @param {string} path @param {unknown} [more] */
+    /** @param {PathOrUrl} path @param {unknown} [more] */
     follow: (path, more) =>
       iterating(more, FOLLOW, (known) => store.follow(checkedPath(path), known)),
 
-    /** @param {string} path @param {unknown} event */
+    /** @param {PathOrUrl} path @param {unknown} event */
     append: (path, event) =>
       withCodeInMessage(async () => {
-        const copy = asNotWritten(
-          path,
-          () => (checkedPath(path), stamped(eventText(event), clock)),
-        );
-        return store.append(path, copy, { anyExtension, lenient: true });
+        const { file, copy } = asNotWritten(path, () => ({
+          file: checkedPath(path),
+          copy: stamped(eventText(event), clock),
+        }));
+        return store.append(file, copy, { anyExtension, lenient: true });
       }),
   };
 }
@@ -136,9 +151,14 @@ async function withCodeInMessage(work) {
   try {
     return await work();
   } catch (error) {
-    if (isChronicleError(error)) error.message = `${error.code}: ${error.message}`;
-    throw error;
+    throw withCode(error);
   }
+}
+
+/** @param {unknown} error */
+function withCode(error) {
+  if (isChronicleError(error)) error.message = `${error.code}: ${error.message}`;
+  return error;
 }
 
 module.exports = { createAdapter, fileStore, lenientLog };

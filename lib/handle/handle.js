@@ -38,7 +38,7 @@ const { isPromise, validated } = require('./schema.js');
 /** @typedef {import('../../index.d.ts').AbortSignalLike} Signal */
 
 /**
- * @param {string} path
+ * @param {import('../../index.d.ts').PathOrUrl} path
  * @param {unknown} [options]
  * @returns {Promise<any>}
  */

@@ -24,7 +24,7 @@ const MAX_POLL_MS = 200;
 const abandoned = new FinalizationRegistry((watcher) => watcher.close());
 
 /**
- * @param {string} path
+ * @param {import('../../index.d.ts').PathOrUrl} path
  * @param {unknown} [options]
  * @returns {any}
  */
@@ -33,7 +33,7 @@ function followChronicle(path, options) {
 }
 
 /**
- * @param {string} path
+ * @param {import('../../index.d.ts').PathOrUrl} path
  * @param {unknown} [options]
  * @returns {any}
  */

@@ -25,7 +25,7 @@ const DEFAULT_TAIL_RECORDS = 10;
 const MAX_TAIL_RECORDS = 2 ** 32 - 1;
 
 /**
- * @param {string} path
+ * @param {import('../../index.d.ts').PathOrUrl} path
  * @param {unknown} [options]
  * @returns {Promise<any[]>}
  */
@@ -34,7 +34,7 @@ async function readChronicle(path, options) {
 }
 
 /**
- * @param {string} path
+ * @param {import('../../index.d.ts').PathOrUrl} path
  * @param {number} [n]
  * @param {unknown} [options]
  * @returns {Promise<any[]>}
@@ -55,7 +55,7 @@ async function tailChronicle(path, n = DEFAULT_TAIL_RECORDS, options) {
 }
 
 /**
- * @param {string} path
+ * @param {import('../../index.d.ts').PathOrUrl} path
  * @param {unknown} [where]
  * @param {unknown} [options]
  * @returns {Promise<any[]>}
@@ -67,7 +67,7 @@ async function queryChronicle(path, where, options) {
 }
 
 /**
- * @param {string} path
+ * @param {import('../../index.d.ts').PathOrUrl} path
  * @param {unknown} [where]
  * @param {unknown} [options]
  * @returns {Promise<number>}
@@ -97,7 +97,7 @@ function needsLineNumbers(policy) {
 }
 
 /**
- * @param {string} path
+ * @param {import('../../index.d.ts').PathOrUrl} path
  * @param {Record<string, any>} options
  */
 async function readAll(path, options) {
@@ -122,7 +122,7 @@ async function readAll(path, options) {
 /**
  * Calls `visit` with the records of each page, in file order.
  *
- * @param {string} path
+ * @param {import('../../index.d.ts').PathOrUrl} path
  * @param {Record<string | symbol, any>} options
  * @param {(events: any[], facts: PageFacts) => void} visit
  */

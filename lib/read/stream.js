@@ -12,7 +12,7 @@ const { RecordIterator } = require('./record-iterator.js');
 const { placeOf, whereOf } = require('./select.js');
 
 /**
- * @param {string} path
+ * @param {import('../../index.d.ts').PathOrUrl} path
  * @param {unknown} [options]
  * @returns {any}
  */
@@ -23,7 +23,7 @@ function streamChronicle(path, options) {
 /**
  * An iterator over the source that `open` returns. Its first step rejects if an argument is bad.
  *
- * @param {string} path
+ * @param {import('../../index.d.ts').PathOrUrl} path
  * @param {unknown} options
  * @param {typeof STREAM} kinds
  * @param {(path: string, options: Record<string, any>) => import('./record-iterator.js').Source}

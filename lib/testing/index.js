@@ -6,6 +6,7 @@ const { appendOne } = require('../append/append.js');
 const { invalid } = require('../binding/errors.js');
 const { Memory } = require('../binding/native.js');
 const { ADAPTER, MEMORY, OPEN, readOptions } = require('../binding/options.js');
+const { shownPath } = require('../binding/path.js');
 const { absolute } = require('../binding/working-folder.js');
 const { fileStore, lenientLog } = require('../handle/adapter.js');
 const { openChronicle } = require('../handle/handle.js');
@@ -36,7 +37,10 @@ function makeChronicle(options) {
   const chronicles = new Map();
   const placeOf = (/** @type {string} */ path) =>
     base === undefined ? absolute(path) : resolve(base, path);
-  const keyOf = (/** @type {string} */ path) => (typeof path === 'string' ? placeOf(path) : '');
+  const keyOf = (/** @type {unknown} */ path) => {
+    const name = shownPath(path);
+    return typeof name === 'string' ? placeOf(name) : '';
+  };
 
   return {
     read: log.read,
@@ -47,7 +51,7 @@ function makeChronicle(options) {
     async append(path, event) {
       const key = keyOf(path);
       const { seq } = await log.append(path, event);
-      const before = chronicles.get(key) ?? { path, count: 0 };
+      const before = chronicles.get(key) ?? { path: shownPath(path), count: 0 };
       // The seq of a duplicate is that of the original record.
       chronicles.set(key, { path: before.path, count: Math.max(before.count, seq) });
     },
