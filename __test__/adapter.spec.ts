@@ -1,9 +1,11 @@
 // The adapter: chronicles by path for agents, lenient about what they append.
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
-import { describe, expect, it } from 'vitest';
-import { computeEventId, createAdapter, readChronicle } from '../index.mjs';
-import { event, expectCode, folder, freshPath, linesOf, rejection, thrown } from './support.js';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { computeEventId, createAdapter, openChronicle, readChronicle } from '../index.mjs';
+import { makeChronicle } from '../testing.mjs';
+import { event, expectCode, folder, freshPath, linesOf, rejection } from './support.js';
+import { thrown, warningsOf } from './support.js';
 
 const noon = '2025-08-28T12:00:00.000Z';
 const clock = { now: () => noon };
@@ -141,6 +143,64 @@ describe('the clock of an adapter', () => {
     );
     expectCode(error, 'EVALIDATION');
     expect(error.cause.message).toBe('no battery');
+  });
+});
+
+describe('an id that comes again', () => {
+  let minute = 0;
+  const ticking = { now: () => `2025-01-01T00:${String((minute += 1)).padStart(2, '0')}:00Z` };
+  const reused = (work: () => Promise<unknown>) => warningsOf('CHRONICLE_ID_REUSED', work);
+  const logs = {
+    createAdapter: async () => createAdapter({ clock: ticking, baseDir: folder() }),
+    makeChronicle: async () => makeChronicle({ clock: ticking }),
+    openChronicle: async () => {
+      const log = await openChronicle(freshPath(), { clock: ticking });
+      onTestFinished(() => log.close());
+      return { append: (_path: string, given: any) => log.append(given), read: () => log.read() };
+    },
+  };
+  const given = { type: 'X', actor: { agent: 'a', id: 'b' }, eventId: 'same', list: [1, { a: 2 }] };
+
+  it.each(Object.entries(logs))(
+    'is no news where only the time of the clock differs: %s',
+    async (_name, opened) => {
+      const log = await opened();
+      const append = (fields: object = {}) => log.append('a.sage', { ...given, ...fields });
+      const again = async () => {
+        await append();
+        await append();
+        await append({ timestamp: '' });
+      };
+      expect(await reused(again)).toEqual([]);
+      expect(await log.read('a.sage')).toHaveLength(1);
+      // One warning for each log: here the time is part of the event.
+      const other = async () => append({ timestamp: noon });
+      expect(await reused(other)).toHaveLength(1);
+    },
+  );
+
+  it.each(Object.entries(logs))(
+    'is reported where the payload differs: %s',
+    async (_name, opened) => {
+      const log = await opened();
+      await log.append('b.sage', given);
+      const other = async () => log.append('b.sage', { ...given, list: [1, { a: 3 }] });
+      expect(await reused(other)).toHaveLength(1);
+    },
+  );
+
+  it('is no news behind a schema, which sees the time of the clock', async () => {
+    const schema = { version: 1 as const, vendor: 'test', validate: (value: any) => ({ value }) };
+    const log = await openChronicle(freshPath(), {
+      clock: ticking,
+      validate: { '~standard': schema },
+    });
+    onTestFinished(() => log.close());
+    const again = async () => {
+      for (let times = 0; times < 3; times += 1) await log.append(given);
+    };
+    expect(await reused(again)).toEqual([]);
+    expect(await log.read()).toHaveLength(1);
   });
 });
 

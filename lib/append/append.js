@@ -15,6 +15,7 @@ const {
   APPEND_SYNC,
   FLUSH,
   MEMORY,
+  ON_ID_REUSED,
   readOptions,
   toNative,
 } = require('../binding/options.js');
@@ -25,7 +26,7 @@ const { eventCount, eventText, lineBytes, textAt } = require('../event/text.js')
 
 /**
  * @typedef {import('../../index.d.ts').Receipt} Receipt
- * @typedef {Record<string, any>} Options
+ * @typedef {Record<string | symbol, any>} Options
  * @typedef {Pick<InstanceType<typeof native.Port>, 'append'>} Appender
  */
 
@@ -258,7 +259,15 @@ async function submitAppend(path, event, options, more, by) {
       (port, id) => (by ?? port).append(id, name, text, nativeOptions, memory),
       signal,
     );
-    return unwrap(outcome, { signal, path: name, single: true, site })[0];
+    const onIdReused = more?.[ON_ID_REUSED];
+    if (onIdReused === undefined) {
+      return unwrap(outcome, { signal, path: name, single: true, site })[0];
+    }
+    /** @type {(() => void)[]} */
+    const withheld = [];
+    const [receipt] = unwrap(outcome, { signal, path: name, single: true, site, withheld });
+    for (const warn of withheld) await onIdReused(receipt, warn);
+    return receipt;
   } finally {
     dropCallSite(site);
   }

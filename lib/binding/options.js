@@ -51,6 +51,12 @@ const MEMORY = Symbol('memory');
  */
 const TEXTS = Symbol('texts');
 
+/**
+ * The option whose function gets the receipt of an append and the warning that its id was reused,
+ * which the function may emit. Only the package's own code has the key.
+ */
+const ON_ID_REUSED = Symbol('onIdReused');
+
 /** @param {string[]} words */
 function oneOf(...words) {
   return {
@@ -316,6 +322,7 @@ module.exports = {
   FOLLOW,
   LOCK,
   MEMORY,
+  ON_ID_REUSED,
   OPEN,
   PATH,
   QUERY,

@@ -15,6 +15,8 @@ const { absolute } = require('./working-folder.js');
  * @typedef {{ outcome: string | object, text: string | null }} Settlement
  */
 
+const ID_REUSED = 'CHRONICLE_ID_REUSED';
+
 /** @type {Map<number, (settlement: Settlement) => void>} */
 const waiting = new Map();
 
@@ -212,19 +214,24 @@ function reasonOf(signal) {
  *
  * @param {string | object} outcome as JSON text, or parsed
  * @param {{ signal?: Signal, path?: string, first?: number, single?: boolean,
- *   site?: object }} [of]
+ *   site?: object, withheld?: (() => void)[] }} [of]
  *   - `path`: for an error without a path.
  *   - `first`: the index of the request's first event in the caller's batch.
  *   - `single`: the request had one event, so an error has no index.
+ *   - `withheld`: gets the warnings of reused ids, which are not emitted.
  *   - `site`: the place of the caller's call, for the stack of an error.
  */
 function unwrap(outcome, of = {}) {
   const parsed = typeof outcome === 'string' ? JSON.parse(outcome) : outcome;
   // The common outcome. Copying it would take longer than the rest of this function.
   if (Object.hasOwn(parsed, 'ok') && !Object.hasOwn(parsed, 'warnings')) return parsed.ok;
-  const { signal, path, first = 0, single = false, site } = ownCopy(of);
+  const { signal, path, first = 0, single = false, site, withheld } = ownCopy(of);
   const { ok, error, cancelled, warnings } = ownCopy(parsed);
-  if (warnings) for (const warning of warnings) emitWarning(warning, path);
+  for (const warning of warnings ?? []) {
+    const emit = () => emitWarning(warning, path);
+    if (withheld !== undefined && warning.code === ID_REUSED) withheld.push(emit);
+    else emit();
+  }
   if (cancelled) throw reasonOf(signal);
   if (error) {
     const failure = ownCopy(error);
@@ -241,7 +248,7 @@ function unwrap(outcome, of = {}) {
  * @param {string} [path]
  */
 function emitWarning({ code, message }, path) {
-  if (code !== 'CHRONICLE_ID_REUSED' || path === undefined) return warn(code, message);
+  if (code !== ID_REUSED || path === undefined) return warn(code, message);
   const file = nameOf(path);
   warnOnce(code, file, `${message} (in ${printable(file)})`);
 }

@@ -20,6 +20,7 @@ const { queryChronicle, readChronicle, tailChronicle } = require('../read/read.j
 const { streamChronicle } = require('../read/stream.js');
 const { stamped, systemClock } = require('./clock.js');
 const { failedIterator } = require('./iteration.js');
+const { reuseOptions } = require('./reuse.js');
 
 /**
  * The storage of an adapter's chronicles. Paths are checked already; `more` has options that only
@@ -135,7 +136,10 @@ function lenientLog(store, options) {
           file: checkedPath(path),
           copy: stamped(eventText(event), clock),
         }));
-        return store.append(file, copy, { anyExtension, lenient: true });
+        const stream = (/** @type {object} */ more) =>
+          store.stream(file, { ...more, anyExtension });
+        const reuse = reuseOptions(copy, stream);
+        return store.append(file, copy, { anyExtension, lenient: true, ...reuse });
       }),
   };
 }

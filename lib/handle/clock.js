@@ -9,17 +9,36 @@ const { excerpt } = require('../binding/printable.js');
 const systemClock = { now: () => new Date().toISOString() };
 
 /**
+ * The events whose timestamp is the time of a clock.
+ *
+ * @type {WeakSet<object>}
+ */
+const withClockTime = new WeakSet();
+
+/**
  * The event of a JSON text. If it has no `timestamp`, the clock's time becomes its timestamp.
  *
  * @param {string} text
  * @param {Clock} clock
+ * @param {object} [source] the event from which a schema made this one
  * @returns {Record<string, any>}
  */
-function stamped(text, clock) {
+function stamped(text, clock, source) {
   const event = JSON.parse(text);
   const given = Object.hasOwn(event, 'timestamp') ? event.timestamp : undefined;
-  if ((given ?? '') === '') event.timestamp = timeOf(clock);
+  const isMissing = (given ?? '') === '';
+  if (isMissing) event.timestamp = timeOf(clock);
+  if (isMissing || (source !== undefined && withClockTime.has(source))) withClockTime.add(event);
   return event;
+}
+
+/**
+ * Whether {@link stamped} gave the event its timestamp.
+ *
+ * @param {object} event
+ */
+function isStamped(event) {
+  return withClockTime.has(event);
 }
 
 /**
@@ -54,4 +73,4 @@ function isoText(time) {
   return typeof time?.toISOString === 'function' ? String(time.toISOString()) : undefined;
 }
 
-module.exports = { stamped, systemClock };
+module.exports = { isStamped, stamped, systemClock };

@@ -33,6 +33,7 @@ const { EventCache } = require('./cache.js');
 const { stamped } = require('./clock.js');
 const { Closing } = require('./closing.js');
 const { Iteration, failedIterator } = require('./iteration.js');
+const { reuseOptions } = require('./reuse.js');
 const { isPromise, validated } = require('./schema.js');
 
 /** @typedef {import('../../index.d.ts').AbortSignalLike} Signal */
@@ -99,7 +100,11 @@ class Chronicle {
     return this.#appending(options, (known) => {
       if (!this.#changes) return appendOne(this.#file, event, known, this.#rules);
       const prepared = asNotWritten(this.#file, () => this.#prepared(eventText(event)));
-      return this.#whenReady(prepared, (ready) => appendOne(this.#file, ready, known, this.#rules));
+      const stream = (/** @type {object} */ more) =>
+        streamChronicle(this.#file, { ...more, ...this.#place });
+      return this.#whenReady(prepared, (ready) =>
+        appendOne(this.#file, ready, known, { ...this.#rules, ...reuseOptions(ready, stream) }),
+      );
     });
   }
 
@@ -176,12 +181,12 @@ class Chronicle {
    * @param {number} [index]
    */
   #prepared(text, index) {
-    const stamp = (/** @type {string} */ json) =>
-      this.#clock === undefined ? JSON.parse(json) : stamped(json, this.#clock);
+    const stamp = (/** @type {string} */ json, /** @type {object} */ source = {}) =>
+      this.#clock === undefined ? JSON.parse(json) : stamped(json, this.#clock, source);
     const event = stamp(text);
     if (this.#schema === undefined) return event;
     const output = validated(this.#schema, event, index);
-    const finish = (/** @type {unknown} */ value) => stamp(eventText(value, index));
+    const finish = (/** @type {unknown} */ value) => stamp(eventText(value, index), event);
     if (!isPromise(output)) return finish(output);
     const finished = output.then(finish);
     // Not an unhandled rejection: its batch may fail before this promise is awaited.
