@@ -9,6 +9,7 @@ import {
   appendEventSync,
   computeEventId,
   flushSync,
+  lockChronicles,
   readChronicle,
   verifyEventId,
 } from '../index.mjs';
@@ -102,6 +103,51 @@ describe('onIdReuse', () => {
     const error = await rejection(append(path, event({ eventId: 'x', n: 2 }), options));
     expect(expectCode(error, 'ECONFLICT').written).toBe('no');
     expect(linesOf(path)).toHaveLength(1);
+  });
+});
+
+describe('the error of expectedTail', () => {
+  const conflict = async (log: string, expectedTail: string | null, n: number) => {
+    const error = await rejection(append(log, event({ n }), { expectedTail }));
+    return expectCode(error, 'ECONFLICT');
+  };
+
+  it('has the last record: its id and its number', async () => {
+    const log = freshPath();
+    expect(await conflict(log, 'nobody', 1)).toMatchObject({ actualTail: null, seq: 0 });
+    const { eventId } = await append(log, event({ n: 1 }));
+    const error = await conflict(log, null, 2);
+    expect(error).toMatchObject({ actualTail: eventId, seq: 1, path: log, written: 'no' });
+    expect(error.message).toBe(`expected an empty log, but the last record is ${eventId} (seq 1)`);
+    await append(log, event({ n: 3 }), { computeId: false });
+    const nameless = await conflict(log, eventId!, 4);
+    expect(nameless.seq).toBe(2);
+    expect(nameless).not.toHaveProperty('actualTail');
+    expect(nameless.message).toContain('but the last record (seq 2) has no id');
+  });
+
+  it('has an id with a lone surrogate as it is, and counts the records of a batch before it', async () => {
+    const log = freshPath();
+    const odd = `\ud800 "quoted"`;
+    await append(log, { ...event({ n: 1 }), eventId: odd });
+    expect((await conflict(log, 'other', 2)).actualTail).toBe(odd);
+    const [first, second] = await Promise.allSettled([
+      append(log, event({ n: 3 })),
+      append(log, event({ n: 4 }), { expectedTail: odd }),
+    ]);
+    expect(first.status).toBe('fulfilled');
+    expect(second).toMatchObject({ status: 'rejected', reason: { seq: 2 } });
+  });
+
+  it('comes from a synchronous append and from a lock, too', async () => {
+    const log = freshPath();
+    const { eventId } = await append(log, event({ n: 1 }));
+    const thrownError = thrown(() => appendEventSync(log, event({ n: 2 }), { expectedTail: null }));
+    expect(expectCode(thrownError, 'ECONFLICT')).toMatchObject({ actualTail: eventId, seq: 1 });
+    const lock = await lockChronicles([log]);
+    const refused = await rejection(lock.append(log, event({ n: 2 }), { expectedTail: 'x' }));
+    expect(expectCode(refused, 'ECONFLICT')).toMatchObject({ actualTail: eventId, seq: 1 });
+    await lock.release();
   });
 });
 

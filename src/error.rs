@@ -35,6 +35,15 @@ impl Written {
     }
 }
 
+/// The last record of a log that did not meet a condition on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ActualTail {
+    /// The id of the record, as WTF-8. None for a record without an id, and for no record.
+    pub id: Option<Vec<u8>>,
+    /// The number of the record, counted from 1; 0 for no record.
+    pub seq: u64,
+}
+
 /// The stable codes, one for each reaction that a caller may need.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -100,6 +109,7 @@ struct Failure {
     holder_pid: Option<u32>,
     index: Option<usize>,
     position: Option<Position>,
+    actual_tail: Option<ActualTail>,
 }
 
 /// The system's own error behind an `EIO`, and the operation that failed.
@@ -147,6 +157,7 @@ impl Error {
             holder_pid: None,
             index: None,
             position: None,
+            actual_tail: None,
         }))
     }
 
@@ -207,6 +218,12 @@ impl Error {
         self
     }
 
+    /// Names the last record of the log, which a condition on it did not meet.
+    pub fn with_actual_tail(mut self, tail: ActualTail) -> Self {
+        self.0.actual_tail = Some(tail);
+        self
+    }
+
     /// The stable code.
     pub fn code(&self) -> Code {
         self.0.code
@@ -245,6 +262,11 @@ impl Error {
     /// The event of a batch that is at fault, counted from 0.
     pub fn index(&self) -> Option<usize> {
         self.0.index
+    }
+
+    /// The last record of the log, where a condition on it failed.
+    pub fn actual_tail(&self) -> Option<&ActualTail> {
+        self.0.actual_tail.as_ref()
     }
 
     /// The place in the file.

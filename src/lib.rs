@@ -84,7 +84,7 @@ pub use append::request::{AppendOptions, Durability, OnIdReuse, Outcome, Receipt
 pub use append::stats::{self, Stats};
 pub use check::analyze::{self, Analysis, analyze};
 pub use check::verify::{self, Verifier};
-pub use error::{Code, Error, Position, Result, Written};
+pub use error::{ActualTail, Code, Error, Position, Result, Written};
 pub use event::timestamp::Timestamp;
 pub use event::{Event, Id, Rules};
 pub use path::ChroniclePath;

@@ -13,7 +13,7 @@ mod common;
 use common::{
     Kind, Machine, PATH, Verdict, When, alone, count_of, event, line_of, named, options, os, settle,
 };
-use sage_chronicle::{AppendOptions, event::Id};
+use sage_chronicle::{ActualTail, AppendOptions, event::Id};
 
 const MOVED: &str = "/machine/moved.sage";
 
@@ -237,7 +237,9 @@ fn an_unterminated_record_is_a_record() {
 
     let machine = Machine::holding(begun.as_bytes());
     let process = machine.start();
-    process.append_with(&event(2), tail("event-0")).unwrap_err();
+    let conflict = process.append_with(&event(2), tail("event-0")).unwrap_err();
+    let last = ActualTail { id: Some(b"event-1".to_vec()), seq: 2 };
+    assert_eq!(conflict.actual_tail(), Some(&last), "an open record is the last one");
     assert_eq!(machine.text(), begun, "a conflict writes nothing");
     assert_eq!(process.append_with(&event(2), tail("event-1")).unwrap().seq, 3);
 }

@@ -52,6 +52,13 @@ export interface ChronicleErrorDetails {
   line?: number | undefined;
   /** Of `ECORRUPT`: first byte of the line, from 0. */
   offset?: number | undefined;
+  /**
+   * Of `ECONFLICT` by `expectedTail`: the id of the last record. `null` for a log without records;
+   * absent if the last record has no id.
+   */
+  actualTail?: string | null | undefined;
+  /** Of `ECONFLICT` by `expectedTail`: the number of the last record, from 1; 0 without records. */
+  seq?: number | undefined;
 }
 
 /** The only class of errors that this package makes. `name` is `'ChronicleError'`. */
@@ -75,6 +82,10 @@ export class ChronicleError extends Error {
   readonly line?: number | undefined;
   /** {@inheritDoc ChronicleErrorDetails.offset} */
   readonly offset?: number | undefined;
+  /** {@inheritDoc ChronicleErrorDetails.actualTail} */
+  readonly actualTail?: string | null | undefined;
+  /** {@inheritDoc ChronicleErrorDetails.seq} */
+  readonly seq?: number | undefined;
 }
 
 /**

@@ -38,6 +38,8 @@ class ChronicleError extends Error {
     if (details.index !== undefined) this.index = details.index;
     if (details.line !== undefined) this.line = details.line;
     if (details.offset !== undefined) this.offset = details.offset;
+    if (details.actualTail !== undefined) this.actualTail = details.actualTail;
+    if (details.seq !== undefined) this.seq = details.seq;
   }
 }
 

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use crate::append::request::{AppendOptions, OnIdReuse, Receipt, Warning};
 use crate::dedup::lookup::{FoundRecord, NewRecord, OpenRecord};
-use crate::error::{Code, Error, Result};
+use crate::error::{ActualTail, Code, Error, Result};
 use crate::event::{self, Event, Id};
 use crate::json;
 use crate::json::escape;
@@ -226,13 +226,15 @@ impl Batch {
             return Ok(());
         }
         let wanted = expected
-            .map_or("no record".to_owned(), |id| format!("the last record to be {}", shown(id)));
+            .map_or("an empty log".to_owned(), |id| format!("the last record to be {}", shown(id)));
         let found = match &self.tail_id {
-            Some(id) => format!("it is {}", shown(id)),
-            None if records == 0 => "there is no record".to_owned(),
-            None => "the last record has no id".to_owned(),
+            Some(id) => format!("the last record is {} (seq {records})", shown(id)),
+            None if records == 0 => "the log is empty".to_owned(),
+            None => format!("the last record (seq {records}) has no id"),
         };
-        Err(Error::new(Code::Conflict, format!("expected {wanted}, but {found}")))
+        let id = self.tail_id.as_ref().map(|id| id.as_bytes().to_vec());
+        Err(Error::new(Code::Conflict, format!("expected {wanted}, but {found}"))
+            .with_actual_tail(ActualTail { id, seq: records }))
     }
 
     fn push(&mut self, event: &Event) -> Decision {

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use napi::bindgen_prelude::Buffer;
 use napi_derive::napi;
 
+use super::failure;
 use super::follows::{Follows, PendingBatch};
 use super::memory::{Memory, disk_of};
 use super::options::ReadOptionsJson;
@@ -73,7 +74,7 @@ impl Follower {
         let deferred = self.port_state.borrow_mut().cancellable(id);
         let opened = match &self.opened {
             Ok(opened) => opened.clone(),
-            Err(error) => return deferred.settle(outcome::error(error), None),
+            Err(error) => return deferred.settle(failure::error(error), None),
         };
         *locked(&opened.waiting) = Some(deferred.clone());
         let at = Instant::now() + Duration::from_millis(delay_ms.into());
@@ -81,7 +82,7 @@ impl Follower {
         let job = Box::new(move || opened.look());
         let run = if is_due { pool::run(job) } else { pool::run_at(at, job) };
         if let Err(error) = run {
-            deferred.settle(outcome::error(&error), None);
+            deferred.settle(failure::error(&error), None);
         }
     }
 

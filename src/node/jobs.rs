@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use napi_derive::napi;
 
+use super::failure;
 use super::listing::{Entries, Listing};
 use super::options::{ReadOptionsJson, RepairOptionsJson};
 use super::outcome::{self, CANCELLED};
@@ -98,7 +99,7 @@ fn begin<W: Resumable>(
                 deferred.settle(CANCELLED.into(), None);
             }
         })),
-        Err(error) => deferred.settle(outcome::error(&error), None),
+        Err(error) => deferred.settle(failure::error(&error), None),
     }
 }
 
@@ -113,11 +114,11 @@ fn run<W: Resumable>(
         let outcome = match done {
             None => CANCELLED.into(),
             Some(Ok(output)) => to_text(output),
-            Some(Err(error)) => outcome::error(&error),
+            Some(Err(error)) => failure::error(&error),
         };
         settled.settle(outcome, None);
     });
     if let Err(error) = started {
-        deferred.settle(outcome::error(&error), None);
+        deferred.settle(failure::error(&error), None);
     }
 }

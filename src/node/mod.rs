@@ -9,6 +9,7 @@ mod text;
 mod memory;
 mod options;
 mod listing;
+mod failure;
 mod outcome;
 mod settlement_queue;
 mod follows;
@@ -125,6 +126,6 @@ pub fn cursor_of(line: String, place: String) -> String {
 fn settle<T: serde::Serialize>(result: Result<T>) -> String {
     match result {
         Ok(value) => outcome::ok(&value),
-        Err(error) => outcome::error(&error),
+        Err(error) => failure::error(&error),
     }
 }

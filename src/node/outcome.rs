@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::failure::{error, json, wrap};
 use super::listing::{self, Entries};
 use crate::append::request::{BatchFacts, Outcome, Receipt, Warning};
 use crate::check::analyze::{Analysis, BrokenLink, Largest, Text, TimeRange};
 use crate::check::verify::{Finding, Progress};
-use crate::error::{Cause, Error, Written};
+use crate::error::{Error, Written};
 use crate::json::escape::escape_into;
 use crate::os;
 use crate::read::follow::{FileState, Look};
@@ -21,57 +22,6 @@ use crate::storage::Stat;
 
 /// The outcome of a cancelled request.
 pub(super) const CANCELLED: &str = "{\"cancelled\":true}";
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ErrorJson<'a> {
-    code: &'static str,
-    message: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    path: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    written: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    waited_ms: Option<u128>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    holder_pid: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    index: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    line: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    offset: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cause: Option<FailureCause<'a>>,
-}
-
-#[derive(Serialize)]
-struct FailureCause<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    code: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    errno: Option<i32>,
-    syscall: &'a str,
-    message: String,
-}
-
-/// `{"error":..}`
-pub(super) fn error(error: &Error) -> String {
-    let position = error.position();
-    let failure = ErrorJson {
-        code: error.code().as_str(),
-        message: error.to_string(),
-        path: error.path().map(|path| path.to_string_lossy().into_owned()),
-        written: error.written().map(Written::as_str),
-        waited_ms: error.waited().map(|waited| waited.as_millis()),
-        holder_pid: error.holder_pid(),
-        index: error.index(),
-        line: position.map(|position| position.line),
-        offset: position.map(|position| position.offset),
-        cause: error.cause().map(cause),
-    };
-    wrap("error", &json(&failure))
-}
 
 /// `{"ok":..}` with any serialisable value.
 pub(super) fn ok(value: &impl Serialize) -> String {
@@ -496,25 +446,7 @@ fn done(receipts: &[Receipt], warnings: &[Warning], out: &mut Vec<u8>) {
     out.push(b'}');
 }
 
-fn cause(cause: &Cause) -> FailureCause<'_> {
-    FailureCause {
-        code: cause.code(),
-        errno: cause.error.raw_os_error(),
-        syscall: cause.operation,
-        message: cause.error.to_string(),
-    }
-}
-
 fn write(out: &mut Vec<u8>, value: &impl Serialize) {
     // These types have string keys and no failing parts, and writing to a vector never fails.
     let _ = serde_json::to_writer(out, value);
-}
-
-fn json(value: &impl Serialize) -> String {
-    // These types have string keys and no failing parts.
-    serde_json::to_string(value).unwrap_or_else(|_| "null".into())
-}
-
-fn wrap(name: &str, json: &str) -> String {
-    format!("{{\"{name}\":{json}}}")
 }

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
+use super::failure;
 use super::outcome;
 use super::port::{PortState, start};
 use crate::error::{Code, Error, Result};
@@ -62,7 +63,7 @@ impl<W: PagedWork> Paging<W> {
         let deferred = self.port_state.borrow_mut().cancellable(id);
         let order = match &self.order {
             Ok(order) => order.clone(),
-            Err(error) => return deferred.settle(outcome::error(error), None),
+            Err(error) => return deferred.settle(failure::error(error), None),
         };
         let is_paced_by_caller = W::is_paced_by_caller(&order);
         let state = self.state.clone();

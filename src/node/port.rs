@@ -13,6 +13,7 @@ use napi::JsString;
 use napi::bindgen_prelude::{Either3, Env, Function, Null, Uint8ArraySlice};
 use napi_derive::napi;
 
+use super::failure;
 use super::memory::{Memory, registry_of};
 use super::options::AppendOptionsJson;
 use super::outcome::{self, CANCELLED};
@@ -389,7 +390,7 @@ impl Deferred {
 impl Drop for Deferred {
     fn drop(&mut self) {
         if !*self.settled.get_mut() {
-            self.settle(outcome::error(&abandoned()), None);
+            self.settle(failure::error(&abandoned()), None);
         }
     }
 }
@@ -401,7 +402,7 @@ pub(super) fn start(
 ) {
     let served = deferred.clone();
     if let Err(error) = pool::run(Box::new(move || serve(&served, work))) {
-        deferred.settle(outcome::error(&error), None);
+        deferred.settle(failure::error(&error), None);
     }
 }
 
@@ -413,7 +414,7 @@ pub(super) fn serve(
     let guard = SettleOnDrop(deferred);
     match work() {
         Ok((outcome, text)) => guard.0.settle(outcome, text),
-        Err(error) => guard.0.settle(outcome::error(&error), None),
+        Err(error) => guard.0.settle(failure::error(&error), None),
     }
 }
 
@@ -421,7 +422,7 @@ struct SettleOnDrop<'a>(&'a Deferred);
 
 impl Drop for SettleOnDrop<'_> {
     fn drop(&mut self) {
-        self.0.settle(outcome::error(&abandoned()), None);
+        self.0.settle(failure::error(&abandoned()), None);
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use napi_derive::napi;
 
+use super::failure;
 use super::options::{self, LockOptionsJson};
 use super::outcome;
 use super::port::{AppendArgs, Port, PortState};
@@ -50,12 +51,12 @@ impl Session {
             self.wanted.clone().and_then(|(paths, lock)| Ok((paths, lock, lock.timeout()?)));
         let (paths, lock, timeout) = match wanted {
             Ok(wanted) => wanted,
-            Err(error) => return port_state.deferred(id).settle(outcome::error(&error), None),
+            Err(error) => return port_state.deferred(id).settle(failure::error(&error), None),
         };
         let held = Arc::downgrade(&self.held);
         port_state.seek(id, |deferred| {
             let on_locked = move |outcome| match outcome {
-                LockOutcome::Failed(error) => deferred.settle(outcome::error(&error), None),
+                LockOutcome::Failed(error) => deferred.settle(failure::error(&error), None),
                 LockOutcome::Cancelled => deferred.settle("{\"cancelled\":true}".into(), None),
                 LockOutcome::Held(session) => {
                     // If the object was collected meanwhile, dropping the session releases it.

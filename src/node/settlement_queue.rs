@@ -9,6 +9,7 @@ use std::sync::Mutex;
 use napi::JsString;
 use napi::bindgen_prelude::Env;
 
+use super::failure;
 use super::outcome;
 use super::wake::Waker;
 use crate::append::request::Outcome;
@@ -85,7 +86,7 @@ impl SettlementQueue {
         let Settlement { id, outcome, text } = settlement;
         let bytes = outcome.len() + text.as_ref().map_or(0, String::len);
         let settlement = if bytes > outcome::MAX_BYTES {
-            Settlement { id, outcome: outcome::error(&outcome::too_large()), text: None }
+            Settlement { id, outcome: failure::error(&outcome::too_large()), text: None }
         } else {
             Settlement { id, outcome, text }
         };
@@ -172,7 +173,7 @@ impl Settled {
         {
             let made = self.values(env, &settlement.outcome, settlement.text.as_deref());
             let made =
-                made.or_else(|| self.values(env, &outcome::error(&cannot_hand_over()), None));
+                made.or_else(|| self.values(env, &failure::error(&cannot_hand_over()), None));
             let Some((outcome, text)) = made else {
                 self.others.push_front(settlement);
                 return handed;
