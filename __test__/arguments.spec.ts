@@ -60,7 +60,8 @@ describe('paths', () => {
   const wrongTypes = [undefined, null, 0, 1n, true, {}, [], ['a.sage'], Symbol('s'), () => {}];
   const wrongPaths = ['', 'x', 'x.txt', 'x.sage/', 'x.SAGE', '..', '../x.sage', 'a/../x.sage'];
   const strange = ['a\0b.sage', 'lone\ud800.sage'];
-  const wrong = [...wrongTypes, ...wrongPaths, ...strange, new URL('file:///x.sage')];
+  const urls = ['https://x/x.sage', 'file:///x.txt'].map((url) => new URL(url));
+  const wrong = [...wrongTypes, ...wrongPaths, ...strange, ...urls];
 
   it.each([...asynchronous, 'appendEventSync', 'validateChroniclePath'])(
     'of %s that cannot name a chronicle are refused',

@@ -44,8 +44,10 @@ function eventsOf(received) {
  * @returns {(value: unknown, wanted: any) => boolean}
  */
 function equalityOf(runner) {
-  const equals = runner?.equals;
-  if (typeof equals === 'function') return (value, wanted) => equals(value, wanted);
+  if (typeof runner?.equals === 'function') {
+    // As a method: Bun looks at its `this`.
+    return (value, wanted) => /** @type {any} */ (runner).equals(value, wanted);
+  }
   return (value, wanted) =>
     typeof wanted?.asymmetricMatch === 'function'
       ? wanted.asymmetricMatch(value)
