@@ -3,24 +3,14 @@ import { appendFileSync, existsSync, mkdirSync, readFileSync, renameSync } from 
 import { rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { execFileSync } from 'node:child_process';
 import { readlinkSync, readdirSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { inspect } from 'node:util';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { append, computeEventId, flushSync, openChronicle, readChronicle } from '../index.mjs';
+import { append, flushSync, openChronicle, readChronicle } from '../index.mjs';
 import type { Chronicle, Receipt } from '../index.mjs';
 import { Child } from './child.js';
 import { present, scratchFolder } from './scratch.js';
-import {
-  binding,
-  event,
-  expectCode,
-  folder,
-  freshPath,
-  linesOf,
-  rejection,
-  warningsOf,
-} from './support.js';
+import { event, expectCode, folder, freshPath, linesOf, rejection, warningsOf } from './support.js';
 
 const scratch = scratchFolder();
 const flock = present('handle', 'flock');
